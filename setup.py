@@ -1,0 +1,44 @@
+"""Build the one extension, ``breaker._core``. Everything else is in ``pyproject.toml``.
+
+Environment switches for developers:
+  BREAKER_DEBUG=1      no optimisation, debug symbols, assertions on
+  BREAKER_SANITIZE=x   pass ``-fsanitize=x`` (address, thread, undefined)
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+compile_args = ["/O2"] if sys.platform == "win32" else ["-O3", "-fno-semantic-interposition"]
+link_args: list[str] = []
+if os.environ.get("BREAKER_DEBUG"):
+    compile_args = ["-O0", "-g3", "-UNDEBUG"]
+if sanitizer := os.environ.get("BREAKER_SANITIZE"):
+    compile_args += [f"-fsanitize={sanitizer}", "-fno-omit-frame-pointer"]
+    link_args += [f"-fsanitize={sanitizer}"]
+
+core = Extension(
+    "breaker._core",
+    sources=["src/breaker/_core.pyx"],
+    depends=["src/breaker/_core.h"],
+    extra_compile_args=compile_args,
+    extra_link_args=link_args,
+)
+
+setup(
+    ext_modules=cythonize(
+        [core],
+        compiler_directives={
+            "language_level": 3,
+            "embedsignature": True,
+            "binding": False,
+            "auto_pickle": False,
+            "autotestdict": False,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+        },
+    )
+)
