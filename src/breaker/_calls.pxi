@@ -1,0 +1,386 @@
+# The call paths of plain functions: `do`, the decorated function, and permits.
+#
+# Functions here are `noexcept` and work on plain pointers: a Python error is set and NULL or -1 returned by hand, so that
+# neither a reference count nor a traceback entry of ours is added to a call or to the exception that leaves it.
+#
+# What a closed call costs: one look at the function's kind, one read of the word before the call and one after it. If
+# both reads are equal and no failure is on record, a success changes nothing but its counter.
+
+cdef extern from "_core.h":
+    int bk_function_flags(PyObject *fn) noexcept
+    bint bk_may_run_later(PyObject *value) noexcept
+    PyObject *bk_take_exception() noexcept
+    void bk_give_exception(PyObject *exception) noexcept
+    int BK_LAZY
+    ctypedef struct PyMethodDef:
+        pass
+    int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
+    void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
+
+cdef extern from *:
+    """
+    static PyObject *bk_do_entry(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    static PyMethodDef bk_do_method = {
+        "do", (PyCFunction)(void (*)(void))bk_do_entry, METH_FASTCALL | METH_KEYWORDS,
+        "do($self, fn, /, *args, **kwargs)\\n--\\n\\n"
+        "Run ``fn(*args, **kwargs)`` under protection and return its result.\\n\\n"
+        "A plain callable is admitted now. A coroutine function gives an awaitable that is admitted when it is first\\n"
+        "awaited, a generator function a generator that is admitted at its first ``next``; they settle at their end.\\n"
+        "Raises `BreakerOpenError` where the call is rejected, else whatever ``fn`` raises, as the same object."
+    };
+    """
+    PyMethodDef bk_do_method
+
+cdef extern from "Python.h":
+    ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
+    PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    void PyException_SetContext(PyObject *exception, PyObject *context) noexcept
+    PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept
+
+# Cython gives a function that may raise a traceback entry at each of its callers. Called through these types it does
+# not, and the answer is looked at by hand.
+ctypedef int (*quiet_settle)(Breaker, Ticket *, int, PyObject *) noexcept
+ctypedef PyObject *(*quiet_object)(Breaker, Ticket *, PyObject *) noexcept
+ctypedef int (*quiet_send)(Breaker, Outbox *, PyObject *, PyObject *) noexcept
+
+
+# ---- admission ------------------------------------------------------------------------------------------------
+
+cdef inline bint begin_closed(Core *c, Ticket *ticket) noexcept:
+    """Fill the ticket of a call that needs no lock to be admitted: closed, no overlay."""
+    cdef uint64_t word = bk_load(&c.word)
+    ticket.epoch = word >> EPOCH_SHIFT
+    ticket.probe = NULL
+    ticket.live = 1
+    return BK_LIKELY((word & OVERLAID) == 0)
+
+
+cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
+    """Admit or set an error: 0 or -1."""
+    cdef Outbox out
+    cdef Refusal no
+    cdef Probe *spare = NULL
+    cdef int verdict
+    cdef int64_t now
+    ticket.live = 0
+    ticket.probe = NULL
+    if b.clock is None:
+        now = bk_monotonic_ns()
+    else:
+        now = (<int64_t (*)(Breaker) noexcept>now_of)(b)
+        if now == -1 and PyErr_Occurred() != NULL:
+            return -1
+    open_outbox(b, &out)
+    while True:
+        lock(b.c)
+        verdict = begin_locked(b.c, now, ticket, spare, &no, &out)
+        unlock(b.c)
+        if verdict != NEEDS_PROBE:
+            break
+        spare = <Probe *>malloc(sizeof(Probe))
+        if spare == NULL:
+            PyErr_SetString(PyExc_MemoryError, "breaker: no memory for a probe")
+            return -1
+    if spare != NULL and ticket.probe != spare:
+        free(spare)
+    if out.count or out.releases:
+        if send_quietly(b, &out) < 0:  # a listener's Ctrl-C: the call will not run, its slot is free again
+            if verdict == REFUSED:
+                Py_XDECREF(no.last_error)
+            else:
+                give_up(b, ticket)
+            return -1
+    if verdict == REFUSED:
+        refuse(b, &no)
+        return -1
+    return 0
+
+
+cdef int admit(Breaker b, Ticket *ticket) except -1:
+    return admit_quietly(b, ticket)
+
+
+cdef int send_quietly(Breaker b, Outbox *out) noexcept:
+    return (<quiet_send>send)(b, out, <PyObject *>None, <PyObject *>None)
+
+
+cdef void refuse(Breaker b, Refusal *no) noexcept:
+    """Set the `BreakerOpenError` of a refusal."""
+    cdef BreakerOpenError error = BreakerOpenError.__new__(BreakerOpenError)
+    error.name = b.name
+    error.state_code = no.state
+    error.reason_code = no.reason
+    error.retry_after = no.wait / 1e9
+    if no.last_error != NULL:
+        error.last_error = taken(no.last_error)
+    PyErr_SetObject(<PyObject *>BreakerOpenError, <PyObject *>error)
+
+
+# ---- settling -------------------------------------------------------------------------------------------------
+
+cdef inline bint succeed_closed(Core *c, Ticket *ticket, uint64_t passing) noexcept:
+    """Record a success that needs no lock: nothing has changed since admission and no failure is on record.
+
+    ``passing``: bits of the word that do not matter here.
+    """
+    if BK_LIKELY((bk_load(&c.word) & ~passing) == ticket.epoch << EPOCH_SHIFT and ticket.probe == NULL):
+        if bk_claim(&ticket.live):
+            bk_count(&c.successes)
+        return True
+    return False
+
+
+cdef int settle(Breaker b, Ticket *ticket, int outcome, error) except -1:
+    """Record an outcome once. ``error``: the exception, or the text of a failure without one, else None."""
+    cdef Outbox out
+    cdef str text = None
+    cdef int64_t now = INT64_MIN
+    if not bk_claim(&ticket.live):
+        return 0
+    open_outbox(b, &out)
+    try:
+        now = now_of(b)
+        if outcome == FAILURE and out.listening:
+            text = describe(error)
+    finally:  # whatever a clock or an error's own __str__ does, the outcome is recorded
+        if outcome == FAILURE and out.listening:
+            text = text or type(error).__name__
+            out.error = <PyObject *>text
+        if settle_now(b, ticket, outcome, now, &out) == NEEDS_ERROR:
+            text = "?"
+            try:
+                text = describe(error)
+            finally:
+                out.error = <PyObject *>text
+                settle_now(b, ticket, outcome, now, &out)
+                send(b, &out, text, None)
+        else:
+            send(b, &out, text, None)
+    return 0
+
+
+cdef int settle_now(Breaker b, Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept:
+    lock(b.c)
+    cdef int verdict = settle_locked(b.c, ticket, outcome, now, out)
+    unlock(b.c)
+    if verdict == DONE and ticket.probe != NULL:
+        free(ticket.probe)
+        ticket.probe = NULL
+    return verdict
+
+
+cdef int settle_quietly(Breaker b, Ticket *ticket, int outcome, PyObject *error) noexcept:
+    """`settle` without a traceback entry: 0, or -1 with an error set. The common failure needs no Python at all."""
+    cdef Outbox out
+    if b.clock is None:
+        open_outbox(b, &out)
+        if not (outcome == FAILURE and out.listening):
+            if not bk_claim(&ticket.live):
+                return 0
+            if settle_now(b, ticket, outcome, bk_monotonic_ns(), &out) == DONE:
+                return send_quietly(b, &out) if out.count or out.releases else 0
+            ticket.live = 1
+    return (<quiet_settle>settle)(b, ticket, outcome, error)
+
+
+cdef void give_up(Breaker b, Ticket *ticket) noexcept:
+    """Settle as ignored while an error is set; the error stays, or the one that this raises takes its place."""
+    cdef PyObject *error = bk_take_exception()
+    if settle_quietly(b, ticket, IGNORED, <PyObject *>None) < 0:
+        Py_XDECREF(error)
+    elif error != NULL:
+        bk_give_exception(error)
+
+
+cdef void settle_raised(Breaker b, Ticket *ticket) noexcept:
+    """Settle by the exception that is set, and leave it set."""
+    cdef PyObject *error = bk_take_exception()
+    cdef PyObject *other
+    if settle_quietly(b, ticket, outcome_of(b, error), error) < 0:
+        other = bk_take_exception()
+        PyException_SetContext(other, error)
+        bk_give_exception(other)
+    else:
+        bk_give_exception(error)
+
+
+cdef object judge(Breaker b, Ticket *ticket, value):
+    """Settle by what ``failed_result`` says of a value. Its own exception is raised from the call."""
+    cdef bint failed
+    try:
+        failed = bool(b.failed_result(value))
+    except BaseException as error:
+        settle(b, ticket, FAILURE if isinstance(error, Exception) else IGNORED, error)
+        raise
+    settle(b, ticket, FAILURE if failed else SUCCESS, "failed result" if failed else None)
+    return value
+
+
+cdef PyObject *settle_value(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+    """Settle by a value, whose reference is taken; returns it, or NULL with an error set."""
+    cdef PyObject *judged
+    if b.failed_result is not None:
+        judged = (<quiet_object>judge)(b, ticket, value)
+        Py_DECREF(value)
+        return judged
+    if settle_quietly(b, ticket, SUCCESS, <PyObject *>None) < 0:
+        Py_DECREF(value)
+        return NULL
+    return value
+
+
+# ---- the call -------------------------------------------------------------------------------------------------
+
+cdef inline PyObject *call(Breaker b, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    """Run a plain callable under protection."""
+    cdef Core *c = b.c
+    cdef uint64_t word = bk_load(&c.word)
+    cdef PyObject *value
+    if BK_UNLIKELY((word & OVERLAID) != 0):
+        return call_admitted(b, fn, args, nargsf, kwnames)
+    value = PyObject_Vectorcall(fn, args, nargsf, kwnames)
+    if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED)) == 0
+                 and not bk_may_run_later(value)):
+        bk_count(&c.successes)
+        return value
+    cdef Ticket ticket
+    ticket.epoch = word >> EPOCH_SHIFT
+    ticket.probe = NULL
+    ticket.live = 1
+    return finish(b, &ticket, value)
+
+
+cdef PyObject *call_admitted(
+        Breaker b, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    cdef Ticket ticket
+    if admit_quietly(b, &ticket) < 0:
+        return NULL
+    return finish(b, &ticket, PyObject_Vectorcall(fn, args, nargsf, kwnames))
+
+
+cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+    """The end of a call that was admitted: settle it, or hand its ticket on to the coroutine it returned."""
+    if value == NULL:
+        settle_raised(b, ticket)
+        return NULL
+    if bk_may_run_later(value) and kind_of_value(value) != PLAIN:
+        return hand_on(b, ticket, value)
+    return settle_value(b, ticket, value)
+
+
+cdef PyObject *breaker_do "bk_do_entry"(
+        PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
+    cdef PyObject *fn
+    cdef int kind
+    if BK_UNLIKELY(nargs < 1):
+        PyErr_SetString(PyExc_TypeError, "do() missing 1 required positional argument: 'fn'")
+        return NULL
+    fn = args[0]
+    kind = bk_function_flags(fn)
+    if BK_UNLIKELY(kind != 0):
+        kind = kind_of_function(fn)
+        if kind != PLAIN:
+            return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
+    return call(<Breaker>self, fn, args + 1, <size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames)
+
+
+# ---- the decorated function -----------------------------------------------------------------------------------
+
+@cython.final
+cdef class GuardedFunction:
+    """What ``@breaker`` makes of a function: called, bound and inspected like it."""
+
+    cdef vectorcallfunc vectorcall
+    cdef Breaker breaker
+    cdef object fn
+    cdef int kind
+    cdef dict __dict__
+    cdef object __weakref__
+
+    def __get__(self, instance, owner):
+        if instance is None:
+            return self
+        return taken(PyMethod_New_(<PyObject *>self, <PyObject *>instance))
+
+    def __getattr__(self, name):
+        # What inspect asks a function for; a wrapped partial or method answers with the function inside it.
+        if name in ("__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__"):
+            return getattr(innermost(self.fn), name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self):
+        return f"<{self.fn!r} guarded by {self.breaker.name!r}>"
+
+    def __reduce__(self):
+        return self.__qualname__  # by reference, as functions are
+
+
+cdef object new_function(Breaker b, fn):
+    from functools import update_wrapper
+
+    cdef GuardedFunction guarded = GuardedFunction.__new__(GuardedFunction)
+    guarded.vectorcall = call_guarded
+    guarded.breaker = b
+    guarded.fn = fn
+    guarded.kind = kind_of_function(<PyObject *>fn)
+    return update_wrapper(guarded, fn)
+
+
+cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    cdef PyObject *fn = <PyObject *>(<GuardedFunction>self).fn
+    if BK_UNLIKELY((<GuardedFunction>self).kind != PLAIN):
+        return call_later((<GuardedFunction>self).breaker, fn, (<GuardedFunction>self).kind, args, nargsf, kwnames)
+    return call((<GuardedFunction>self).breaker, fn, args, nargsf, kwnames)
+
+
+# ---- permits --------------------------------------------------------------------------------------------------
+
+@cython.final
+@cython.freelist(32)
+cdef class Permit:
+    """Leave for one call, to be settled once: by a verdict, by the end of a ``with`` block, or by being dropped.
+
+    Settling it again does nothing. It may be settled from any thread.
+    """
+
+    cdef Breaker breaker
+    cdef Ticket ticket
+
+    def success(self):
+        """The call succeeded."""
+        if not succeed_closed(self.breaker.c, &self.ticket, JUDGED):
+            settle(self.breaker, &self.ticket, SUCCESS, None)
+
+    def failure(self, exc=None):
+        """The call failed. ``exc`` is not classified; it is what ``last_error`` tells. `TypeError`: no exception."""
+        if exc is not None and not isinstance(exc, BaseException):
+            raise TypeError(f"failure() takes the exception or nothing, got {type(exc).__name__}")
+        settle(self.breaker, &self.ticket, FAILURE, "failure reported" if exc is None else exc)
+
+    def ignore(self):
+        """The call says nothing about the dependency: it is not judged and gives its slot back."""
+        settle(self.breaker, &self.ticket, IGNORED, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, exc, traceback):
+        if exc is None:
+            if not succeed_closed(self.breaker.c, &self.ticket, JUDGED):
+                settle(self.breaker, &self.ticket, SUCCESS, None)
+        else:
+            settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>exc), exc)
+        return False
+
+    def __del__(self):
+        if self.ticket.live:
+            settle(self.breaker, &self.ticket, IGNORED, None)
+
+    def __reduce__(self):
+        raise TypeError("a permit cannot be pickled or copied: it is one call of this process")
+
+
+cdef GuardedFunction _blank = GuardedFunction.__new__(GuardedFunction)
+bk_make_callable(<PyTypeObject *>GuardedFunction, <char *>&_blank.vectorcall - <char *><PyObject *>_blank)
+bk_add_method(<PyTypeObject *>Breaker, &bk_do_method)

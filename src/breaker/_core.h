@@ -1,0 +1,151 @@
+/* What Cython cannot say by itself: the lock, atomic reads, the clock, the shape of functions, and the slots and
+ * methods that keep a protected call from packing its arguments into a tuple and a dict. */
+#ifndef BREAKER_CORE_H
+#define BREAKER_CORE_H
+
+#include <Python.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define BK_LIKELY(x) __builtin_expect(!!(x), 1)
+#define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define BK_LIKELY(x) (x)
+#define BK_UNLIKELY(x) (x)
+#endif
+
+/* ---- the lock of one breaker ------------------------------------------------------------------------------
+ * 3.13 brought PyMutex: one byte, a few nanoseconds. Before it every build has the GIL, and a section that makes no
+ * Python call is never entered by two threads at once: the flag is then never found taken. It is a lock all the
+ * same, so that the rule "only C scalars move under it" has one meaning everywhere. */
+#if PY_VERSION_HEX >= 0x030D0000
+typedef PyMutex bk_lock_t;
+static inline void bk_lock(bk_lock_t *lock) { PyMutex_Lock(lock); }
+static inline void bk_unlock(bk_lock_t *lock) { PyMutex_Unlock(lock); }
+#else
+typedef char bk_lock_t;
+static inline void bk_lock(bk_lock_t *lock) {
+    if (BK_UNLIKELY(*lock)) Py_FatalError("breaker: Python code ran under a breaker's lock");
+    *lock = 1;
+}
+static inline void bk_unlock(bk_lock_t *lock) { *lock = 0; }
+#endif
+
+/* ---- what is read and counted without the lock ------------------------------------------------------------
+ * With the GIL plain memory is exact. Without it the word is read with acquire and written with release, and the
+ * success counter is spread over cache lines, or two threads would take turns on one. */
+#ifdef Py_GIL_DISABLED
+#define BK_STRIPES 8
+typedef struct { _Alignas(64) uint64_t n; } bk_stripe_t;
+typedef struct { bk_stripe_t *stripes; } bk_counter_t;
+static inline uint64_t bk_load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void bk_store(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline int bk_claim(int *flag) { return __atomic_exchange_n(flag, 0, __ATOMIC_ACQ_REL); }
+static inline int bk_counter_init(bk_counter_t *c) {
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, BK_STRIPES * sizeof(bk_stripe_t)) != 0) return -1;
+    memset(memory, 0, BK_STRIPES * sizeof(bk_stripe_t));
+    c->stripes = (bk_stripe_t *)memory;
+    return 0;
+}
+static inline void bk_counter_free(bk_counter_t *c) { free(c->stripes); }
+static inline void bk_count(bk_counter_t *c) {
+    uintptr_t thread = (uintptr_t)_Py_ThreadId();
+    thread ^= thread >> 17;
+    __atomic_fetch_add(&c->stripes[(thread >> 6) % BK_STRIPES].n, 1, __ATOMIC_RELAXED);
+}
+static inline uint64_t bk_counted(const bk_counter_t *c) {
+    uint64_t sum = 0;
+    for (int i = 0; i < BK_STRIPES; i++) sum += __atomic_load_n(&c->stripes[i].n, __ATOMIC_RELAXED);
+    return sum;
+}
+#else
+typedef struct { uint64_t n; } bk_counter_t;
+static inline uint64_t bk_load(const uint64_t *p) { return *p; }
+static inline void bk_store(uint64_t *p, uint64_t v) { *p = v; }
+static inline int bk_claim(int *flag) { int was = *flag; *flag = 0; return was; }
+static inline int bk_counter_init(bk_counter_t *c) { c->n = 0; return 0; }
+static inline void bk_counter_free(bk_counter_t *c) { (void)c; }
+static inline void bk_count(bk_counter_t *c) { c->n += 1; }
+static inline uint64_t bk_counted(const bk_counter_t *c) { return c->n; }
+#endif
+
+/* ---- the clock: monotonic nanoseconds, never the wall clock ------------------------------------------------ */
+static inline int64_t bk_monotonic_ns(void) {
+#ifdef CLOCK_MONOTONIC
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#else
+    PyTime_t t;
+    PyTime_MonotonicRaw(&t);
+    return (int64_t)t;
+#endif
+}
+
+/* ---- the exception that is set, taken away and given back as one object ------------------------------------ */
+static inline PyObject *bk_take_exception(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_XDECREF(type);
+    return value;
+#endif
+}
+static inline void bk_give_exception(PyObject *exception) { /* takes the reference */
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exception);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+#endif
+}
+
+/* ---- what kind of function, what kind of result ------------------------------------------------------------ */
+#define BK_LAZY (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)
+
+/* Flags of BK_LAZY for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
+static inline int bk_function_flags(PyObject *fn) {
+    if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
+    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
+        return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & (BK_LAZY | CO_ITERABLE_COROUTINE);
+    return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
+}
+/* False for every value that cannot be a coroutine, a generator or an async generator. */
+static inline int bk_may_run_later(PyObject *value) {
+    PyAsyncMethods *async = Py_TYPE(value)->tp_as_async;
+    return async != NULL && (async->am_send != NULL || async->am_await != NULL || async->am_anext != NULL);
+}
+
+/* ---- slots and methods set on the types when the module is made -------------------------------------------- */
+static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
+    PyObject *descriptor = PyDescr_NewMethod(type, method);
+    if (descriptor == NULL) return -1;
+    int failed = PyDict_SetItemString(type->tp_dict, method->ml_name, descriptor);
+    Py_DECREF(descriptor);
+    PyType_Modified(type);
+    return failed;
+}
+static void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) {
+    type->tp_vectorcall_offset = offset;
+    type->tp_call = PyVectorcall_Call;
+    type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+    PyType_Modified(type);
+}
+static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) {
+    static PyAsyncMethods generator_async;
+    if (type->tp_as_async == NULL) type->tp_as_async = &generator_async;
+    type->tp_as_async->am_send = send;
+    type->tp_iternext = next;
+    PyType_Modified(type);
+}
+
+#endif

@@ -1,0 +1,811 @@
+"""The state machine of one breaker, its counters, and the `Breaker` that programs hold.
+
+    CLOSED ──(failures in a row reach failure_threshold)──▶ OPEN ──(open timeout over, next call)──▶ HALF_OPEN
+       ▲                                                     ▲                                          │
+       ├──(success_threshold probe successes)────────────────┼──────────────────────────────────────────┤
+       └──(reset)                                            └──────────────(a probe fails)─────────────┘
+
+Every call takes a *ticket* when it is admitted and gives it back with an outcome when it ends. The ticket holds the
+epoch of its admission. Entering a state starts a new epoch, so the result of a call that began before a transition is
+known as late: it is counted as that and decides nothing. In HALF_OPEN a ticket also holds a *probe*: one of few slots,
+on a lease, so that a caller who never comes back cannot keep it.
+
+Three rules keep it right under threads, finalizers, signals and listeners that call back:
+
+1. One gate, `enter_locked`, writes the state. It also resets the counts, frees the slots and starts the epoch.
+2. A name that ends in ``_locked`` needs the breaker's lock. Such functions are ``nogil`` and move only C scalars and
+   pointers: no Python call, no allocation, no release of an object. What one lacks (memory for a probe, the text of an
+   error) it asks for by its return value; the caller unlocks, makes it, and asks again with the same ``now``.
+3. What happened is noted under the lock, numbered, and told to the listeners after it is released (`_delivery.pxi`).
+
+A call in the closed state with no failures on record needs none of this: `Core.word` says so in one read, before and
+after the call (`_calls.pxi`). The clock is read once per decision and passed down as ``now``, in nanoseconds.
+
+Read on: the C structs → the gate → time → begin → settle → operator and policy → Breaker → the included files.
+"""
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from libc.math cimport pow
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+
+import os
+from _functools import partial
+
+from breaker.states import LEGAL_TRANSITIONS, Mode, State
+
+cdef extern from "_core.h":
+    ctypedef struct bk_lock_t:
+        pass
+    ctypedef struct bk_counter_t:
+        pass
+    void bk_lock(bk_lock_t *lock) noexcept nogil
+    void bk_unlock(bk_lock_t *lock) noexcept nogil
+    uint64_t bk_load(const uint64_t *p) noexcept nogil
+    void bk_store(uint64_t *p, uint64_t value) noexcept nogil
+    bint bk_claim(int *flag) noexcept nogil
+    int bk_counter_init(bk_counter_t *counter) noexcept nogil
+    void bk_counter_free(bk_counter_t *counter) noexcept nogil
+    void bk_count(bk_counter_t *counter) noexcept nogil
+    uint64_t bk_counted(const bk_counter_t *counter) noexcept nogil
+    int64_t bk_monotonic_ns() noexcept nogil
+    bint BK_LIKELY(bint) noexcept nogil
+    bint BK_UNLIKELY(bint) noexcept nogil
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+    # On plain pointers: moving one under the lock must not make Cython touch reference counts of its own.
+    void Py_INCREF(PyObject *o) noexcept nogil
+    void Py_DECREF(PyObject *o) noexcept nogil
+    void Py_XINCREF(PyObject *o) noexcept nogil
+    void Py_XDECREF(PyObject *o) noexcept nogil
+    void PyErr_SetObject(PyObject *kind, PyObject *value) noexcept
+    void PyErr_SetString(PyObject *kind, const char *text) noexcept
+    PyObject *PyErr_Occurred() noexcept
+
+
+# ---- the structs ----------------------------------------------------------------------------------------------
+
+cdef enum:  # states, in the order of the metric circuit_breaker_state_code
+    CLOSED, OPEN, HALF_OPEN
+cdef enum:  # modes
+    AUTO, FORCED_OPEN, DISABLED, SHADOW
+cdef enum:  # outcomes
+    SUCCESS, FAILURE, IGNORED
+cdef enum:  # why a state was entered
+    TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY
+cdef enum:  # what a locked function answers
+    DONE, REFUSED, NEEDS_PROBE, NEEDS_ERROR
+cdef enum:  # what is noted for the listeners
+    CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_LOST
+
+cdef tuple STATES = (State.CLOSED, State.OPEN, State.HALF_OPEN)
+cdef tuple MODES = (Mode.AUTO, Mode.FORCED_OPEN, Mode.DISABLED, Mode.SHADOW)
+cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy")
+cdef tuple REJECTIONS = ("open", "half_open", "operator")
+
+cdef bint LEGAL[3][3]
+for _from in range(3):
+    for _to in range(3):
+        LEGAL[_from][_to] = (STATES[_from], STATES[_to]) in LEGAL_TRANSITIONS
+
+# Layout of Core.word: state, mode, a failure is on record, results are judged by a predicate, and the epoch above.
+cdef enum:
+    OVERLAID = 0b1111       # any bit: not plainly closed, admission needs the lock
+    STREAK = 1 << 4
+    JUDGED = 1 << 5
+    EPOCH_SHIFT = 8
+
+
+cdef struct Limits:         # a policy in numbers; replaced as a whole
+    int64_t failure_threshold
+    int64_t success_threshold
+    int64_t max_probes
+    int64_t open_ns
+    int64_t probe_ns
+    int64_t open_max_ns
+    double multiplier
+    double jitter
+    int mode
+
+
+cdef struct Probe:          # a half-open slot; its memory belongs to the ticket
+    Probe *before
+    Probe *after
+    int64_t granted
+    int64_t lease
+    unsigned long owner     # the thread that was admitted, for fork
+    bint linked             # holds a slot
+    bint lost               # was counted when its slot was taken back
+
+
+cdef struct Ticket:
+    uint64_t epoch
+    Probe *probe            # NULL: holds no slot
+    int live                # 0: settled
+
+
+cdef struct Note:           # something to tell the listeners
+    int kind
+    int before              # state or mode
+    int after
+    int reason
+    uint64_t epoch
+    int64_t number          # failures in a row, or probes lost
+    int64_t wait
+    uint64_t turn           # its place in the order of this breaker's events
+    PyObject *error         # owned
+
+
+cdef struct Outbox:         # what one decision leaves to be done after the lock is released
+    bint listening          # is there anybody to tell?
+    PyObject *error         # borrowed: text of the failure being recorded, NULL until it is asked for
+    PyObject *released[2]   # owned: objects the breaker let go of
+    int releases
+    int count
+    Note notes[6]
+
+
+cdef struct Refusal:
+    int state
+    int reason
+    int64_t wait
+    PyObject *last_error    # owned
+
+
+cdef struct Post:           # an event on its way, in a list ordered by turn
+    uint64_t turn
+    PyObject *events        # owned tuple
+    Post *after
+
+
+cdef struct Core:
+    uint64_t word           # read without the lock; written by publish_locked alone
+    bk_counter_t successes  # counted without the lock
+    bk_lock_t lock
+    # All below is guarded by the lock.
+    bint judged             # a failed_result predicate exists
+    bint would_have_opened  # a shadow episode goes on
+    int state
+    int mode                # the overlay in force
+    int override            # the operator's own, -1: none
+    uint64_t epoch
+    int64_t streak          # failures in a row
+    int64_t probe_successes
+    int64_t in_flight       # probes that hold a slot
+    Probe *probes
+    int64_t since           # when the state was entered
+    int64_t state_ns[3]     # time spent in each state before that
+    int64_t reopenings      # failed half-open visits since it was closed
+    double drawn            # the random part of this opening, 0 … 1
+    uint64_t random
+    Limits limits
+    PyObject *policy        # owned
+    PyObject *last_error    # owned text, or NULL
+    uint64_t failures
+    uint64_t ignored
+    uint64_t late
+    uint64_t lost
+    uint64_t rejected[3]    # by reason
+    uint64_t generation     # of forks; see adopt_locked
+    uint64_t noted          # turns given out
+    uint64_t told           # turns delivered
+    Post *posts
+    unsigned long teller    # the thread that delivers, 0: none
+
+
+# ---- the gate and what it resets ------------------------------------------------------------------------------
+
+cdef void publish_locked(Core *c) noexcept nogil:
+    """Make `Core.word` say what the fields say; called wherever one of them changes."""
+    cdef uint64_t word = (c.epoch << EPOCH_SHIFT) | <uint64_t>(c.mode << 2) | <uint64_t>c.state
+    if c.streak:
+        word |= STREAK
+    if c.judged:
+        word |= JUDGED
+    bk_store(&c.word, word)
+
+
+cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out) noexcept nogil:
+    """The one place that writes the state. A new epoch begins, counts start at 0, all slots are free."""
+    cdef int before = c.state
+    cdef int64_t streak = c.streak
+    if not LEGAL[before][state]:
+        return
+    c.state_ns[before] += now - c.since
+    c.since = now
+    c.state = state
+    c.epoch += 1
+    c.streak = 0
+    c.would_have_opened = False
+    c.probe_successes = 0
+    while c.probes != NULL:
+        unlink_locked(c, c.probes)
+    if state == OPEN:
+        c.reopenings = c.reopenings + 1 if before == HALF_OPEN else 0
+        c.drawn = draw_locked(c)
+        exchange_error_locked(c, out, out.error)
+    elif state == CLOSED:
+        c.reopenings = 0
+        exchange_error_locked(c, out, NULL)
+    publish_locked(c)
+    if before != state:
+        if reason == PROBE_FAILED:
+            streak = 1
+        elif reason != TRIPPED:
+            streak = 0
+        note_locked(c, out, STATE_CHANGED, before, state, reason, streak)
+
+
+cdef void exchange_error_locked(Core *c, Outbox *out, PyObject *error) noexcept nogil:
+    release_locked(out, c.last_error)
+    Py_XINCREF(error)
+    c.last_error = error
+
+
+cdef void release_locked(Outbox *out, PyObject *owned) noexcept nogil:
+    """Give up an object: its reference is dropped after the lock, for that may run Python code."""
+    if owned != NULL:
+        out.released[out.releases] = owned
+        out.releases += 1
+
+
+cdef void link_locked(Core *c, Probe *probe, int64_t now) noexcept nogil:
+    probe.granted = now
+    probe.lease = c.limits.probe_ns
+    probe.owner = PyThread_get_thread_ident()
+    probe.linked = True
+    probe.lost = False
+    probe.before = NULL
+    probe.after = c.probes
+    if c.probes != NULL:
+        c.probes.before = probe
+    c.probes = probe
+    c.in_flight += 1
+
+
+cdef void unlink_locked(Core *c, Probe *probe) noexcept nogil:
+    if probe.before != NULL:
+        probe.before.after = probe.after
+    else:
+        c.probes = probe.after
+    if probe.after != NULL:
+        probe.after.before = probe.before
+    probe.linked = False
+    c.in_flight -= 1
+
+
+cdef void note_locked(Core *c, Outbox *out, int kind, int before, int after, int reason, int64_t number) noexcept nogil:
+    """Remember an event for the listeners and give it its place in the order."""
+    cdef Note *note
+    if not out.listening:
+        return
+    note = &out.notes[out.count]
+    out.count += 1
+    note.kind, note.before, note.after, note.reason, note.number = kind, before, after, reason, number
+    note.epoch = c.epoch
+    note.wait = open_span_locked(c) if kind == STATE_CHANGED and after == OPEN else 0
+    note.turn = c.noted
+    note.error = c.last_error
+    Py_XINCREF(note.error)
+    c.noted += 1
+
+
+# ---- time -----------------------------------------------------------------------------------------------------
+
+cdef double draw_locked(Core *c) noexcept nogil:
+    """A random number in [0, 1), by splitmix64: good enough to spread restarts, and needs no Python."""
+    cdef uint64_t z
+    c.random += <uint64_t>0x9E3779B97F4A7C15ULL
+    z = c.random
+    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9ULL
+    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EBULL
+    z ^= z >> 31
+    return <double>(z >> 11) * (1.0 / 9007199254740992.0)
+
+
+cdef int64_t open_span_locked(Core *c) noexcept nogil:
+    """How long this opening lasts by the policy of now: the open timeout, grown per reopening, plus the jitter."""
+    cdef double span
+    cdef double ceiling
+    if c.limits.jitter == 0 and (c.limits.multiplier == 1 or c.reopenings == 0):
+        return c.limits.open_ns
+    span = <double>c.limits.open_ns
+    ceiling = <double>max(c.limits.open_max_ns, c.limits.open_ns)
+    span = min(span * pow(c.limits.multiplier, <double>c.reopenings), ceiling)
+    span *= 1 + c.limits.jitter * c.drawn
+    return <int64_t>span if span < 9.2e18 else INT64_MAX
+
+
+cdef int64_t left_of(int64_t start, int64_t span, int64_t now) noexcept nogil:
+    """What is left of a span, never negative. Unsigned, so that no clock can make it overflow."""
+    cdef uint64_t elapsed
+    if now <= start:
+        return span
+    elapsed = <uint64_t>now - <uint64_t>start
+    return span - <int64_t>elapsed if elapsed < <uint64_t>span else 0
+
+
+cdef int64_t wait_locked(Core *c, int64_t now) noexcept nogil:
+    """Nanoseconds until a call can be admitted, as known now."""
+    cdef Probe *probe
+    cdef int64_t wait
+    if c.mode != AUTO:
+        return c.limits.open_ns if c.mode == FORCED_OPEN else 0
+    if c.state == OPEN:
+        return left_of(c.since, open_span_locked(c), now)
+    if c.state == CLOSED or c.probes == NULL or has_room_locked(c):
+        return 0
+    wait = INT64_MAX
+    probe = c.probes
+    while probe != NULL:
+        wait = min(wait, left_of(probe.granted, probe.lease, now))
+        probe = probe.after
+    return wait
+
+
+# ---- begin: may this call run? --------------------------------------------------------------------------------
+
+cdef bint has_room_locked(Core *c) noexcept nogil:
+    return c.in_flight < c.limits.max_probes and c.in_flight + c.probe_successes < c.limits.success_threshold
+
+
+cdef void reclaim_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
+    """Take back the slots whose lease is over. Their results will change nothing."""
+    cdef Probe *probe = c.probes
+    cdef Probe *following
+    cdef int64_t lost = 0
+    while probe != NULL:
+        following = probe.after
+        if left_of(probe.granted, probe.lease, now) == 0:
+            unlink_locked(c, probe)
+            probe.lost = True
+            lost += 1
+        probe = following
+    if lost:
+        c.lost += lost
+        note_locked(c, out, PROBES_LOST, c.state, c.state, 0, lost)
+
+
+cdef void close_if_done_locked(Core *c, int reason, int64_t now, Outbox *out) noexcept nogil:
+    """Close a half-open breaker that has its successes, once nothing is in flight."""
+    if (c.mode == AUTO and c.state == HALF_OPEN and c.in_flight == 0
+            and c.probe_successes >= c.limits.success_threshold):
+        enter_locked(c, CLOSED, reason, now, out)
+
+
+cdef int refuse_locked(Core *c, int state, int reason, int64_t now, Refusal *no) noexcept nogil:
+    c.rejected[reason] += 1
+    no.state = state
+    no.reason = reason
+    no.wait = wait_locked(c, now)
+    no.last_error = c.last_error
+    Py_XINCREF(no.last_error)
+    return REFUSED
+
+
+cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Probe *spare, Refusal *no, Outbox *out) noexcept nogil:
+    """Admit a call (DONE: the ticket is filled), refuse it (REFUSED: the refusal is), or ask for a spare probe."""
+    now = max(now, c.since)  # read before the lock was taken: another thread may have moved on
+    if c.state == HALF_OPEN:
+        reclaim_locked(c, now, out)
+        close_if_done_locked(c, POLICY, now, out)
+    if c.mode == FORCED_OPEN:
+        return refuse_locked(c, OPEN, 2, now, no)
+    ticket.probe = NULL
+    if c.mode == AUTO and c.state != CLOSED:
+        if c.state == OPEN and left_of(c.since, open_span_locked(c), now) > 0:
+            return refuse_locked(c, OPEN, 0, now, no)
+        if c.state == HALF_OPEN and not has_room_locked(c):
+            return refuse_locked(c, HALF_OPEN, 1, now, no)
+        if spare == NULL:
+            return NEEDS_PROBE
+        if c.state == OPEN:
+            enter_locked(c, HALF_OPEN, TIMEOUT, now, out)
+        link_locked(c, spare, now)
+        ticket.probe = spare
+    ticket.epoch = c.epoch
+    ticket.live = 1
+    return DONE
+
+
+# ---- settle: what does this result mean? ----------------------------------------------------------------------
+
+cdef int settle_locked(Core *c, Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept nogil:
+    """Record an outcome, once (the caller has claimed the ticket). NEEDS_ERROR: it would open; ask again with a text."""
+    cdef Probe *probe = ticket.probe
+    now = max(now, c.since)
+    if outcome == FAILURE and out.error == NULL and opens_locked(c, ticket):
+        return NEEDS_ERROR
+    if outcome == FAILURE:
+        note_locked(c, out, CALL_FAILED, c.state, c.state, 0, 0)
+    if probe != NULL and probe.lost:
+        return DONE
+    if ticket.epoch != c.epoch:
+        c.late += 1
+        return DONE
+    if probe != NULL:
+        unlink_locked(c, probe)
+    count_locked(c, outcome)
+    if c.mode == SHADOW or (c.mode == AUTO and c.state == CLOSED):
+        judge_closed_locked(c, outcome, now, out)
+    elif c.mode == AUTO and c.state == HALF_OPEN and probe != NULL:
+        judge_probe_locked(c, outcome, now, out)
+    return DONE
+
+
+cdef bint opens_locked(Core *c, Ticket *ticket) noexcept nogil:
+    """Would a failure of this ticket open the breaker?"""
+    if c.mode != AUTO or ticket.epoch != c.epoch or (ticket.probe != NULL and ticket.probe.lost):
+        return False
+    if c.state == CLOSED:
+        return c.streak + 1 >= c.limits.failure_threshold
+    return c.state == HALF_OPEN and ticket.probe != NULL
+
+
+cdef void count_locked(Core *c, int outcome) noexcept nogil:
+    if outcome == SUCCESS:
+        bk_count(&c.successes)
+    elif outcome == FAILURE:
+        c.failures += 1
+    else:
+        c.ignored += 1
+
+
+cdef void judge_closed_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
+    """The trip rule. In shadow mode it tells instead of tripping, once per episode."""
+    if outcome == IGNORED:
+        return
+    if outcome == SUCCESS:
+        c.streak = 0
+        c.would_have_opened = False
+    else:
+        c.streak += 1
+        if c.streak >= c.limits.failure_threshold:
+            if c.mode == AUTO:
+                enter_locked(c, OPEN, TRIPPED, now, out)
+            elif not c.would_have_opened:
+                c.would_have_opened = True
+                note_locked(c, out, WOULD_HAVE_OPENED, c.state, c.state, 0, c.streak)
+    publish_locked(c)
+
+
+cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
+    """The half-open verdict: the first failure reopens, enough successes close."""
+    if outcome == FAILURE:
+        enter_locked(c, OPEN, PROBE_FAILED, now, out)
+    elif outcome == SUCCESS:
+        c.probe_successes += 1
+        close_if_done_locked(c, RECOVERED, now, out)
+    else:
+        close_if_done_locked(c, POLICY, now, out)
+
+
+# ---- operator, policy, fork -----------------------------------------------------------------------------------
+
+cdef void set_mode_locked(Core *c, Outbox *out) noexcept nogil:
+    """Put the mode in force: the operator's, else the policy's."""
+    cdef int before = c.mode
+    cdef int mode = c.override if c.override >= 0 else c.limits.mode
+    if mode == before:
+        return
+    c.mode = mode
+    c.would_have_opened = False
+    publish_locked(c)
+    note_locked(c, out, MODE_CHANGED, before, mode, 0, 0)
+
+
+cdef void reset_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
+    enter_locked(c, CLOSED, RESET, max(now, c.since), out)
+    c.override = -1
+    set_mode_locked(c, out)
+
+
+cdef void replace_locked(Core *c, const Limits *limits, PyObject *policy, int64_t now, Outbox *out) noexcept nogil:
+    """Take a new policy. State, epoch, counts and slots stay; only a half-open breaker may close by it."""
+    release_locked(out, c.policy)
+    c.policy = policy
+    c.limits = limits[0]
+    if c.streak < c.limits.failure_threshold:
+        c.would_have_opened = False
+    note_locked(c, out, POLICY_UPDATED, c.state, c.state, 0, 0)
+    set_mode_locked(c, out)
+    close_if_done_locked(c, POLICY, max(now, c.since), out)
+
+
+cdef uint64_t generation = 0        # of forks, counted in every process
+cdef unsigned long forker = 0       # the thread that forked this process
+
+
+cdef void adopt_locked(Core *c) noexcept nogil:
+    """In a forked child: the parent's other threads are gone, so their slots are free and they deliver no events."""
+    cdef Probe *probe = c.probes
+    cdef Probe *following
+    c.generation = generation
+    c.random ^= <uint64_t>bk_monotonic_ns() * <uint64_t>0x9E3779B97F4A7C15ULL
+    while probe != NULL:
+        following = probe.after
+        if probe.owner != forker:
+            unlink_locked(c, probe)
+            probe.lost = True
+            c.ignored += 1
+        probe = following
+    if c.teller != forker:
+        c.teller = 0
+
+
+cdef inline void lock(Core *c) noexcept nogil:
+    bk_lock(&c.lock)
+    if BK_UNLIKELY(c.generation != generation):
+        adopt_locked(c)
+
+
+cdef inline void unlock(Core *c) noexcept nogil:
+    bk_unlock(&c.lock)
+
+
+def _after_fork_in_child() -> None:
+    global generation, forker
+    generation += 1
+    forker = PyThread_get_thread_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# ---- the breaker ----------------------------------------------------------------------------------------------
+
+include "_outcomes.pxi"     # errors; which exception is which outcome
+
+
+@cython.final
+cdef class Breaker:
+    """Protects one dependency. Made by `Provider.get_breaker`, which gives the same object for the same name.
+
+    All attributes are pure reads: looking at a breaker never causes a transition.
+    """
+
+    cdef Core *c
+    cdef object __weakref__
+    cdef readonly str name
+    cdef object clock           # None: the system's monotonic clock
+    cdef object hub             # None: nobody is ever told
+    cdef tuple ignore_on        # None: not given
+    cdef tuple success_on
+    cdef tuple failure_on
+    cdef object failed_result
+    cdef object telling         # iterator over deliveries that are under way
+
+    def __cinit__(self, str name not None, policy, *, clock=None, hub=None,
+                  ignore_on=None, success_on=None, failure_on=None, failed_result=None):
+        self.name = name
+        self.clock = clock
+        self.hub = hub
+        self.ignore_on = exception_types("ignore_on", ignore_on)
+        self.success_on = exception_types("success_on", success_on)
+        self.failure_on = exception_types("failure_on", failure_on)
+        if failed_result is not None and not callable(failed_result):
+            raise TypeError(f"failed_result must be a callable, got {type(failed_result).__name__}")
+        self.failed_result = failed_result
+        self.c = <Core *>calloc(1, sizeof(Core))
+        if self.c == NULL or bk_counter_init(&self.c.successes) < 0:
+            raise MemoryError()
+        cdef Core *c = self.c
+        read_limits(policy, &c.limits)
+        c.policy = <PyObject *>policy
+        Py_INCREF(c.policy)
+        c.override = -1
+        c.mode = c.limits.mode
+        c.judged = failed_result is not None
+        c.generation = generation
+        c.since = now_of(self)
+        c.random = <uint64_t>c ^ <uint64_t>bk_monotonic_ns()
+        publish_locked(c)
+        announce(self)
+
+    def __dealloc__(self):
+        if self.c == NULL:
+            return
+        drop_posts(self.c)
+        Py_XDECREF(self.c.policy)
+        Py_XDECREF(self.c.last_error)
+        bk_counter_free(&self.c.successes)
+        free(self.c)
+
+    def __call__(self, fn, /):
+        """Decorate ``fn``: every call of it goes through this breaker, by the rules of `do`.
+
+        Keeps signature, name, docstring and ``__wrapped__``, binds as a method, and answers
+        `inspect.iscoroutinefunction` and its like as ``fn`` does. Raises `TypeError` if ``fn`` cannot be called.
+        """
+        if isinstance(fn, (staticmethod, classmethod)):
+            return type(fn)(self(fn.__func__))
+        if not callable(fn):
+            raise TypeError(f"breaker {self.name!r} can only protect something callable, got {type(fn).__name__}")
+        return new_function(self, fn)
+
+    def acquire(self):
+        """Ask for one call: a `Permit` to settle, or `BreakerOpenError`. Never blocks."""
+        cdef Permit permit = Permit.__new__(Permit)
+        if not begin_closed(self.c, &permit.ticket):
+            admit(self, &permit.ticket)
+        permit.breaker = self
+        return permit
+
+    # -- reading --
+
+    @property
+    def state(self):
+        """The `State` underneath any overlay."""
+        return STATES[bk_load(&self.c.word) & 3]
+
+    @property
+    def mode(self):
+        """The `Mode` in force: the operator's override, else the policy's."""
+        return MODES[(bk_load(&self.c.word) >> 2) & 3]
+
+    @property
+    def policy(self):
+        """The `Policy` in force."""
+        lock(self.c)
+        cdef PyObject *policy = self.c.policy
+        Py_INCREF(policy)
+        unlock(self.c)
+        return taken(policy)
+
+    @property
+    def retry_after(self):
+        """Seconds until a call can be admitted, as known now; never negative."""
+        cdef int64_t now = now_of(self)
+        lock(self.c)
+        cdef int64_t wait = wait_locked(self.c, now)
+        unlock(self.c)
+        return wait / 1e9
+
+    def snapshot(self):
+        """A `Snapshot`: everything at one moment."""
+        return snapshot_of(self)
+
+    def __repr__(self):
+        mode = "" if self.mode is Mode.AUTO else f" {self.mode}"
+        return f"<Breaker {self.name!r} {self.state}{mode}>"
+
+    def __reduce__(self):
+        raise TypeError(
+            f"breaker {self.name!r} cannot be pickled or copied, its state belongs to this process; "
+            "pass its name and call provider.get_breaker(name) where it is needed"
+        )
+
+    # -- operating --
+
+    def override(self, mode, /):
+        """Put a `Mode` over the policy's until it is cleared; ``None`` clears it. `Mode.AUTO` overrules a document."""
+        if mode is not None and not isinstance(mode, Mode):
+            raise TypeError(f"override takes a breaker.Mode or None, got {mode!r}")
+        operate(self, -1 if mode is None else MODES.index(mode), False)
+
+    def force_open(self):
+        """Reject every call until the override is cleared."""
+        operate(self, FORCED_OPEN, False)
+
+    def disable(self):
+        """Let every call run, counted but not judged, until the override is cleared."""
+        operate(self, DISABLED, False)
+
+    def shadow(self):
+        """Let every call run and tell when the breaker would have opened, until the override is cleared."""
+        operate(self, SHADOW, False)
+
+    def clear_override(self):
+        """Lift the operator's override: the policy's mode is in force again."""
+        operate(self, -1, False)
+
+    def reset(self):
+        """Close at once: streak, backoff and override are cleared, calls in flight will not count, totals stay."""
+        operate(self, -1, True)
+
+    # -- for the provider --
+
+    def _replace_policy(self, policy, revision):
+        """Take a policy and queue its events; `_deliver` tells them. Returns whether it differed."""
+        return replace_policy(self, policy, revision)
+
+    def _deliver(self):
+        """Tell the listeners what is queued, unless somebody is doing so."""
+        deliver(self)
+
+    def _options(self):
+        """The classification options this breaker was made with, by name."""
+        return {"ignore_on": self.ignore_on, "success_on": self.success_on,
+                "failure_on": self.failure_on, "failed_result": self.failed_result}
+
+
+cdef object taken(PyObject *owned):
+    """A Python reference in place of a counted pointer."""
+    result = <object>owned
+    Py_DECREF(owned)
+    return result
+
+
+cdef int64_t now_of(Breaker b) except? -1:
+    if b.clock is None:
+        return bk_monotonic_ns()
+    reading = b.clock()
+    if not isinstance(reading, int):
+        raise TypeError(f"the clock must return whole nanoseconds (int), got {reading!r}")
+    return <int64_t>reading
+
+
+cdef int read_limits(policy, Limits *limits) except -1:
+    limits.failure_threshold = policy.failure_threshold
+    limits.success_threshold = policy.success_threshold
+    limits.max_probes = policy.half_open_max_calls
+    limits.open_ns = policy.open_state_timeout_ns
+    probe_ns = policy.probe_timeout_ns
+    limits.probe_ns = limits.open_ns if probe_ns is None else probe_ns
+    open_max_ns = policy.open_timeout_max_ns
+    limits.open_max_ns = INT64_MAX if open_max_ns is None else open_max_ns
+    limits.multiplier = policy.open_timeout_multiplier
+    limits.jitter = policy.open_timeout_jitter
+    limits.mode = MODES.index(policy.mode)
+    return 0
+
+
+cdef object snapshot_of(Breaker b):
+    from breaker.snapshot import Snapshot
+    from types import MappingProxyType
+
+    cdef int64_t now = now_of(b)
+    cdef Core view
+    lock(b.c)
+    cdef int64_t wait = wait_locked(b.c, now)
+    cdef uint64_t successes = bk_counted(&b.c.successes)
+    view = b.c[0]
+    Py_INCREF(view.policy)
+    unlock(b.c)
+    policy = taken(view.policy)
+    view.state_ns[view.state] += max(now - view.since, 0)
+    return Snapshot(
+        b.name, STATES[view.state], MODES[view.mode], view.epoch, view.streak, view.probe_successes, view.in_flight,
+        successes, view.failures, view.ignored, view.rejected[0] + view.rejected[1] + view.rejected[2],
+        view.late, view.lost, wait / 1e9,
+        MappingProxyType({STATES[i]: view.state_ns[i] / 1e9 for i in range(3)}), policy,
+    )
+
+
+cdef int operate(Breaker b, int override, bint reset) except -1:
+    cdef Outbox out
+    cdef int64_t now = now_of(b) if reset else 0
+    open_outbox(b, &out)
+    lock(b.c)
+    if reset:
+        reset_locked(b.c, now, &out)
+    else:
+        b.c.override = override
+        set_mode_locked(b.c, &out)
+    unlock(b.c)
+    return send(b, &out, None, None)
+
+
+cdef bint replace_policy(Breaker b, policy, revision) except -1:
+    cdef Outbox out
+    cdef Limits limits
+    old = b.policy
+    if policy == old:
+        return False
+    read_limits(policy, &limits)
+    cdef int64_t now = now_of(b)
+    open_outbox(b, &out)
+    Py_INCREF(<PyObject *>policy)
+    lock(b.c)
+    replace_locked(b.c, &limits, <PyObject *>policy, now, &out)
+    unlock(b.c)
+    post(b, &out, None, (old, policy, revision))
+    return True
+
+
+include "_delivery.pxi"     # what was noted, told in order
+include "_calls.pxi"        # do, the decorator, permits: admit, run, settle
+include "_flows.pxi"        # coroutines, generators, async generators

@@ -1,0 +1,481 @@
+# Calls that run later, in steps: coroutines, generators and async generators.
+#
+# A flow wraps what the function returned. It is admitted at its first step (or was at the call, where a plain function
+# returned it) and settles at its end: returning is a success, an exception is what it means, being closed or dropped on
+# the way is ignored. Values, `send`, `throw`, `close` and the return value pass through.
+
+from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
+from types import MethodType as _MethodType
+
+cdef enum:  # kinds of functions and of values
+    PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
+    ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
+    PySendResult PyIter_Send(PyObject *iterator, PyObject *value, PyObject **result) noexcept
+    int CO_COROUTINE
+    int CO_GENERATOR
+    int CO_ASYNC_GENERATOR
+    int CO_ITERABLE_COROUTINE
+    bint PyCoro_CheckExact(PyObject *o) noexcept
+    bint PyGen_CheckExact(PyObject *o) noexcept
+    bint PyAsyncGen_CheckExact(PyObject *o) noexcept
+    PyObject *PyExc_MemoryError
+    PyObject *PyExc_StopIteration
+    bint PyTuple_Check_ "PyTuple_Check"(PyObject *o) noexcept
+    bint PyExceptionInstance_Check_ "PyExceptionInstance_Check"(PyObject *o) noexcept
+
+cdef extern from "_core.h":
+    void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
+
+
+# ---- kinds ----------------------------------------------------------------------------------------------------
+
+cdef object innermost(fn):
+    """The function inside partials, bound methods and guarded functions."""
+    while True:
+        if isinstance(fn, GuardedFunction):
+            fn = (<GuardedFunction>fn).fn
+        elif isinstance(fn, partial):
+            fn = fn.func
+        elif isinstance(fn, _MethodType):
+            fn = fn.__func__
+        else:
+            return fn
+
+
+cdef int kind_of_function(PyObject *fn) noexcept:
+    """What calling it gives: a value at once, or something that runs later."""
+    inner = innermost(<object>fn)
+    cdef int flags = bk_function_flags(<PyObject *>inner)
+    if flags <= 0:
+        return PLAIN
+    if flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
+        return COROUTINE
+    return GENERATOR if flags & CO_GENERATOR else ASYNC_GENERATOR
+
+
+cdef int kind_of_value(PyObject *value) noexcept:
+    """Coroutines and generators of other makers count too; futures and other awaitables are plain values."""
+    if PyCoro_CheckExact(value):
+        return COROUTINE
+    if PyGen_CheckExact(value):
+        return GENERATOR
+    if PyAsyncGen_CheckExact(value):
+        return ASYNC_GENERATOR
+    return kind_of_foreign(<object>value)
+
+
+cdef int kind_of_foreign(value) noexcept:
+    try:
+        if isinstance(value, _Coroutine):
+            return COROUTINE
+        if isinstance(value, _AsyncGenerator):
+            return ASYNC_GENERATOR
+        if isinstance(value, _Generator):
+            return GENERATOR
+    except Exception:
+        pass
+    return PLAIN
+
+
+# ---- one flow -------------------------------------------------------------------------------------------------
+
+@cython.freelist(32)
+cdef class Flow:
+    """What the three kinds share: the wrapped object, the ticket, and how far it is."""
+
+    cdef Breaker breaker
+    cdef object inner
+    cdef Ticket ticket
+    cdef bint judged        # failed_result sees the value it returns
+    cdef bint begun         # was admitted, or refused
+    cdef bint running       # a step is under way
+    cdef bint ended
+
+    def __getattr__(self, name):
+        # cr_frame, gi_running, ag_code, __qualname__ …: what a debugger or asyncio asks
+        if name[:3] in ("cr_", "gi_", "ag_") or name in ("__name__", "__qualname__"):
+            return getattr(self.inner, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self):
+        return f"<{self.inner!r} guarded by {self.breaker.name!r}>"
+
+    def __del__(self):
+        if self.ticket.live:
+            settle(self.breaker, &self.ticket, IGNORED, None)
+
+
+cdef PyObject *call_later(
+        Breaker b, PyObject *fn, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    """Call a function whose body runs later. Nothing is admitted yet; wrong arguments raise now, as without us."""
+    cdef PyObject *inner = PyObject_Vectorcall(fn, args, nargsf, kwnames)
+    cdef Ticket ticket
+    if inner == NULL:
+        return NULL
+    ticket.live = 0
+    ticket.probe = NULL
+    return new_flow(b, &ticket, inner, kind)
+
+
+cdef PyObject *hand_on(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+    """Give the ticket of a call to the object that it returned, whose reference is taken."""
+    return new_flow(b, ticket, value, kind_of_value(value))
+
+
+cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
+    cdef Flow flow
+    if kind == COROUTINE:
+        flow = GuardedCoroutine.__new__(GuardedCoroutine)
+    elif kind == GENERATOR:
+        flow = GuardedGenerator.__new__(GuardedGenerator)
+    else:
+        flow = GuardedAsyncGenerator.__new__(GuardedAsyncGenerator)
+    flow.breaker = b
+    flow.inner = <object>inner
+    Py_DECREF(inner)
+    flow.ticket = ticket[0]
+    flow.begun = ticket.live
+    flow.judged = kind == COROUTINE and b.failed_result is not None
+    Py_INCREF(<PyObject *>flow)
+    return <PyObject *>flow
+
+
+cdef int begin_flow(Flow flow) noexcept:
+    """Admit a flow at its first step: 0, or -1 with an error set; then it is over."""
+    flow.begun = True
+    if begin_closed(flow.breaker.c, &flow.ticket):
+        return 0
+    if admit_quietly(flow.breaker, &flow.ticket) == 0:
+        return 0
+    flow.ended = True
+    abandon(flow)
+    return -1
+
+
+cdef void abandon(Flow flow) noexcept:
+    """Close what will never run, so that nothing warns of it; the error that is set stays."""
+    cdef PyObject *error = bk_take_exception()
+    try:
+        if not isinstance(flow, GuardedAsyncGenerator):
+            flow.inner.close()
+    finally:
+        bk_give_exception(error)
+
+
+cdef PySendResult end_flow(Flow flow, PySendResult how, PyObject **result) noexcept:
+    """Settle by how the flow ended."""
+    flow.ended = True
+    if not flow.ticket.live:
+        return how
+    if how == PYGEN_ERROR:
+        settle_raised(flow.breaker, &flow.ticket)
+        return how
+    if not flow.judged and succeed_closed(flow.breaker.c, &flow.ticket, JUDGED):
+        return how
+    if flow.judged:
+        result[0] = settle_value(flow.breaker, &flow.ticket, result[0])
+    elif settle_quietly(flow.breaker, &flow.ticket, SUCCESS, <PyObject *>None) < 0:
+        Py_DECREF(result[0])
+        result[0] = NULL
+    return PYGEN_ERROR if result[0] == NULL else how
+
+
+cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    """One step of a coroutine or generator."""
+    cdef PySendResult how
+    result[0] = NULL
+    if (<Flow>self).running:
+        PyErr_SetString(PyExc_ValueError, "already executing: a step is under way")
+        return PYGEN_ERROR
+    if not (<Flow>self).begun and value == <PyObject *>None:  # a first value is refused by the flow itself
+        if begin_flow(<Flow>self) < 0:
+            return PYGEN_ERROR
+    (<Flow>self).running = True
+    how = PyIter_Send(<PyObject *>(<Flow>self).inner, value, result)
+    (<Flow>self).running = False
+    if how == PYGEN_NEXT:
+        return how
+    return end_flow(<Flow>self, how, result)
+
+
+cdef PyObject *flow_next(PyObject *self) noexcept:
+    """The same as ``__next__``: a return is a StopIteration that carries the value."""
+    cdef PyObject *result
+    if flow_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
+        raise_stop(result)
+        return NULL
+    return result
+
+
+cdef void raise_stop(PyObject *value) noexcept:
+    if value != <PyObject *>None:  # no exception at all means StopIteration without a value
+        if PyTuple_Check_(value) or PyExceptionInstance_Check_(value):
+            stop = StopIteration(<object>value)
+            PyErr_SetObject(PyExc_StopIteration, <PyObject *>stop)
+        else:
+            PyErr_SetObject(PyExc_StopIteration, value)
+    Py_DECREF(value)
+
+
+cdef class SteppedFlow(Flow):
+    """A coroutine or a generator: driven by `send`, `throw` and `close`."""
+
+    def send(self, value, /):
+        """Go on with ``value``; returns what is yielded, raises StopIteration at the end."""
+        cdef PyObject *result
+        cdef PySendResult how = flow_send(<PyObject *>self, <PyObject *>value, &result)
+        if how == PYGEN_NEXT:
+            return taken(result)
+        if how == PYGEN_RETURN:
+            raise StopIteration(taken(result))
+        raise_set()
+
+    def throw(self, *error):
+        """Go on by raising an exception inside."""
+        return self.finish_by(self.inner.throw, error)
+
+    def close(self):
+        """End it early; a call that was admitted is ignored, unless it raises an error while closing."""
+        if self.running:
+            raise ValueError("already executing: a step is under way")
+        self.begun = self.ended = True
+        try:
+            value = self.inner.close()
+        except BaseException as error:
+            if self.ticket.live:
+                settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>error), error)
+            raise
+        if self.ticket.live:
+            settle(self.breaker, &self.ticket, IGNORED, None)
+        return value
+
+    cdef object finish_by(self, step, args):
+        """A step by ``throw``: a flow that has not begun is over without having been admitted."""
+        if self.running:
+            raise ValueError("already executing: a step is under way")
+        self.begun = True
+        self.running = True
+        try:
+            return step(*args)
+        except StopIteration as stop:
+            self.ended = True
+            if self.ticket.live:
+                if self.judged:
+                    judge(self.breaker, &self.ticket, stop.value)
+                else:
+                    settle(self.breaker, &self.ticket, SUCCESS, None)
+            raise
+        except BaseException as error:
+            self.ended = True
+            if self.ticket.live:
+                settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>error), error)
+            raise
+        finally:
+            self.running = False
+
+
+cdef int raise_set() except -1:
+    """Raise the error that is set."""
+    return -1
+
+
+@cython.final
+cdef class GuardedCoroutine(SteppedFlow):
+    """A coroutine under protection: awaited once, usable with `asyncio.create_task`."""
+
+    def __await__(self):
+        if self.begun and not self.ended and not self.running and getattr(self.inner, "cr_await", None) is not None:
+            raise RuntimeError("coroutine is being awaited already")
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+
+@cython.final
+cdef class GuardedGenerator(SteppedFlow):
+    """A generator under protection."""
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+
+# ---- async generators -----------------------------------------------------------------------------------------
+
+@cython.final
+cdef class GuardedAsyncGenerator(Flow):
+    """An async generator under protection. Each of its steps is awaited; the last one settles the call."""
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        return new_step(self, "asend", (None,))
+
+    def asend(self, value, /):
+        """An awaitable that goes on with ``value``."""
+        return new_step(self, "asend", (value,))
+
+    def athrow(self, *error):
+        """An awaitable that goes on by raising an exception inside."""
+        return new_step(self, "athrow", error)
+
+    def aclose(self):
+        """An awaitable that ends it early; a call that was admitted is ignored."""
+        return new_step(self, "aclose", ())
+
+
+@cython.final
+@cython.freelist(32)
+cdef class AsyncStep:
+    """One awaited step of a guarded async generator."""
+
+    cdef GuardedAsyncGenerator flow
+    cdef object method
+    cdef object args
+    cdef object inner       # None until it is first driven
+    cdef bint holds         # it is the step that runs
+    cdef bint done
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value, /):
+        """Drive the step, as `await` does."""
+        cdef PyObject *result
+        cdef PySendResult how = step_send(<PyObject *>self, <PyObject *>value, &result)
+        if how == PYGEN_NEXT:
+            return taken(result)
+        if how == PYGEN_RETURN:
+            raise StopIteration(taken(result))
+        raise_set()
+
+    def throw(self, *error):
+        """Raise an exception where the step waits."""
+        if begin_step(self) < 0:
+            raise_set()
+        try:
+            return self.inner.throw(*error)
+        except StopIteration:
+            end_step(self)
+            raise
+        except BaseException as error_raised:
+            end_step(self)
+            settle_step(self, error_raised)
+            raise
+
+    def close(self):
+        """Give the step up."""
+        try:
+            if self.inner is not None:
+                self.inner.close()
+        finally:
+            end_step(self)
+
+
+cdef AsyncStep new_step(GuardedAsyncGenerator flow, method, args):
+    cdef AsyncStep step = AsyncStep.__new__(AsyncStep)
+    step.flow = flow
+    step.method = method
+    step.args = args
+    return step
+
+
+cdef int begin_step(AsyncStep step) except -1:
+    """Make the inner step, admitting the flow if this is its first."""
+    cdef GuardedAsyncGenerator flow = step.flow
+    if step.done:
+        raise RuntimeError("cannot reuse already awaited step of an asynchronous generator")
+    if step.inner is not None:
+        return 0
+    if flow.running:
+        raise RuntimeError("asynchronous generator is already running")
+    if not flow.begun and step.method == "asend" and step.args[0] is None:
+        if begin_flow(flow) < 0:
+            return -1
+    elif step.method != "asend":
+        flow.begun = True
+    if flow.ended and not flow.ticket.live and step.method == "asend":
+        raise StopAsyncIteration
+    step.inner = getattr(flow.inner, step.method)(*step.args)
+    flow.running = True
+    step.holds = True
+    return 0
+
+
+cdef void end_step(AsyncStep step) noexcept:
+    step.done = True
+    if step.holds:
+        step.holds = False
+        step.flow.running = False
+
+
+cdef int settle_step(AsyncStep step, error) except -1:
+    """Settle the flow by the exception that ended a step, or (None) by its having been closed."""
+    cdef GuardedAsyncGenerator flow = step.flow
+    if not flow.begun:
+        return 0  # it refused a first value and can still begin
+    flow.ended = True
+    if not flow.ticket.live:
+        return 0
+    if error is None:
+        return settle(flow.breaker, &flow.ticket, IGNORED, None)
+    if isinstance(error, StopAsyncIteration):
+        return settle(flow.breaker, &flow.ticket, SUCCESS, None)
+    return settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>error), error)
+
+
+cdef int settle_step_set(AsyncStep step) except -1:
+    """The same by the exception that is set, which is raised again."""
+    error = taken(bk_take_exception())
+    settle_step(step, error)
+    bk_give_exception(counted(error))
+    return 0
+
+
+cdef PyObject *counted(o) noexcept:
+    Py_INCREF(<PyObject *>o)
+    return <PyObject *>o
+
+
+cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    cdef PySendResult how
+    result[0] = NULL
+    if (<int (*)(AsyncStep) noexcept>begin_step)(<AsyncStep>self) < 0:
+        return PYGEN_ERROR
+    how = PyIter_Send(<PyObject *>(<AsyncStep>self).inner, value, result)
+    if how == PYGEN_NEXT:
+        return how
+    end_step(<AsyncStep>self)
+    if how == PYGEN_ERROR:
+        (<int (*)(AsyncStep) noexcept>settle_step_set)(<AsyncStep>self)
+    elif (<AsyncStep>self).method == "aclose":
+        if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(<AsyncStep>self, <PyObject *>None) < 0:
+            Py_DECREF(result[0])
+            result[0] = NULL
+            return PYGEN_ERROR
+    return how
+
+
+cdef PyObject *step_next(PyObject *self) noexcept:
+    cdef PyObject *result
+    if step_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
+        raise_stop(result)
+        return NULL
+    return result
+
+
+bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, flow_next)
+bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
+bk_make_iterator(<PyTypeObject *>AsyncStep, step_send, step_next)

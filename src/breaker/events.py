@@ -1,0 +1,100 @@
+"""What a listener of `Provider.subscribe` is told.
+
+Events of one breaker arrive in the order in which they happened, one at a time, after its lock is released; a
+listener may use the breaker. The chain is unbroken: each ``from_state`` is the ``to_state`` before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from breaker.policy import Policy
+from breaker.states import Mode, State
+
+Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerCreated:
+    """A breaker exists from now on."""
+
+    name: str
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """A breaker moved. ``retry_after``: seconds it stays open, 0 for other states; ``last_error``: what opened it."""
+
+    name: str
+    from_state: State
+    to_state: State
+    reason: Reason
+    epoch: int
+    consecutive_failures: int
+    retry_after: float
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChanged:
+    """An overlay was set or lifted, by the operator or by a policy document."""
+
+    name: str
+    from_mode: Mode
+    to_mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUpdated:
+    """A breaker has another policy. ``revision``: of the source, as it counts."""
+
+    name: str
+    old: Policy
+    new: Policy
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRejected:
+    """A document is not a policy; the last good one stays. ``error`` names the place, the field and the remedy."""
+
+    key: str
+    error: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A protected call failed. ``error``: text ``"TypeName: message"``."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class WouldHaveOpened:
+    """In shadow mode: in any other the breaker would be open now. Once per episode."""
+
+    name: str
+    consecutive_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLost:
+    """A half-open probe did not report within its lease; its slot was taken back."""
+
+    name: str
+
+
+Event = (
+    BreakerCreated
+    | StateChanged
+    | ModeChanged
+    | PolicyUpdated
+    | PolicyRejected
+    | CallFailed
+    | WouldHaveOpened
+    | ProbeLost
+)

@@ -1,0 +1,81 @@
+"""Who is told what happens: the listeners of one provider, and what becomes of a listener that fails.
+
+The order of events and their delivery are the core's (`_delivery.pxi`); this is the list of listeners it reads.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from breaker import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    from breaker.events import Event
+
+    Listener = Callable[[Event], object]
+
+
+class Hub(_core.Hub):
+    """The listeners of a provider. ``listeners`` is a tuple that is replaced, never changed: readers need no lock."""
+
+    listeners: tuple[Listener, ...]
+
+    def __init__(self, logger: Any = None) -> None:
+        self.logger = logger
+        self._lock = threading.RLock()
+
+    @property
+    def events(self) -> ModuleType:
+        """The module of event classes, loaded when somebody listens."""
+        from breaker import events
+
+        return events
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Add a listener; the callable that is returned removes it again (twice does nothing more)."""
+        if not callable(listener):
+            raise TypeError(f"a listener is called with each event, got {type(listener).__name__}")
+        entry: list[Listener] = [listener]
+        with self._lock:
+            self.listeners = (*self.listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if entry:
+                    remaining = list(self.listeners)
+                    remaining.remove(entry.pop())
+                    self.listeners = tuple(remaining)
+
+        return unsubscribe
+
+    def tell(self, event: Event) -> None:
+        """Tell an event that belongs to no breaker, now and in this thread."""
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception as error:
+                self.report(listener, event, error)
+
+    def report(self, listener: Listener | None, event: Event | None, error: BaseException) -> None:
+        """Log that a listener raised. Where the logger is what fails, the standard library's is used."""
+        what = type(event).__name__ if event is not None else "an event"
+        try:
+            if self.logger is not None:
+                self.logger.error(
+                    "circuit breaker listener failed", listener=repr(listener), event_type=what, error=repr(error)
+                )
+                return
+        except Exception as failure:
+            error = failure
+        import logging
+
+        logging.getLogger("breaker").error("listener %r failed on %s", listener, what, exc_info=error)
+
+    def renew_locks(self) -> None:
+        """In a forked child: a lock held by a thread of the parent would never be released."""
+        self._lock = threading.RLock()

@@ -1,0 +1,118 @@
+"""One structlog line per event, and the JSON configuration for programs that want exactly ours.
+
+A library configures nothing: `configure_json` is the program's to call. A call that succeeds logs nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+    from typing import Any, TextIO
+
+    from breaker import events
+    from breaker.events import Event
+
+
+def log_listener(logger: Any) -> Callable[[Event], None]:
+    """A listener that logs each event with ``logger``, a structlog logger (not bound further: that would freeze a
+    configuration that the program may still make)."""
+
+    def log(event: Event) -> None:
+        level, message, keys = _LINES[type(event).__name__](event)
+        getattr(logger, level)(message, **keys)
+
+    return log
+
+
+def check_logger(logger: Any) -> None:
+    """Raise `TypeError` for a logger that cannot take key-value pairs."""
+    import logging
+
+    if isinstance(logger, logging.Logger | logging.LoggerAdapter):
+        raise TypeError(
+            'logger must be a structlog logger, got one of the standard library; pass structlog.get_logger("breaker")'
+        )
+    missing = [level for level in ("debug", "info", "warning", "error") if not hasattr(logger, level)]
+    if missing:
+        raise TypeError(f"logger must be a structlog logger, got {type(logger).__name__} without .{missing[0]}()")
+
+
+def configure_json(stream: TextIO | None = None, level: str = "info", *, timestamps: bool = False) -> None:
+    """Configure structlog for one JSON object per line: ``{"level": …, "msg": …, "name": …, …}``.
+
+    ``stream``: where to (None: standard output, as it is when a line is written). ``level``: the lowest that is written, ``"debug"`` includes each
+    failed operation. ``timestamps``: add ``"time"`` in UTC, ISO 8601. Call it once, at the program's start.
+    Raises `ValueError` for a level that does not exist.
+    """
+    import logging
+
+    import structlog
+
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if not number:
+        raise ValueError(f"level must be one of debug, info, warning, error, critical, got {level!r}")
+    processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
+    if timestamps:
+        processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"))
+    processors += [structlog.processors.format_exc_info, _level_and_message_first, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _level_and_message_first(_: Any, __: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
+    message = line.pop("event")
+    return {"level": line.pop("level"), "msg": message, **line}
+
+
+Line = tuple[str, str, dict[str, object]]
+
+
+def _state_changed(event: events.StateChanged) -> Line:
+    keys = {
+        "name": event.name,
+        "from": str(event.from_state),
+        "to": str(event.to_state),
+        "reason": event.reason,
+        "failures": event.consecutive_failures,
+        "retry_after": event.retry_after,
+    }
+    if event.last_error is not None:
+        keys["error"] = event.last_error
+    opened = str(event.to_state) == "OPEN"
+    return "warning" if opened else "info", "circuit breaker state changed", keys
+
+
+def _mode_changed(event: events.ModeChanged) -> Line:
+    keys: dict[str, object] = {"name": event.name, "from": str(event.from_mode), "to": str(event.to_mode)}
+    return "info" if keys["to"] == "auto" else "warning", "circuit breaker mode changed", keys
+
+
+def _policy_updated(event: events.PolicyUpdated) -> Line:
+    changed = {key: list(values) for key, values in event.old.differences(event.new).items()}
+    keys = {"name": event.name, "changed": changed, "revision": event.revision}
+    return "info", "circuit breaker policy updated", keys
+
+
+_LINES: dict[str, Callable[[Any], Line]] = {
+    "BreakerCreated": lambda e: ("info", "circuit breaker created", {"name": e.name, "policy": e.policy.document()}),
+    "StateChanged": _state_changed,
+    "ModeChanged": _mode_changed,
+    "PolicyUpdated": _policy_updated,
+    "PolicyRejected": lambda e: (
+        "error",
+        "circuit breaker policy rejected",
+        {"key": e.key, "error": e.error, "revision": e.revision},
+    ),
+    "CallFailed": lambda e: ("debug", "operation failed", {"name": e.name, "error": e.error}),
+    "WouldHaveOpened": lambda e: (
+        "warning",
+        "circuit breaker would have opened",
+        {"name": e.name, "failures": e.consecutive_failures},
+    ),
+    "ProbeLost": lambda e: ("warning", "circuit breaker probe lost", {"name": e.name}),
+}

@@ -1,0 +1,35 @@
+"""One consistent look at a breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from breaker.policy import Policy
+from breaker.states import Mode, State
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a breaker knows, read at one moment under its lock. Reading never causes a transition.
+
+    ``successes`` to ``lost`` are totals since creation; every admitted permit ends in exactly one of successes,
+    failures, ignored, late, lost. ``retry_after`` and the values of ``state_seconds`` are seconds.
+    """
+
+    name: str
+    state: State
+    mode: Mode
+    epoch: int
+    consecutive_failures: int
+    half_open_successes: int
+    half_open_in_flight: int
+    successes: int
+    failures: int
+    ignored: int
+    rejected: int
+    late: int
+    lost: int
+    retry_after: float
+    state_seconds: Mapping[State, float]
+    policy: Policy

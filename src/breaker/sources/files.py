@@ -1,0 +1,170 @@
+"""Policies in files: the same tree of JSON documents as in a configuration centre, watched by looking at it.
+
+A look is one `os.scandir` and a `stat` per document. Notification services miss the swap of a symbolic link by which
+Kubernetes updates a mounted ConfigMap, and are not there on network file systems; a look misses neither.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import time
+
+from breaker.config import DEFAULT_NAME, SUFFIX, document_name
+from breaker.policy import MAX_DOCUMENT_BYTES
+from breaker.sources.base import Document, Feed, Unreadable
+
+_SETTLE = 0.02  # seconds between two looks that must agree before a change is read
+_RACY = 2_000_000_000  # ns: a file this young may change again without its stamp doing so
+
+_Stamp = tuple[int, int, int, int, int]
+_NO_STAMP: _Stamp = (0, 0, 0, 0, 0)
+
+
+class FileSource:
+    """Documents at ``root`` + ``policies_path`` + ``{key}.json``, looked at every ``poll_interval`` seconds.
+
+    A directory that does not exist is an empty one and may appear later. Write a document to a file beside it and
+    rename it, or write it in place: a change is read once two looks in a row agree. Raises `ValueError` for a
+    ``poll_interval`` that is not a positive number of seconds.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], poll_interval: float = 1.0) -> None:
+        if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
+            raise TypeError(f"poll_interval must be seconds, got {type(poll_interval).__name__}")
+        if not (poll_interval > 0 and math.isfinite(poll_interval)):
+            raise ValueError(f"poll_interval must be a positive number of seconds, got {poll_interval}")
+        self.root = os.fspath(root)
+        self.poll_interval = float(poll_interval)
+
+    def start(self, feed: Feed) -> None:
+        watch = _Watch(self.location(feed.path, ""), self.poll_interval, feed)
+        feed.run(watch.loop)
+
+    def stop(self, feed: Feed) -> None:
+        """Nothing to do: the loop ends by ``feed.wait``."""
+
+    def after_fork(self) -> None:
+        """Nothing to do: a watch belongs to its feed."""
+
+    def location(self, path: str, key: str) -> str:
+        return self.root.rstrip("/") + path + key
+
+
+class _Watch:
+    """The loop over one directory, and what it saw last."""
+
+    def __init__(self, directory: str, interval: float, feed: Feed) -> None:
+        self.directory = directory
+        self.interval = interval
+        self.feed = feed
+        self.revision = 0
+        self.stamps: dict[str, _Stamp] | None = None
+        self.documents: dict[str, Document] = {}
+        self.racy: set[str] = set()  # read so soon after a change that another one may share its stamp
+        self.warned: set[str] = set()
+
+    def loop(self) -> None:
+        while True:
+            self._look()
+            if self.feed.wait(self.interval):
+                return
+
+    def _look(self) -> None:
+        try:
+            stamps = self._settled()
+        except OSError as error:
+            self.feed.failed(_explain(error, self.directory))
+            self.stamps = None
+            return
+        if self.stamps is not None and stamps == self.stamps and not self.racy:
+            return
+        first, before = self.stamps is None, self.documents
+        self._read(stamps)
+        if first or self.documents != before:
+            self.revision += 1
+            self.feed.publish(self.documents, self.revision, restarted=first)
+
+    def _settled(self) -> dict[str, _Stamp]:
+        stamps = self._stamps()
+        if self.stamps is None:
+            return stamps
+        for _ in range(10):
+            if stamps == self.stamps or self.feed.wait(_SETTLE):
+                break
+            before, stamps = stamps, self._stamps()
+            if stamps == before:
+                break
+        return stamps
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        found = {}
+        try:
+            with os.scandir(self.directory) as entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIX) and self._is_policy(entry.name):
+                        try:
+                            found[entry.name] = _stamp(entry.stat())
+                        except FileNotFoundError:
+                            continue  # deleted since, or a link to nothing
+                        except OSError:
+                            found[entry.name] = _NO_STAMP  # reading it will say why
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def _is_policy(self, file_name: str) -> bool:
+        if file_name == DEFAULT_NAME + SUFFIX or document_name(file_name) is not None:
+            return True
+        if file_name not in self.warned:
+            self.warned.add(file_name)
+            self.feed.warn(
+                "circuit breaker policy file ignored",
+                file=os.path.join(self.directory, file_name).encode(errors="backslashreplace").decode(),
+                error="its name is not the escaped name of a breaker; write '/' as %2F and '%' as %25",
+            )
+        return False
+
+    def _read(self, stamps: dict[str, _Stamp]) -> None:
+        old, seen = self.documents, self.stamps or {}
+        now = time.time_ns()
+        documents: dict[str, Document] = {}
+        for name, stamp in stamps.items():
+            if seen.get(name) == stamp and name not in self.racy and name in old:
+                documents[name] = old[name]
+            elif (contents := _contents(os.path.join(self.directory, name))) is not None:
+                documents[name] = contents
+        self.racy = {name for name, stamp in stamps.items() if abs(now - stamp[0]) < _RACY}
+        self.documents, self.stamps = documents, stamps
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
+
+
+def _contents(path: str) -> Document | None:
+    """The document in a file, or None if it is gone."""
+    try:
+        # Non-blocking, or a pipe that somebody put here would hold the watch for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return Unreadable("it is not a regular file; put a JSON document there or remove it")
+            return file.read(MAX_DOCUMENT_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Unreadable(_explain(error, path))
+
+
+def _explain(error: OSError, path: str) -> str:
+    remedy = "check that the path exists and that this program may read it"
+    if isinstance(error, PermissionError):
+        remedy = "give the user of this program read permission"
+    elif isinstance(error, NotADirectoryError):
+        remedy = "a directory with one JSON document per breaker is expected there"
+    elif isinstance(error, IsADirectoryError):
+        remedy = "a JSON document is expected there, not a directory"
+    return f"cannot read {path}: {error.strerror}; {remedy}"
+

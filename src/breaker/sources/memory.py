@@ -1,0 +1,87 @@
+"""Policies held in the program: for tests, and for programs that get them in a way of their own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+
+from breaker.config import DEFAULT_NAME, SUFFIX, check_name, document_key
+from breaker.policy import Policy
+from breaker.sources.base import Document, Feed
+
+Given = bytes | str | Policy | Mapping[str, object]
+
+
+class MemorySource:
+    """A source whose documents are put and deleted by the program, by breaker name (``"default"``: all others).
+
+    A document is raw JSON (bytes or text), a mapping with a document's keys, or a `Policy`. It is validated as any
+    document is: what is wrong with it is logged, not raised. Raises `TypeError` and `ValueError` for a wrong name.
+    """
+
+    def __init__(self, documents: Mapping[str, Given] | None = None) -> None:
+        self._lock = threading.RLock()
+        self._feeds: tuple[Feed, ...] = ()
+        self._documents: dict[str, Document] = {}
+        self._revision = 0
+        for name, document in (documents or {}).items():
+            self._documents[_key(name)] = _raw(document)
+
+    def put(self, name: str, document: Given) -> None:
+        """Set a document. Applied when this returns."""
+        key, raw = _key(name), _raw(document)
+        with self._lock:
+            self._documents[key] = raw
+            self._revision += 1
+        self._publish()
+
+    def delete(self, name: str) -> None:
+        """Remove a document; one that does not exist is no error. Applied when this returns."""
+        key = _key(name)
+        with self._lock:
+            self._documents.pop(key, None)
+            self._revision += 1
+        self._publish()
+
+    def start(self, feed: Feed) -> None:
+        with self._lock:
+            self._feeds = (*self._feeds, feed)
+            documents, revision = dict(self._documents), self._revision
+        feed.publish(documents, revision)
+
+    def stop(self, feed: Feed) -> None:
+        with self._lock:
+            self._feeds = tuple(other for other in self._feeds if other is not feed)
+
+    def after_fork(self) -> None:
+        self._lock = threading.RLock()
+
+    def location(self, path: str, key: str) -> str:
+        return path + key
+
+    def _publish(self) -> None:
+        # Outside the lock: listeners run in here. Of two that cross, the older is dropped by its revision.
+        with self._lock:
+            documents, revision, feeds = dict(self._documents), self._revision, self._feeds
+        for feed in feeds:
+            feed.publish(documents, revision)
+
+
+def _key(name: str) -> str:
+    if name == DEFAULT_NAME:
+        return DEFAULT_NAME + SUFFIX
+    check_name(name)
+    return document_key(name)
+
+
+def _raw(document: Given) -> bytes | str:
+    if isinstance(document, Policy):
+        return document.to_json()
+    if isinstance(document, bytes | str):
+        return document
+    if isinstance(document, bytearray | memoryview):
+        return bytes(document)
+    if isinstance(document, Mapping):
+        return json.dumps(dict(document))
+    raise TypeError(f"a document is JSON text, a mapping or a Policy, got {type(document).__name__}")

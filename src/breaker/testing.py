@@ -1,0 +1,61 @@
+"""For the tests of programs that use breakers: a clock that stands still, and ways to bring a breaker into a state."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from breaker import Breaker, Provider
+    from breaker.events import Event
+
+
+class ManualClock:
+    """A clock that moves when it is told to: ``Provider(config, clock=ManualClock())``.
+
+    ``start``: seconds it shows at first. Calling it gives whole nanoseconds, as a `Provider` wants it. Times are kept
+    in nanoseconds, so ten steps of 0.1 s are exactly 1 s.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._nanoseconds = round(start * 1e9)
+
+    def __call__(self) -> int:
+        return self._nanoseconds
+
+    @property
+    def seconds(self) -> float:
+        """What it shows."""
+        return self._nanoseconds / 1e9
+
+    def advance(self, seconds: float) -> None:
+        """Move forward. Raises `ValueError` for a negative step: a monotonic clock does not go back."""
+        if seconds < 0:
+            raise ValueError(f"a monotonic clock does not go back, got {seconds} s")
+        self._nanoseconds += round(seconds * 1e9)
+
+
+def trip(breaker: Breaker, error: BaseException | None = None) -> None:
+    """Report failures until a closed breaker opens. ``error``: the exception they are reported with."""
+    for _ in range(breaker.policy.failure_threshold):
+        breaker.acquire().failure(error)
+
+
+def recover(breaker: Breaker, clock: ManualClock) -> None:
+    """Let the open timeout pass and report probe successes until the breaker closes."""
+    clock.advance(breaker.retry_after)
+    for _ in range(breaker.policy.success_threshold):
+        breaker.acquire().success()
+
+
+@contextmanager
+def recorded(provider: Provider) -> Iterator[list[Event]]:
+    """The events of a provider while the block runs, in order."""
+    events: list[Event] = []
+    unsubscribe = provider.subscribe(events.append)
+    try:
+        yield events
+    finally:
+        unsubscribe()
