@@ -298,6 +298,10 @@ cdef class GuardedFunction:
     cdef dict __dict__
     cdef object __weakref__
 
+    def __call__(self, *args, **kwargs):
+        # For ``f.__call__``; a call goes through the slot that `bk_make_callable` sets.
+        return self.breaker.do(self.fn, *args, **kwargs)
+
     def __get__(self, instance, owner):
         if instance is None:
             return self

@@ -30,10 +30,10 @@ from libc.math cimport pow
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-import os
-from _functools import partial
+import os as _os
+from _functools import partial as _partial
 
-from breaker.states import LEGAL_TRANSITIONS, Mode, State
+from breaker.states import LEGAL_TRANSITIONS as _LEGAL_TRANSITIONS, Mode as _Mode, State as _State
 
 cdef extern from "_core.h":
     ctypedef struct bk_lock_t:
@@ -80,15 +80,16 @@ cdef enum:  # what a locked function answers
 cdef enum:  # what is noted for the listeners
     CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_LOST
 
-cdef tuple STATES = (State.CLOSED, State.OPEN, State.HALF_OPEN)
-cdef tuple MODES = (Mode.AUTO, Mode.FORCED_OPEN, Mode.DISABLED, Mode.SHADOW)
+cdef tuple STATES = (_State.CLOSED, _State.OPEN, _State.HALF_OPEN)
+cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
 cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy")
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
 
 cdef bint LEGAL[3][3]
+cdef int _from, _to
 for _from in range(3):
     for _to in range(3):
-        LEGAL[_from][_to] = (STATES[_from], STATES[_to]) in LEGAL_TRANSITIONS
+        LEGAL[_from][_to] = (STATES[_from], STATES[_to]) in _LEGAL_TRANSITIONS
 
 # Layout of Core.word: state, mode, a failure is on record, results are judged by a predicate, and the epoch above.
 cdef enum:
@@ -551,8 +552,8 @@ def _after_fork_in_child() -> None:
     forker = PyThread_get_thread_ident()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 # ---- the breaker ----------------------------------------------------------------------------------------------
@@ -669,7 +670,7 @@ cdef class Breaker:
         return snapshot_of(self)
 
     def __repr__(self):
-        mode = "" if self.mode is Mode.AUTO else f" {self.mode}"
+        mode = "" if self.mode is _Mode.AUTO else f" {self.mode}"
         return f"<Breaker {self.name!r} {self.state}{mode}>"
 
     def __reduce__(self):
@@ -682,7 +683,7 @@ cdef class Breaker:
 
     def override(self, mode, /):
         """Put a `Mode` over the policy's until it is cleared; ``None`` clears it. `Mode.AUTO` overrules a document."""
-        if mode is not None and not isinstance(mode, Mode):
+        if mode is not None and not isinstance(mode, _Mode):
             raise TypeError(f"override takes a breaker.Mode or None, got {mode!r}")
         operate(self, -1 if mode is None else MODES.index(mode), False)
 

@@ -39,7 +39,7 @@ cdef object innermost(fn):
     while True:
         if isinstance(fn, GuardedFunction):
             fn = (<GuardedFunction>fn).fn
-        elif isinstance(fn, partial):
+        elif isinstance(fn, _partial):
             fn = fn.func
         elif isinstance(fn, _MethodType):
             fn = fn.__func__

@@ -130,7 +130,8 @@ cdef int outcome_of_group(Breaker b, group) noexcept:
     return verdict
 
 
-DEF_LIMIT = 1000  # characters of an exception's message that are kept
+cdef enum:
+    MESSAGE_LIMIT = 1000    # characters of an exception's message that are kept
 
 
 cdef str describe(error):
@@ -142,6 +143,6 @@ cdef str describe(error):
         message = str(error)
     except Exception:
         message = "<message cannot be shown>"
-    if len(message) > DEF_LIMIT:
-        message = message[:DEF_LIMIT] + "…"
+    if len(message) > MESSAGE_LIMIT:
+        message = message[:MESSAGE_LIMIT] + "…"
     return f"{name}: {message}" if message else name

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Record:
     """A frozen value: equality, hash, repr and pickling by the names in ``__slots__``."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen: make a new one instead of setting {name!r}")

@@ -23,9 +23,7 @@ class PolicyError(BreakerError, ValueError):
     document (None for a policy made in Python).
     """
 
-    def __init__(
-        self, field: str | None, expected: str, got: str, hint: str = "", where: str | None = None
-    ) -> None:
+    def __init__(self, field: str | None, expected: str, got: str, hint: str = "", where: str | None = None) -> None:
         super().__init__(field, expected, got, hint, where)
         self.field = field
         self.expected = expected

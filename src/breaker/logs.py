@@ -41,8 +41,9 @@ def check_logger(logger: Any) -> None:
 def configure_json(stream: TextIO | None = None, level: str = "info", *, timestamps: bool = False) -> None:
     """Configure structlog for one JSON object per line: ``{"level": …, "msg": …, "name": …, …}``.
 
-    ``stream``: where to (None: standard output, as it is when a line is written). ``level``: the lowest that is written, ``"debug"`` includes each
-    failed operation. ``timestamps``: add ``"time"`` in UTC, ISO 8601. Call it once, at the program's start.
+    ``stream``: where to (None: standard output, as it is when a line is written). ``level``: the lowest that is
+    written, ``"debug"`` includes each failed operation. ``timestamps``: add ``"time"`` in UTC, ISO 8601. Call it once,
+    at the program's start.
     Raises `ValueError` for a level that does not exist.
     """
     import logging

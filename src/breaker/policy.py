@@ -72,9 +72,7 @@ def _duration(field: str, value: Any) -> int:
     try:
         nanoseconds = parse_duration(value)
     except ValueError as error:
-        raise PolicyError(
-            field, 'a duration like "60s"', _show(value), f'{error}; write "60s" or "1m30s"'
-        ) from None
+        raise PolicyError(field, 'a duration like "60s"', _show(value), f'{error}; write "60s" or "1m30s"') from None
     if nanoseconds <= 0:
         raise PolicyError(field, "a duration longer than 0", _show(value), 'write "60s" or "1m30s"')
     return nanoseconds
@@ -233,7 +231,7 @@ class Policy(Record):
         return merged
 
     def differences(self, other: Policy) -> dict[str, tuple[Any, Any]]:
-        """The fields in which the two differ: document key → (this one's value, the other's), as documents write them."""
+        """The fields in which the two differ: document key → (this one's value, the other's), as in documents."""
         pairs = ((field, getattr(self, field.slot), getattr(other, field.slot)) for field in FIELDS)
         return {f.key: (_written(f, mine), _written(f, theirs)) for f, mine, theirs in pairs if mine != theirs}
 
@@ -263,7 +261,9 @@ def _parse(document: bytes | str) -> dict[str, Any]:
     if len(document) > MAX_DOCUMENT_BYTES:
         raise PolicyError(None, f"at most {MAX_DOCUMENT_BYTES} bytes long", f"{len(document)} bytes")
     try:
-        text = document if isinstance(document, str) else bytes(document).decode()
+        text = document if isinstance(document, str) else document.decode()
+        if not text.strip():
+            raise PolicyError(None, expected, "nothing")
         parsed = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise PolicyError(None, f"{expected} in UTF-8", f"a byte that is not UTF-8 at {error.start}") from None
@@ -271,7 +271,7 @@ def _parse(document: bytes | str) -> dict[str, Any]:
         if isinstance(error, PolicyError):
             raise
         reason = "objects nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise PolicyError(None, expected, f"text that is no JSON ({reason})" if text.strip() else "nothing") from None
+        raise PolicyError(None, expected, f"text that is no JSON ({reason})") from None
     if not isinstance(parsed, dict):
         raise PolicyError(None, expected, _show(parsed))
     return parsed

@@ -299,9 +299,7 @@ def _refuse_option(name: str, option: str, own: object, given: object) -> None:
     )
 
 
-def _check_arguments(
-    config: Config, logger: Any, source: Any, policy: Any, clock: Any, start_timeout: Any
-) -> None:
+def _check_arguments(config: Config, logger: Any, source: Any, policy: Any, clock: Any, start_timeout: Any) -> None:
     if not isinstance(config, Config):
         raise TypeError(f"config must be a breaker.Config (see get_default_config), got {type(config).__name__}")
     if logger is not None:

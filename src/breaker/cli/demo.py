@@ -27,12 +27,12 @@ from types import FrameType
 from typing import Any, TextIO, cast
 
 import structlog
-from breaker.events import PolicyUpdated
 
 from breaker import Breaker, BreakerOpenError, Provider, Snapshot, State, get_default_config, logs
 from breaker.cli import demo_report as report
 from breaker.cli.demo_policies import PolicyDirectory
 from breaker.cli.demo_service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
+from breaker.events import PolicyUpdated
 from breaker.sources import FileSource
 
 _INVENTORY_BREAKER = "http:inventory-api"

@@ -32,6 +32,7 @@ class Feed(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """Sleep, at most this long; True: the provider is closed."""
+        ...
 
     def failed(self, problem: str) -> None:
         """Say that the source cannot be read, and how to mend it. Logged once until the next publication."""
@@ -55,3 +56,4 @@ class PolicySource(Protocol):
 
     def location(self, path: str, key: str) -> str:
         """How an error names the document ``key`` below ``path``: what its reader would open."""
+        ...

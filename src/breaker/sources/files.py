@@ -167,4 +167,3 @@ def _explain(error: OSError, path: str) -> str:
     elif isinstance(error, IsADirectoryError):
         remedy = "a JSON document is expected there, not a directory"
     return f"cannot read {path}: {error.strerror}; {remedy}"
-
