@@ -756,7 +756,6 @@ cdef int read_limits(policy, Limits *limits) except -1:
 
 cdef object snapshot_of(Breaker b):
     from breaker.snapshot import Snapshot
-    from types import MappingProxyType
 
     cdef int64_t now = now_of(b)
     cdef Core view
@@ -772,7 +771,7 @@ cdef object snapshot_of(Breaker b):
         b.name, STATES[view.state], MODES[view.mode], view.epoch, view.streak, view.probe_successes, view.in_flight,
         successes, view.failures, view.ignored, view.rejected[0] + view.rejected[1] + view.rejected[2],
         view.late, view.lost, wait / 1e9,
-        MappingProxyType({STATES[i]: view.state_ns[i] / 1e9 for i in range(3)}), policy,
+        {STATES[i]: view.state_ns[i] / 1e9 for i in range(3)}, policy,
     )
 
 

@@ -76,12 +76,22 @@ def _fraction(digits: str, unit: int) -> int:
 
 
 def format_duration(nanoseconds: int) -> str:
-    """A Go duration string that `parse_duration` reads back as the same number: ``"1m30s"``, ``"250ms"``."""
+    """A Go duration string that `parse_duration` reads back as the same number: ``"1m30s"``, ``"1.5ms"``."""
     if nanoseconds < 0:
         return "-" + format_duration(-nanoseconds)
+    if nanoseconds == 0:
+        return "0s"
     text = ""
-    for unit in ("h", "m", "s", "ms", "us", "ns"):
+    for unit in ("h", "m"):
         count, nanoseconds = divmod(nanoseconds, UNITS[unit])
-        if count:
-            text += f"{count}{unit}"
-    return text or "0s"
+        text += f"{count}{unit}" if count else ""
+    if nanoseconds:
+        unit = "s" if text else next(unit for unit in ("s", "ms", "us", "ns") if nanoseconds >= UNITS[unit])
+        text += _decimal(nanoseconds, UNITS[unit]) + unit
+    return text
+
+
+def _decimal(nanoseconds: int, unit: int) -> str:
+    whole, rest = divmod(nanoseconds, unit)
+    fraction = f"{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else ""
+    return f"{whole}.{fraction}" if fraction else str(whole)

@@ -27,6 +27,7 @@ class Hub(_core.Hub):
 
     def __init__(self, logger: Any = None) -> None:
         self.logger = logger
+        self._logger_failed = False
         self._lock = threading.RLock()
 
     @property
@@ -62,20 +63,26 @@ class Hub(_core.Hub):
                 self.report(listener, event, error)
 
     def report(self, listener: Listener | None, event: Event | None, error: BaseException) -> None:
-        """Log that a listener raised. Where the logger is what fails, the standard library's is used."""
+        """Log that a listener raised. Where the logger is what fails, the standard library's says so, once."""
         what = type(event).__name__ if event is not None else "an event"
+        if self.logger is None:
+            _fallback("listener %r failed on %s", listener, what, exc_info=error)
+            return
         try:
-            if self.logger is not None:
-                self.logger.error(
-                    "circuit breaker listener failed", listener=repr(listener), event_type=what, error=repr(error)
-                )
-                return
+            self.logger.error(
+                "circuit breaker listener failed", listener=repr(listener), event_type=what, error=repr(error)
+            )
         except Exception as failure:
-            error = failure
-        import logging
-
-        logging.getLogger("breaker").error("listener %r failed on %s", listener, what, exc_info=error)
+            if not self._logger_failed:
+                self._logger_failed = True
+                _fallback("the logger failed on %s (told once): %r", what, failure)
 
     def renew_locks(self) -> None:
         """In a forked child: a lock held by a thread of the parent would never be released."""
         self._lock = threading.RLock()
+
+
+def _fallback(message: str, *args: object, exc_info: BaseException | None = None) -> None:
+    import logging
+
+    logging.getLogger("breaker").error(message, *args, exc_info=exc_info)

@@ -82,9 +82,9 @@ def _state_changed(event: events.StateChanged) -> Line:
         "failures": event.consecutive_failures,
         "retry_after": event.retry_after,
     }
-    if event.last_error is not None:
-        keys["error"] = event.last_error
     opened = str(event.to_state) == "OPEN"
+    if opened and event.last_error is not None:
+        keys["error"] = event.last_error
     return "warning" if opened else "info", "circuit breaker state changed", keys
 
 

@@ -95,7 +95,7 @@ def _mode_word(field: str, value: Any) -> Mode:
 class _Field:
     """One row of the table: the slot it fills, its two names, its two readers, and how a document shows it."""
 
-    __slots__ = ("key", "name", "optional", "read", "read_json", "slot", "write_json")
+    __slots__ = ("key", "name", "optional", "read", "read_json", "slot", "unused", "write_json")
 
     def __init__(
         self,
@@ -106,6 +106,7 @@ class _Field:
         write_json: Callable[[Any], Any] | None = None,
         *,
         optional: bool = False,
+        unused: Any = None,
     ) -> None:
         self.name = name
         self.key = key
@@ -113,6 +114,7 @@ class _Field:
         self.read_json = read_json or read
         self.write_json = write_json or (lambda value: value)
         self.optional = optional  # None is allowed in Python and means: derived from another field
+        self.unused = unused  # the value that a document need not show
         self.slot = f"{name}_ns" if read is _seconds else name
 
 
@@ -127,9 +129,9 @@ FIELDS = (
     _Field("half_open_max_calls", "halfOpenMaxCalls", _count(MAX_PROBES)),
     _time("probe_timeout", "probeTimeout", optional=True),
     _Field("mode", "mode", _mode, _mode_word, lambda mode: mode.value),
-    _Field("open_timeout_multiplier", "openTimeoutMultiplier", _number(1, 1000)),
+    _Field("open_timeout_multiplier", "openTimeoutMultiplier", _number(1, 1000), unused=1.0),
     _time("open_timeout_max", "openTimeoutMax", optional=True),
-    _Field("open_timeout_jitter", "openTimeoutJitter", _number(0, 1)),
+    _Field("open_timeout_jitter", "openTimeoutJitter", _number(0, 1), unused=0.0),
 )
 _BY_KEY = {field.key: field for field in FIELDS}
 
@@ -218,9 +220,9 @@ class Policy(Record):
         return json.dumps(self.document()).encode()
 
     def document(self) -> dict[str, Any]:
-        """The policy as a document's keys and values. Optional fields that are not set are left out."""
+        """The policy as a document's keys and values, without the features that it does not use."""
         values = ((field, getattr(self, field.slot)) for field in FIELDS)
-        return {field.key: field.write_json(value) for field, value in values if value is not None}
+        return {field.key: field.write_json(value) for field, value in values if value != field.unused}
 
     def merged(self, fields: Mapping[str, Any]) -> Policy:
         """This policy with the fields of a document (as `read_document` returns them) in place of its own."""

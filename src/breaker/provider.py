@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from types import MappingProxyType
+from collections.abc import Mapping
 
 from breaker import logs
 from breaker._core import Breaker, exception_types
@@ -21,7 +21,7 @@ from breaker.policy import Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -70,6 +70,7 @@ class Provider:
         self._revision = 0
         self._feed: _Feed | None = None
         self._closed = False
+        self._forked = False  # since the last publication: the parent may have been in the middle of one
         _providers.add(self)
         if policy_source is not None:
             self._start(policy_source).loaded.wait(start_timeout)
@@ -106,8 +107,8 @@ class Provider:
 
     @property
     def breakers(self) -> Mapping[str, Breaker]:
-        """All breakers by name, as they are now and will be: a read-only view."""
-        return MappingProxyType(self._breakers)
+        """All breakers by name: a read-only view that follows, and may be iterated while breakers are made."""
+        return _View(self._breakers)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with each event of `breaker.events` from now on. Returns a callable that ends it."""
@@ -155,7 +156,8 @@ class Provider:
                 return
             self._revision = revision
             change = self._book.update(documents)
-            everybody = change.everybody or not feed.loaded.is_set()
+            everybody = change.everybody or self._forked
+            self._forked = False
             names = list(self._breakers) if everybody else [n for n in change.names if n in self._breakers]
             changed = [
                 breaker
@@ -220,6 +222,7 @@ class Provider:
     def _after_fork_in_child(self) -> None:
         """Locks held by the parent's other threads would stay held, and its watcher is not here: begin anew."""
         self._lock = threading.RLock()
+        self._forked = True
         self._hub.renew_locks()
         if self._feed is not None and self._source is not None:
             parents = self._feed
@@ -228,6 +231,25 @@ class Provider:
             self._source.after_fork()
             self._source.stop(parents)
             self._start(self._source)
+
+
+class _View(Mapping[str, Breaker]):
+    """A mapping to read that does not fail when another thread adds to it meanwhile."""
+
+    def __init__(self, breakers: dict[str, Breaker]) -> None:
+        self._breakers = breakers
+
+    def __getitem__(self, name: str) -> Breaker:
+        return self._breakers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._breakers))
+
+    def __len__(self) -> int:
+        return len(self._breakers)
+
+    def __repr__(self) -> str:
+        return repr(dict(self._breakers))
 
 
 class _Feed:

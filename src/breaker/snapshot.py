@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
 
 from breaker.policy import Policy
 from breaker.states import Mode, State
@@ -33,3 +35,11 @@ class Snapshot:
     retry_after: float
     state_seconds: Mapping[State, float]
     policy: Policy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state_seconds", MappingProxyType(dict(self.state_seconds)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["state_seconds"] = dict(self.state_seconds)  # a mapping proxy cannot be pickled
+        return type(self), tuple(values.values())

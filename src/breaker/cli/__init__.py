@@ -2,7 +2,7 @@
 
 A command is a module with ``add_parser(commands)``, which adds its sub-parser and sets the default ``run``
 to a function that takes the parsed arguments and returns the exit code. To add a command, write its module
-and name it in ``_COMMANDS``.
+and name it in ``_parser``.
 
 Exit codes: 0 done, 1 the command failed, 2 wrong arguments, 128 + n stopped by signal n.
 """
@@ -14,10 +14,6 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import NoReturn, cast
 
-from breaker.cli import demo
-
-_COMMANDS = (demo,)
-
 
 class _Parser(argparse.ArgumentParser):
     """Reports a wrong argument in one line; the usage is in ``--help``."""
@@ -27,11 +23,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    # Imported here, where main() looks after a Ctrl-C that comes meanwhile.
+    from breaker.cli import demo
+
     parser = _Parser(prog="breaker", description="Circuit breakers for calls to other services.")
     version = importlib.metadata.version("cybreaker")
     parser.add_argument("--version", action="version", version=f"cybreaker {version}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    for command in _COMMANDS:
+    for command in (demo,):
         command.add_parser(commands)
     return parser
 

@@ -4,9 +4,9 @@ One process, loopback only. The times are parts of ``--seconds``::
 
     0      healthy     workers call two endpoints through Breaker.do()
     0.20   outage      /inventory fails: the breaker opens, a fallback answers
-    0.30   policy      openStateTimeout is shortened in the file while the breaker is OPEN
+    0.25   policy      openStateTimeout is shortened in the file while the breaker is OPEN
     0.60   recovery    /inventory answers again: the next probes close the breaker
-    0.80   policy      failureThreshold is raised in default.json, which the other breaker inherits
+    0.80   policy      failureThreshold is raised in default.json, from which both breakers inherit it
     1      the table
 """
 
@@ -19,11 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO, cast
 
 import structlog
@@ -32,13 +31,13 @@ from breaker import Breaker, BreakerOpenError, Provider, Snapshot, State, get_de
 from breaker.cli import demo_report as report
 from breaker.cli.demo_policies import PolicyDirectory
 from breaker.cli.demo_service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
+from breaker.cli.signals import stop_signals
 from breaker.events import PolicyUpdated
 from breaker.sources import FileSource
 
 _INVENTORY_BREAKER = "http:inventory-api"
 _PRICING_BREAKER = "http:pricing-api"
 _CONFIG = get_default_config("demo", "development")
-_PAUSE_SECONDS = 0.02  # between two rounds of a worker: without it a worker would only spin on rejections
 _TICK_SECONDS = 0.05
 _MAX_SECONDS = 3600.0
 _MAX_WORKERS = 200
@@ -86,7 +85,7 @@ def _workers(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo to its end or until SIGINT or SIGTERM; the table is printed in either case."""
-    with _stop_signals() as stopped_by, contextlib.ExitStack() as stack:
+    with stop_signals() as stopped_by, contextlib.ExitStack() as stack:
         output = report.Output()
         logs.configure_json(cast(TextIO, output))
         try:
@@ -96,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
             policies = PolicyDirectory(root, _CONFIG, _initial_policies(args.seconds))
         except OSError as error:
             where = f"--policies {args.policies}" if args.policies else "temporary directory"
-            print(f"breaker demo: error: {where}: cannot be used: {error}", file=sys.stderr)
+            reason = error.strerror or error
+            print(f"breaker demo: error: {where}: cannot keep policies there: {reason}", file=sys.stderr)
             return 2
         demo = _Demo(args.seconds, args.workers, policies, output, stopped_by)
         try:
@@ -117,29 +117,6 @@ def _initial_policies(seconds: float) -> dict[str, dict[str, object]]:
 
 def _duration(seconds: float) -> str:
     return f"{round(seconds, 3):g}s"
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """The list gets the number of each SIGINT and SIGTERM; the main loop looks at it.
-
-    The handler does no more than that: raising would cut the clean-up short, and setting an ``Event`` that
-    the interrupted code is waiting for can deadlock.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield received
-        return
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 _Calls = list[tuple[Breaker, str]]
@@ -181,6 +158,9 @@ class _Demo:
         self._output = output
         self._stopped_by = stopped_by
         self._log: Any = structlog.get_logger("breaker.demo")
+        # Between two rounds of a worker. It grows with their number, or many workers would overload this
+        # process itself and the time limits would blame the service.
+        self._pause = max(0.005, 0.0025 * workers)
         self._call_timeout = min(max(seconds / 40, 0.2), 0.5)
         self._stop = threading.Event()
         self._started = self._elapsed = 0.0
@@ -198,8 +178,7 @@ class _Demo:
             with Provider(_CONFIG, logger=logger, policy_source=source) as provider:
                 provider.subscribe(self._policy_updated)
                 self._started = time.monotonic()
-                where = str(self._policies.path)
-                self._tell("demo: started", seconds=self._seconds, workers=self._workers, policies=where)
+                self._tell_start(service)
                 targets = {_INVENTORY_BREAKER: INVENTORY, _PRICING_BREAKER: PRICING}
                 self._breakers = {name: provider.get_breaker(name) for name in targets}
                 self._snapshots = self._look()
@@ -220,7 +199,7 @@ class _Demo:
     def _work(self, address: tuple[str, int], calls: _Calls, number: int) -> dict[str, _Failures]:
         """Call each endpoint in turn until the demo stops: what an application's request threads do."""
         failures = {breaker.name: _Failures() for breaker, _ in calls}
-        self._stop.wait(_PAUSE_SECONDS * number / self._workers)
+        self._stop.wait(self._pause * number / self._workers)
         while not self._stop.is_set():
             for breaker, path in calls:
                 begun = time.monotonic()
@@ -231,7 +210,7 @@ class _Demo:
                 except CALL_ERRORS:
                     failures[breaker.name].calls += 1
                     failures[breaker.name].seconds += time.monotonic() - begun
-            self._stop.wait(_PAUSE_SECONDS)
+            self._stop.wait(self._pause)
         return failures
 
     def _steps(self, service: DemoService) -> list[_Step]:
@@ -245,7 +224,7 @@ class _Demo:
             return change
 
         def edit_while_open() -> None:
-            target = 0.12 * self._seconds
+            target = 0.15 * self._seconds
             if _duration(inventory.policy.open_state_timeout) == _duration(target):
                 target /= 2  # a document of the user's has this value already: another one shows the change
             self._edit(_INVENTORY_BREAKER, "openStateTimeout", _duration(target))
@@ -256,7 +235,7 @@ class _Demo:
 
         return [
             _Step(0.20, condition(Condition.FAILING)),
-            _Step(0.30, edit_while_open, when=lambda: inventory.state is State.OPEN, latest=0.45),
+            _Step(0.25, edit_while_open, when=lambda: inventory.state is State.OPEN, latest=0.45),
             _Step(0.60, condition(Condition.RECOVERED)),
             _Step(0.80, edit_default),
         ]
@@ -274,11 +253,11 @@ class _Demo:
 
     def _edit(self, name: str, field: str, value: object) -> None:
         file = self._policies.file(name)
-        self._tell("demo: policy file edited", file=str(file), **{field: value})
+        self._tell("demo: editing a policy file", file=str(file), **{field: value})
         try:
             self._policies.edit(name, field, value)
         except (OSError, ValueError) as error:
-            self._tell("demo: policy file left as it is", file=str(file), error=str(error))
+            self._tell("demo: the policy file stays as it is", file=str(file), error=str(error))
 
     def _policy_updated(self, event: object) -> None:
         """Listener: runs on the thread that watches the files."""
@@ -294,6 +273,16 @@ class _Demo:
     def _tell(self, message: str, **keys: object) -> None:
         self._log.info(message, at=round(time.monotonic() - self._started, 2), **keys)
 
+    def _tell_start(self, service: DemoService) -> None:
+        self._tell(
+            "demo: started",
+            seconds=self._seconds,
+            workers=self._workers,
+            service="http://{}:{}".format(*service.address),
+            policies=str(self._policies.path),
+            hint="edit the policy files while this runs: the breakers obey",
+        )
+
     def _show_progress(self, part: float) -> None:
         states = "  ".join(
             f"{name} {shot.state}" + (f" (next try in {shot.retry_after:.1f} s)" if shot.retry_after else "")
@@ -307,8 +296,8 @@ class _Demo:
         if not got:
             return "The service never failed in this run."
         return (
-            f"The inventory service got {got} requests while it failed; {spared} calls did not reach it,\n"
-            "the fallback answered them at once."
+            f"The inventory service got {got} requests while it failed; {spared} calls did not reach it. The\n"
+            f"fallback answered those at once; a failing call took {self._mean_failure(_INVENTORY_BREAKER):.2f} s."
         )
 
     def summary(self) -> str:
@@ -327,7 +316,7 @@ class _Demo:
         return "\n".join(
             [
                 "",
-                f"Result: {self._workers} workers, {length}",
+                f"Result: {self._workers} worker{'s' if self._workers > 1 else ''}, {length}",
                 "",
                 report.table(reports, self._elapsed),
                 self._spared_text,

@@ -105,7 +105,7 @@ class BreakerReport:
             "calls": f"{calls}",
             "  successes": f"{shot.successes}",
             "  failures": f"{shot.failures}",
-            "  late": f"{shot.late}",
+            "  late (begun in an earlier state)": f"{shot.late}",
             "  ignored": f"{shot.ignored}",
             "  lost": f"{shot.lost}",
             "  rejected (answered by the fallback)": f"{shot.rejected}",
