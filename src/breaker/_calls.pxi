@@ -16,6 +16,7 @@ cdef extern from "_core.h":
         pass
     int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
     void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
+    int bk_forbid_making(PyTypeObject *type) except -1
 
 cdef extern from *:
     """
@@ -132,31 +133,30 @@ cdef inline bint succeed_closed(Core *c, Ticket *ticket, uint64_t passing) noexc
 
 
 cdef int settle(Breaker b, Ticket *ticket, int outcome, error) except -1:
-    """Record an outcome once. ``error``: the exception, or the text of a failure without one, else None."""
+    """Record an outcome once. ``error``: the exception, or the text of a failure without one, else None.
+
+    Whatever the clock or the error's own ``__str__`` raises, the outcome is recorded first.
+    """
     cdef Outbox out
     cdef str text = None
     cdef int64_t now = INT64_MIN
     if not bk_claim(&ticket.live):
         return 0
     open_outbox(b, &out)
+    trouble = None
     try:
         now = now_of(b)
-        if outcome == FAILURE and out.listening:
+        if outcome == FAILURE:
             text = describe(error)
-    finally:  # whatever a clock or an error's own __str__ does, the outcome is recorded
-        if outcome == FAILURE and out.listening:
-            text = text or type(error).__name__
-            out.error = <PyObject *>text
-        if settle_now(b, ticket, outcome, now, &out) == NEEDS_ERROR:
-            text = "?"
-            try:
-                text = describe(error)
-            finally:
-                out.error = <PyObject *>text
-                settle_now(b, ticket, outcome, now, &out)
-                send(b, &out, text, None)
-        else:
-            send(b, &out, text, None)
+    except BaseException as raised:
+        trouble = raised
+    if outcome == FAILURE:
+        text = text or type(error).__name__
+        out.error = <PyObject *>text
+    settle_now(b, ticket, outcome, now, &out)
+    send(b, &out, text, None)
+    if trouble is not None:
+        raise trouble
     return 0
 
 
@@ -340,8 +340,11 @@ cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf
 
 # ---- permits --------------------------------------------------------------------------------------------------
 
+# Not `__del__`: an object from a free list keeps the mark that its finalizer has run. With `no_gc_clear` the collector
+# leaves the fields alone, so that `__dealloc__` finds them.
 @cython.final
 @cython.freelist(32)
+@cython.no_gc_clear
 cdef class Permit:
     """Leave for one call, to be settled once: by a verdict, by the end of a ``with`` block, or by being dropped.
 
@@ -377,7 +380,7 @@ cdef class Permit:
             settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>exc), exc)
         return False
 
-    def __del__(self):
+    def __dealloc__(self):
         if self.ticket.live:
             settle(self.breaker, &self.ticket, IGNORED, None)
 
@@ -388,3 +391,5 @@ cdef class Permit:
 cdef GuardedFunction _blank = GuardedFunction.__new__(GuardedFunction)
 bk_make_callable(<PyTypeObject *>GuardedFunction, <char *>&_blank.vectorcall - <char *><PyObject *>_blank)
 bk_add_method(<PyTypeObject *>Breaker, &bk_do_method)
+bk_forbid_making(<PyTypeObject *>GuardedFunction)
+bk_forbid_making(<PyTypeObject *>Permit)

@@ -134,6 +134,14 @@ static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
     PyType_Modified(type);
     return failed;
 }
+/* Made by this module alone: without a breaker in it, using one would read nowhere. */
+static int bk_forbid_making(PyTypeObject *type) {
+    type->tp_new = NULL;
+    type->tp_vectorcall = NULL;
+    type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    PyType_Modified(type);
+    return PyDict_GetItemString(type->tp_dict, "__new__") == NULL ? 0 : PyDict_DelItemString(type->tp_dict, "__new__");
+}
 static void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) {
     type->tp_vectorcall_offset = offset;
     type->tp_call = PyVectorcall_Call;

@@ -10,17 +10,13 @@ cdef void open_outbox(Breaker b, Outbox *out) noexcept:
     out.count = 0
     out.releases = 0
     out.error = NULL
-    out.listening = b.hub is not None and has_listeners(b.hub)
-
-
-cdef bint has_listeners(hub) noexcept:
-    return bool((<Hub>hub).listeners)
+    out.listening = b.hub is not None and len(b.hub.listeners) > 0
 
 
 cdef class Hub:
     """Who is told, for all breakers of one provider. `breaker.events.Hub` adds the rest."""
 
-    cdef public tuple listeners
+    cdef public tuple listeners     # never None
 
     def __cinit__(self, *args, **kwargs):
         self.listeners = ()

@@ -85,6 +85,7 @@ cdef int kind_of_foreign(value) noexcept:
 # ---- one flow -------------------------------------------------------------------------------------------------
 
 @cython.freelist(32)
+@cython.no_gc_clear     # as for Permit
 cdef class Flow:
     """What the three kinds share: the wrapped object, the ticket, and how far it is."""
 
@@ -105,7 +106,7 @@ cdef class Flow:
     def __repr__(self):
         return f"<{self.inner!r} guarded by {self.breaker.name!r}>"
 
-    def __del__(self):
+    def __dealloc__(self):
         if self.ticket.live:
             settle(self.breaker, &self.ticket, IGNORED, None)
 
@@ -222,6 +223,7 @@ cdef void raise_stop(PyObject *value) noexcept:
     Py_DECREF(value)
 
 
+@cython.no_gc_clear
 cdef class SteppedFlow(Flow):
     """A coroutine or a generator: driven by `send`, `throw` and `close`."""
 
@@ -284,6 +286,7 @@ cdef int raise_set() except -1:
     return -1
 
 
+@cython.no_gc_clear
 @cython.final
 cdef class GuardedCoroutine(SteppedFlow):
     """A coroutine under protection: awaited once, usable with `asyncio.create_task`."""
@@ -297,6 +300,7 @@ cdef class GuardedCoroutine(SteppedFlow):
         return self.send(None)
 
 
+@cython.no_gc_clear
 @cython.final
 cdef class GuardedGenerator(SteppedFlow):
     """A generator under protection."""
@@ -310,6 +314,7 @@ cdef class GuardedGenerator(SteppedFlow):
 
 # ---- async generators -----------------------------------------------------------------------------------------
 
+@cython.no_gc_clear
 @cython.final
 cdef class GuardedAsyncGenerator(Flow):
     """An async generator under protection. Each of its steps is awaited; the last one settles the call."""
@@ -479,3 +484,5 @@ cdef PyObject *step_next(PyObject *self) noexcept:
 bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, flow_next)
 bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
 bk_make_iterator(<PyTypeObject *>AsyncStep, step_send, step_next)
+for _kind in (Flow, SteppedFlow, GuardedCoroutine, GuardedGenerator, GuardedAsyncGenerator, AsyncStep):
+    bk_forbid_making(<PyTypeObject *>_kind)
