@@ -66,14 +66,6 @@ cdef class Breaker:
             raise TypeError(f"breaker {self.name!r} can only protect something callable, got {type(fn).__name__}")
         return new_function(self, fn)
 
-    def acquire(self):
-        """Ask for one call: a `Permit` to settle, or `BreakerOpenError`. Never blocks."""
-        cdef Permit permit = Permit.__new__(Permit)
-        if not begin_closed(self.c, &permit.ticket):
-            admit(self, &permit.ticket)
-        permit.breaker = self
-        return permit
-
     # -- reading --
 
     @property
@@ -193,9 +185,14 @@ cdef int read_limits(policy, Limits *limits) except -1:
     return 0
 
 
-cdef object snapshot_of(Breaker b):
-    from breaker.snapshot import Snapshot
+cdef object _snapshot_type = None   # loaded with the first snapshot: it brings dataclasses
 
+
+cdef object snapshot_of(Breaker b):
+    global _snapshot_type
+    if _snapshot_type is None:
+        from breaker.snapshot import Snapshot
+        _snapshot_type = Snapshot
     cdef int64_t now = now_of(b)
     cdef Core view
     lock(b.c)
@@ -206,7 +203,7 @@ cdef object snapshot_of(Breaker b):
     unlock(b.c)
     policy = taken(view.policy)
     view.state_ns[view.state] += max(now - view.since, 0)
-    return Snapshot(
+    return _snapshot_type(
         b.name, STATES[view.state], MODES[view.mode], view.epoch, view.streak, view.probe_successes, view.in_flight,
         successes, view.failures, view.ignored, view.rejected[0] + view.rejected[1] + view.rejected[2],
         view.late, view.lost, wait / 1e9,

@@ -21,6 +21,7 @@ cdef extern from "_core.h":
 cdef extern from *:
     """
     static PyObject *bk_do_entry(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    static PyObject *bk_acquire_entry(PyObject *, PyObject *);
     static PyMethodDef bk_do_method = {
         "do", (PyCFunction)(void (*)(void))bk_do_entry, METH_FASTCALL | METH_KEYWORDS,
         "do($self, fn, /, *args, **kwargs)\\n--\\n\\n"
@@ -29,14 +30,23 @@ cdef extern from *:
         "awaited, a generator function a generator that is admitted at its first ``next``; they settle at their end.\\n"
         "Raises `BreakerOpenError` where the call is rejected, else whatever ``fn`` raises, as the same object."
     };
+    static PyMethodDef bk_acquire_method = {
+        "acquire", bk_acquire_entry, METH_NOARGS,
+        "acquire($self, /)\\n--\\n\\n"
+        "Ask for one call: a `Permit` to settle, or `BreakerOpenError`. Never blocks."
+    };
     """
     PyMethodDef bk_do_method
+    PyMethodDef bk_acquire_method
 
 cdef extern from "Python.h":
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
     PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
-    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     void PyException_SetContext(PyObject *exception, PyObject *context) noexcept
+    void PyErr_WriteUnraisable(PyObject *where) noexcept
+    void PyObject_GC_UnTrack(PyObject *o) noexcept
+    void Py_SET_REFCNT(PyObject *o, Py_ssize_t count) noexcept
+    ctypedef void (*destructor)(PyObject *) noexcept
     PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept
 
 # Cython gives a function that may raise a traceback entry at each of its callers. Called through these types it does
@@ -64,6 +74,7 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
     cdef Probe *spare = NULL
     cdef int verdict
     cdef int64_t now
+    no.last_error = NULL
     ticket.live = 0
     ticket.probe = NULL
     if b.clock is None:
@@ -87,19 +98,14 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
         free(spare)
     if out.count or out.releases:
         if send_quietly(b, &out) < 0:  # a listener's Ctrl-C: the call will not run, its slot is free again
-            if verdict == REFUSED:
-                Py_XDECREF(no.last_error)
-            else:
+            Py_XDECREF(no.last_error)
+            if verdict == DONE:
                 give_up(b, ticket)
             return -1
     if verdict == REFUSED:
         refuse(b, &no)
         return -1
     return 0
-
-
-cdef int admit(Breaker b, Ticket *ticket) except -1:
-    return admit_quietly(b, ticket)
 
 
 cdef int send_quietly(Breaker b, Outbox *out) noexcept:
@@ -139,7 +145,7 @@ cdef int settle(Breaker b, Ticket *ticket, int outcome, error) except -1:
     """
     cdef Outbox out
     cdef str text = None
-    cdef int64_t now = INT64_MIN
+    cdef int64_t now = UNKNOWN + 1  # should the clock fail: before all times, so the state's own beginning
     if not bk_claim(&ticket.live):
         return 0
     open_outbox(b, &out)
@@ -171,16 +177,15 @@ cdef int settle_now(Breaker b, Ticket *ticket, int outcome, int64_t now, Outbox 
 
 
 cdef int settle_quietly(Breaker b, Ticket *ticket, int outcome, PyObject *error) noexcept:
-    """`settle` without a traceback entry: 0, or -1 with an error set. The common failure needs no Python at all."""
+    """`settle` without a traceback entry: 0, or -1 with an error set. What moves nothing needs no clock and no Python."""
     cdef Outbox out
-    if b.clock is None:
-        open_outbox(b, &out)
-        if not (outcome == FAILURE and out.listening):
-            if not bk_claim(&ticket.live):
-                return 0
-            if settle_now(b, ticket, outcome, bk_monotonic_ns(), &out) == DONE:
-                return send_quietly(b, &out) if out.count or out.releases else 0
-            ticket.live = 1
+    open_outbox(b, &out)
+    if not (outcome == FAILURE and out.listening):
+        if not bk_claim(&ticket.live):
+            return 0
+        if settle_now(b, ticket, outcome, UNKNOWN, &out) == DONE:
+            return send_quietly(b, &out) if out.count or out.releases else 0
+        ticket.live = 1
     return (<quiet_settle>settle)(b, ticket, outcome, error)
 
 
@@ -282,7 +287,9 @@ cdef PyObject *breaker_do "bk_do_entry"(
         kind = kind_of_function(fn)
         if kind != PLAIN:
             return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
-    return call(<Breaker>self, fn, args + 1, <size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames)
+    # Without PY_VECTORCALL_ARGUMENTS_OFFSET: args[0] is not ours to change. In ``b.do(*t)`` it is an item of ``t``, and
+    # another call with the same tuple would find the instance of a bound method in it.
+    return call(<Breaker>self, fn, args + 1, <size_t>(nargs - 1), kwnames)
 
 
 # ---- the decorated function -----------------------------------------------------------------------------------
@@ -340,8 +347,9 @@ cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf
 
 # ---- permits --------------------------------------------------------------------------------------------------
 
-# Not `__del__`: an object from a free list keeps the mark that its finalizer has run. With `no_gc_clear` the collector
-# leaves the fields alone, so that `__dealloc__` finds them.
+# Dropped ones are settled by `dealloc_permit`. Not by `__del__`: an object from a free list keeps the mark that its
+# finalizer has run. Not by `__dealloc__`: Cython saves and restores the error state around it, for each permit.
+# `no_gc_clear`: the collector leaves the fields alone until then.
 @cython.final
 @cython.freelist(32)
 @cython.no_gc_clear
@@ -380,16 +388,47 @@ cdef class Permit:
             settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>exc), exc)
         return False
 
-    def __dealloc__(self):
-        if self.ticket.live:
-            settle(self.breaker, &self.ticket, IGNORED, None)
-
     def __reduce__(self):
         raise TypeError("a permit cannot be pickled or copied: it is one call of this process")
+
+
+cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) noexcept:
+    cdef Ticket ticket
+    cdef Permit permit
+    if not begin_closed((<Breaker>self).c, &ticket):
+        if admit_quietly(<Breaker>self, &ticket) < 0:
+            return NULL
+    permit = Permit.__new__(Permit)
+    permit.breaker = <Breaker>self
+    permit.ticket = ticket
+    return counted(permit)
+
+
+cdef void drop(PyObject *self, Breaker b, Ticket *ticket) noexcept:
+    """Settle the ticket of an object that is being freed. It lives a moment longer, for listeners may run in here."""
+    cdef PyObject *error = bk_take_exception()
+    PyObject_GC_UnTrack(self)
+    Py_SET_REFCNT(self, 1)
+    if settle_quietly(b, ticket, IGNORED, <PyObject *>None) < 0:
+        PyErr_WriteUnraisable(<PyObject *>b)
+    Py_SET_REFCNT(self, 0)
+    if error != NULL:
+        bk_give_exception(error)
+
+
+cdef destructor free_permit = (<PyTypeObject *>Permit).tp_dealloc
+
+
+cdef void dealloc_permit(PyObject *self) noexcept:
+    if BK_UNLIKELY((<Permit>self).ticket.live != 0):
+        drop(self, (<Permit>self).breaker, &(<Permit>self).ticket)
+    free_permit(self)
 
 
 cdef GuardedFunction _blank = GuardedFunction.__new__(GuardedFunction)
 bk_make_callable(<PyTypeObject *>GuardedFunction, <char *>&_blank.vectorcall - <char *><PyObject *>_blank)
 bk_add_method(<PyTypeObject *>Breaker, &bk_do_method)
+bk_add_method(<PyTypeObject *>Breaker, &bk_acquire_method)
+(<PyTypeObject *>Permit).tp_dealloc = dealloc_permit
 bk_forbid_making(<PyTypeObject *>GuardedFunction)
 bk_forbid_making(<PyTypeObject *>Permit)

@@ -109,6 +109,21 @@ static inline void bk_give_exception(PyObject *exception) { /* takes the referen
 #endif
 }
 
+/* Set StopIteration(value), taking the reference. From 3.12 on the interpreter gets every awaited value this way; made by
+ * hand it costs half of what calling the type does. */
+static void bk_raise_stop(PyObject *value) {
+    PyObject *args = PyTuple_Pack(1, value);
+    PyObject *stop = args == NULL ? NULL : ((PyTypeObject *)PyExc_StopIteration)->tp_new(
+        (PyTypeObject *)PyExc_StopIteration, args, NULL);
+    Py_XDECREF(args);
+    if (stop == NULL) {
+        Py_DECREF(value);
+        return;
+    }
+    ((PyStopIterationObject *)stop)->value = value;
+    bk_give_exception(stop);
+}
+
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
 #define BK_LAZY (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)
 

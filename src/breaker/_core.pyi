@@ -1,6 +1,6 @@
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, NoReturn, ParamSpec, Self, TypeVar, final, overload
+from typing import Any, Literal, NoReturn, ParamSpec, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -86,7 +86,7 @@ class Permit:
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool: ...
+    ) -> Literal[False]: ...
     def __reduce__(self) -> NoReturn: ...
 
 def exception_types(option: str, types: _ExceptionTypes | None) -> tuple[type[BaseException], ...] | None: ...

@@ -76,7 +76,7 @@ cdef enum:  # outcomes
 cdef enum:  # why a state was entered
     TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY
 cdef enum:  # what a locked function answers
-    DONE, REFUSED, NEEDS_PROBE, NEEDS_ERROR
+    DONE, REFUSED, NEEDS_PROBE, NEEDS_MORE
 cdef enum:  # what is noted for the listeners
     CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_LOST
 
@@ -90,6 +90,8 @@ cdef int _from, _to
 for _from in range(3):
     for _to in range(3):
         LEGAL[_from][_to] = (STATES[_from], STATES[_to]) in _LEGAL_TRANSITIONS
+
+cdef int64_t UNKNOWN = INT64_MIN    # a time that has not been read
 
 # Layout of Core.word: state, mode, a failure is on record, results are judged by a predicate, and the epoch above.
 cdef enum:
@@ -414,11 +416,15 @@ cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Probe *spare, Refusa
 # ---- settle: what does this result mean? ----------------------------------------------------------------------
 
 cdef int settle_locked(Core *c, Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept nogil:
-    """Record an outcome, once (the caller has claimed the ticket). NEEDS_ERROR: it would open; ask again with a text."""
+    """Record an outcome, once (the caller has claimed the ticket).
+
+    What changes nothing but counts needs no time and no text. NEEDS_MORE: this would, ask again with both.
+    """
     cdef Probe *probe = ticket.probe
+    if now == UNKNOWN and ticket.epoch == c.epoch and (
+            c.state != CLOSED or (outcome == FAILURE and c.streak + 1 >= c.limits.failure_threshold)):
+        return NEEDS_MORE
     now = max(now, c.since)
-    if outcome == FAILURE and out.error == NULL and opens_locked(c, ticket):
-        return NEEDS_ERROR
     if outcome == FAILURE:
         note_locked(c, out, CALL_FAILED, c.state, c.state, 0, 0)
     if probe != NULL and probe.lost:
@@ -434,15 +440,6 @@ cdef int settle_locked(Core *c, Ticket *ticket, int outcome, int64_t now, Outbox
     elif c.mode == AUTO and c.state == HALF_OPEN and probe != NULL:
         judge_probe_locked(c, outcome, now, out)
     return DONE
-
-
-cdef bint opens_locked(Core *c, Ticket *ticket) noexcept nogil:
-    """Would a failure of this ticket open the breaker?"""
-    if c.mode != AUTO or ticket.epoch != c.epoch or (ticket.probe != NULL and ticket.probe.lost):
-        return False
-    if c.state == CLOSED:
-        return c.streak + 1 >= c.limits.failure_threshold
-    return c.state == HALF_OPEN and ticket.probe != NULL
 
 
 cdef void count_locked(Core *c, int outcome) noexcept nogil:

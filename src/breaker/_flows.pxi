@@ -25,10 +25,9 @@ cdef extern from "Python.h":
     bint PyAsyncGen_CheckExact(PyObject *o) noexcept
     PyObject *PyExc_MemoryError
     PyObject *PyExc_StopIteration
-    bint PyTuple_Check_ "PyTuple_Check"(PyObject *o) noexcept
-    bint PyExceptionInstance_Check_ "PyExceptionInstance_Check"(PyObject *o) noexcept
 
 cdef extern from "_core.h":
+    void bk_raise_stop(PyObject *value) noexcept
     void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
 
 
@@ -49,8 +48,10 @@ cdef object innermost(fn):
 
 cdef int kind_of_function(PyObject *fn) noexcept:
     """What calling it gives: a value at once, or something that runs later."""
-    inner = innermost(<object>fn)
-    cdef int flags = bk_function_flags(<PyObject *>inner)
+    cdef int flags = bk_function_flags(fn)
+    if flags < 0:
+        inner = innermost(<object>fn)
+        flags = bk_function_flags(<PyObject *>inner)
     if flags <= 0:
         return PLAIN
     if flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
@@ -84,8 +85,10 @@ cdef int kind_of_foreign(value) noexcept:
 
 # ---- one flow -------------------------------------------------------------------------------------------------
 
+# Dropped ones are settled as permits are; no subclass has a field or a cdef method of its own, or the free list of
+# this class would not serve it.
 @cython.freelist(32)
-@cython.no_gc_clear     # as for Permit
+@cython.no_gc_clear
 cdef class Flow:
     """What the three kinds share: the wrapped object, the ticket, and how far it is."""
 
@@ -106,9 +109,21 @@ cdef class Flow:
     def __repr__(self):
         return f"<{self.inner!r} guarded by {self.breaker.name!r}>"
 
-    def __dealloc__(self):
-        if self.ticket.live:
-            settle(self.breaker, &self.ticket, IGNORED, None)
+
+cdef destructor free_coroutine = (<PyTypeObject *>GuardedCoroutine).tp_dealloc
+cdef destructor free_generator = (<PyTypeObject *>GuardedGenerator).tp_dealloc
+cdef destructor free_async_generator = (<PyTypeObject *>GuardedAsyncGenerator).tp_dealloc
+
+
+cdef void dealloc_flow(PyObject *self) noexcept:
+    if BK_UNLIKELY((<Flow>self).ticket.live != 0):
+        drop(self, (<Flow>self).breaker, &(<Flow>self).ticket)
+    if Py_TYPE(self) == <PyTypeObject *>GuardedCoroutine:
+        free_coroutine(self)
+    elif Py_TYPE(self) == <PyTypeObject *>GuardedGenerator:
+        free_generator(self)
+    else:
+        free_async_generator(self)
 
 
 cdef PyObject *call_later(
@@ -214,13 +229,10 @@ cdef PyObject *flow_next(PyObject *self) noexcept:
 
 
 cdef void raise_stop(PyObject *value) noexcept:
-    if value != <PyObject *>None:  # no exception at all means StopIteration without a value
-        if PyTuple_Check_(value) or PyExceptionInstance_Check_(value):
-            stop = StopIteration(<object>value)
-            PyErr_SetObject(PyExc_StopIteration, <PyObject *>stop)
-        else:
-            PyErr_SetObject(PyExc_StopIteration, value)
-    Py_DECREF(value)
+    if value == <PyObject *>None:  # no exception at all means StopIteration without a value
+        Py_DECREF(value)
+    else:
+        bk_raise_stop(value)
 
 
 @cython.no_gc_clear
@@ -239,7 +251,7 @@ cdef class SteppedFlow(Flow):
 
     def throw(self, *error):
         """Go on by raising an exception inside."""
-        return self.finish_by(self.inner.throw, error)
+        return throw_into(self, error)
 
     def close(self):
         """End it early; a call that was admitted is ignored, unless it raises an error while closing."""
@@ -256,29 +268,30 @@ cdef class SteppedFlow(Flow):
             settle(self.breaker, &self.ticket, IGNORED, None)
         return value
 
-    cdef object finish_by(self, step, args):
-        """A step by ``throw``: a flow that has not begun is over without having been admitted."""
-        if self.running:
-            raise ValueError("already executing: a step is under way")
-        self.begun = True
-        self.running = True
-        try:
-            return step(*args)
-        except StopIteration as stop:
-            self.ended = True
-            if self.ticket.live:
-                if self.judged:
-                    judge(self.breaker, &self.ticket, stop.value)
-                else:
-                    settle(self.breaker, &self.ticket, SUCCESS, None)
-            raise
-        except BaseException as error:
-            self.ended = True
-            if self.ticket.live:
-                settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>error), error)
-            raise
-        finally:
-            self.running = False
+
+cdef object throw_into(Flow flow, error):
+    """A step by ``throw``: a flow that has not begun is over without having been admitted."""
+    if flow.running:
+        raise ValueError("already executing: a step is under way")
+    flow.begun = True
+    flow.running = True
+    try:
+        return flow.inner.throw(*error)
+    except StopIteration as stop:
+        flow.ended = True
+        if flow.ticket.live:
+            if flow.judged:
+                judge(flow.breaker, &flow.ticket, stop.value)
+            else:
+                settle(flow.breaker, &flow.ticket, SUCCESS, None)
+        raise
+    except BaseException as raised:
+        flow.ended = True
+        if flow.ticket.live:
+            settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>raised), raised)
+        raise
+    finally:
+        flow.running = False
 
 
 cdef int raise_set() except -1:
@@ -484,5 +497,8 @@ cdef PyObject *step_next(PyObject *self) noexcept:
 bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, flow_next)
 bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
 bk_make_iterator(<PyTypeObject *>AsyncStep, step_send, step_next)
+(<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_flow
+(<PyTypeObject *>GuardedGenerator).tp_dealloc = dealloc_flow
+(<PyTypeObject *>GuardedAsyncGenerator).tp_dealloc = dealloc_flow
 for _kind in (Flow, SteppedFlow, GuardedCoroutine, GuardedGenerator, GuardedAsyncGenerator, AsyncStep):
     bk_forbid_making(<PyTypeObject *>_kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ class ManualClock:
 
     def __init__(self, start: float = 0.0) -> None:
         self._nanoseconds = round(start * 1e9)
+        self._lock = threading.RLock()  # re-entrant: a signal handler may advance it too
 
     def __call__(self) -> int:
         return self._nanoseconds
@@ -34,7 +36,8 @@ class ManualClock:
         """Move forward. Raises `ValueError` for a negative step: a monotonic clock does not go back."""
         if seconds < 0:
             raise ValueError(f"a monotonic clock does not go back, got {seconds} s")
-        self._nanoseconds += round(seconds * 1e9)
+        with self._lock:
+            self._nanoseconds += round(seconds * 1e9)
 
 
 def trip(breaker: Breaker, error: BaseException | None = None) -> None:

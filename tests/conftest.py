@@ -1,0 +1,73 @@
+"""Fixtures: real providers on a clock that the test moves by hand."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from breaker import Breaker, Config, Policy, Provider
+from breaker.sources import MemorySource
+from breaker.testing import ManualClock
+from support.drive import NAME, Put, document
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands at 0 until the test advances it."""
+    return ManualClock()
+
+
+@pytest.fixture
+def listeners() -> list[Callable[[Any], None]]:
+    """The listeners that every provider made by ``provider_of`` from now on gets, in this order."""
+    return []
+
+
+@pytest.fixture
+def events(listeners: list[Callable[[Any], None]]) -> list[Any]:
+    """Every event of every provider of the test, in the order of delivery, ``BreakerCreated`` first."""
+    recorded: list[Any] = []
+    listeners.append(recorded.append)
+    return recorded
+
+
+@pytest.fixture
+def provider_of(clock: ManualClock, listeners: list[Callable[[Any], None]]) -> Iterator[Callable[..., Provider]]:
+    """``provider_of(policy, **options)``: a provider with that default policy, closed after the test."""
+    made: list[Provider] = []
+
+    def build(policy: Policy | None = None, **options: Any) -> Provider:
+        options.setdefault("clock", clock)
+        if policy is not None:
+            options["default_policy"] = policy
+        provider = Provider(Config("svc", "/config/dev/svc/breakers/"), **options)
+        made.append(provider)
+        for listener in listeners:
+            provider.subscribe(listener)
+        return provider
+
+    yield build
+    for provider in made:
+        provider.close()
+
+
+@pytest.fixture
+def make_breaker(provider_of: Callable[..., Provider]) -> Callable[..., Breaker]:
+    """``make_breaker(policy, name, **options of get_breaker)``: a new breaker of a provider of its own."""
+
+    def build(policy: Policy | None = None, name: str = NAME, **options: Any) -> Breaker:
+        return provider_of(policy).get_breaker(name, **options)
+
+    return build
+
+
+@pytest.fixture
+def source() -> MemorySource:
+    """Policy documents for ``provider_of(policy, policy_source=source)``."""
+    return MemorySource()
+
+
+@pytest.fixture
+def put(source: MemorySource) -> Put:
+    """``put(failureThreshold=3)``: publish a document for the breaker of the test; in force when it returns."""
+    return lambda **fields: source.put(NAME, document(**fields))

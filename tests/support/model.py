@@ -1,0 +1,233 @@
+"""The oracle: one breaker in plain Python, written from the design's pages and from nothing else.
+
+Times are integer nanoseconds; every method that decides takes ``now``. One thread, events at once, no jitter.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from breaker import Mode, Policy, State
+from breaker.events import (
+    BreakerCreated,
+    CallFailed,
+    ModeChanged,
+    PolicyUpdated,
+    ProbeLost,
+    StateChanged,
+    WouldHaveOpened,
+)
+
+SUCCESS, FAILURE, IGNORED = "successes", "failures", "ignored"
+NO_SLOT = -1
+VERDICTS = (SUCCESS, FAILURE, IGNORED)
+
+
+def ns(seconds: float) -> int:
+    return round(seconds * 1_000_000_000)
+
+
+def seconds(nanoseconds: int) -> float:
+    return nanoseconds / 1_000_000_000
+
+
+@dataclass(eq=False)
+class Token:
+    """One admitted call. ``lease_end`` is a probe's, any other holds no slot."""
+
+    epoch: int
+    lease_end: int = NO_SLOT
+    settled: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One rejected call: what its error tells."""
+
+    state: State
+    reason: str
+    retry_after: float
+    last_error: str | None
+
+
+class Model:
+    """What a breaker of this name would do; ``events`` is everything it would have told its listeners."""
+
+    def __init__(self, name: str, policy: Policy, now: int = 0, epoch: int = 0) -> None:
+        self.name, self.policy = name, policy
+        self.local: Mode | None = None
+        self.state, self.epoch, self.since = State.CLOSED, epoch, now
+        self.spent = dict.fromkeys(State, 0)
+        self.totals = dict.fromkeys((*VERDICTS, "rejected", "late", "lost"), 0)
+        self.streak, self.probe_successes = 0, 0
+        self.slots: list[Token] = []
+        self.opened_at, self.reopenings = 0, 0
+        self.last_error: str | None = None
+        self.warned = False  # this shadow episode has had its WouldHaveOpened
+        self.events: list[Any] = [BreakerCreated(name, policy)]
+
+    # Reads: none of them changes anything.
+
+    @property
+    def mode(self) -> Mode:
+        return self.policy.mode if self.local is None else self.local
+
+    @property
+    def open_span(self) -> int:
+        base, longest = ns(self.policy.open_state_timeout), self.policy.open_timeout_max
+        grown = round(base * self.policy.open_timeout_multiplier**self.reopenings)
+        return grown if longest is None else min(grown, max(base, ns(longest)))
+
+    @property
+    def slot_is_free(self) -> bool:
+        taken = len(self.slots)
+        cap, wanted = self.policy.half_open_max_calls, self.policy.success_threshold
+        return taken < cap and taken + self.probe_successes < wanted
+
+    def retry_after(self, now: int) -> float:
+        left = 0
+        if self.mode is Mode.FORCED_OPEN:
+            left = ns(self.policy.open_state_timeout)
+        elif self.mode is Mode.AUTO and self.state is State.OPEN:
+            left = self.opened_at + self.open_span - now
+        elif self.mode is Mode.AUTO and self.slots and not self.slot_is_free:
+            left = min(token.lease_end for token in self.slots) - now
+        return seconds(max(0, left))
+
+    def snapshot(self, now: int) -> dict[str, Any]:
+        spent = {**self.spent, self.state: self.spent[self.state] + now - self.since}
+        return {
+            "name": self.name,
+            "state": self.state,
+            "mode": self.mode,
+            "epoch": self.epoch,
+            "consecutive_failures": self.streak,
+            "half_open_successes": self.probe_successes,
+            "half_open_in_flight": len(self.slots),
+            **self.totals,
+            "retry_after": self.retry_after(now),
+            "state_seconds": {state: seconds(time) for state, time in spent.items()},
+            "policy": self.policy,
+        }
+
+    # A call begins.
+
+    def admit(self, now: int) -> Token | Refusal:
+        self._reclaim(now)
+        if self.mode is Mode.FORCED_OPEN:
+            return self._refuse(State.OPEN, "operator", now)
+        if self.mode is not Mode.AUTO:
+            return Token(self.epoch)
+        self._close_if_done("policy", now)
+        if self.state is State.OPEN and now >= self.opened_at + self.open_span:
+            self._enter(State.HALF_OPEN, "timeout", now)
+        if self.state is State.CLOSED:
+            return Token(self.epoch)
+        if self.state is State.OPEN or not self.slot_is_free:
+            return self._refuse(self.state, "open" if self.state is State.OPEN else "half_open", now)
+        lease = self.policy.probe_timeout or self.policy.open_state_timeout
+        token = Token(self.epoch, now + ns(lease))
+        self.slots.append(token)
+        return token
+
+    def _refuse(self, state: State, reason: Any, now: int) -> Refusal:
+        self.totals["rejected"] += 1
+        return Refusal(state, reason, self.retry_after(now), self.last_error)
+
+    def _reclaim(self, now: int) -> None:
+        for token in [token for token in self.slots if now >= token.lease_end]:
+            self.slots.remove(token)
+            token.lost = True
+            self.totals["lost"] += 1
+            self.events.append(ProbeLost(self.name))
+
+    # A call ends.
+
+    def settle(self, token: Token, verdict: str, now: int, error: str = "failure reported") -> None:
+        if token.settled:
+            return
+        token.settled = True
+        if verdict == FAILURE:
+            self.events.append(CallFailed(self.name, error))
+        if token.lost:
+            return
+        if token.epoch != self.epoch:
+            self.totals["late"] += 1
+            return
+        self.totals[verdict] += 1
+        if token in self.slots:
+            self.slots.remove(token)
+        if self.mode is Mode.SHADOW or (self.mode is Mode.AUTO and self.state is State.CLOSED):
+            self._judge_closed(verdict, now, error)
+        elif self.mode is Mode.AUTO and self.state is State.HALF_OPEN and token.lease_end != NO_SLOT:
+            self._judge_probe(verdict, now, error)
+
+    def _judge_closed(self, verdict: str, now: int, error: str) -> None:
+        if verdict == SUCCESS:
+            self.streak, self.warned = 0, False
+        if verdict == FAILURE:
+            self.streak += 1
+            if self.streak >= self.policy.failure_threshold:
+                if self.mode is Mode.AUTO:
+                    self._enter(State.OPEN, "tripped", now, self.streak, error)
+                elif not self.warned:
+                    self.warned = True
+                    self.events.append(WouldHaveOpened(self.name, self.streak))
+
+    def _judge_probe(self, verdict: str, now: int, error: str) -> None:
+        if verdict == FAILURE:
+            self._enter(State.OPEN, "probe_failed", now, 1, error)
+            return
+        self.probe_successes += verdict == SUCCESS
+        self._close_if_done("recovered" if verdict == SUCCESS else "policy", now)
+
+    def _close_if_done(self, reason: str, now: int) -> None:
+        enough = self.probe_successes >= self.policy.success_threshold
+        if self.state is State.HALF_OPEN and enough and not self.slots:
+            self._enter(State.CLOSED, reason, now)
+
+    # The gate, the only writer of the state.
+
+    def _enter(self, state: State, reason: Any, now: int, streak: int = 0, error: str | None = None) -> None:
+        before, self.state = self.state, state
+        self.spent[before] += now - self.since
+        self.since = now
+        self.epoch += 1
+        self.streak, self.probe_successes, self.slots = 0, 0, []
+        if state is State.OPEN:
+            self.opened_at, self.last_error = now, error
+            self.reopenings += before is State.HALF_OPEN
+        elif state is State.CLOSED:
+            self.reopenings, self.last_error = 0, None
+        if before is not state:
+            retry_after = seconds(self.open_span) if state is State.OPEN else 0.0
+            self.events.append(
+                StateChanged(self.name, before, state, reason, self.epoch, streak, retry_after, self.last_error)
+            )
+
+    # Operators and policies.
+
+    def override(self, mode: Mode | None) -> None:
+        before, self.local = self.mode, mode
+        self._mode_was(before)
+
+    def reset(self, now: int) -> None:
+        self._enter(State.CLOSED, "reset", now)
+        self.warned = False
+        self.override(None)
+
+    def replace_policy(self, policy: Policy, now: int) -> None:
+        if policy == self.policy:
+            return
+        old, before, self.policy = self.policy, self.mode, policy
+        self.events.append(PolicyUpdated(self.name, old, policy, revision=0))
+        self._mode_was(before)
+        if self.streak < policy.failure_threshold:
+            self.warned = False
+        if self.mode is Mode.AUTO:
+            self._close_if_done("policy", now)
+
+    def _mode_was(self, before: Mode) -> None:
+        if before is not self.mode:
+            self.warned = False
+            self.events.append(ModeChanged(self.name, before, self.mode))

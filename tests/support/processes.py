@@ -1,0 +1,62 @@
+"""Other processes for tests: Python programs in a fresh interpreter, and forked children that must not hang."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+
+def run_python(program: str, *options: str, seconds: float = 40) -> str:
+    """Run a program with warnings as errors; it must end well and write nothing to standard error. Returns its output.
+
+    Whatever the interpreter says at its exit, ``Exception ignored`` or the trace of a thread, is an error too.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *options, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def fork_and_check(work: Callable[[], object], seconds: float = 20) -> None:
+    """Fork, run ``work`` in the child, and wait for it: its exception fails the test, and so does a child that hangs."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _in_the_child(work, writer)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as pipe:
+        status = _wait_for(child, seconds)
+        trouble = pipe.read()
+    assert status == 0, trouble or f"the child ended with {status}"
+
+
+def _in_the_child(work: Callable[[], object], writer: int) -> None:
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        os.write(writer, traceback.format_exc().encode()[-60_000:])
+    finally:
+        os._exit(code)
+
+
+def _wait_for(child: int, seconds: float) -> int:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("the child hangs")

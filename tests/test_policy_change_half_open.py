@@ -1,0 +1,134 @@
+"""A policy replaced while the breaker probes: thresholds, slots and leases. N9."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from breaker import Breaker, Permit, Policy, Provider, State
+from breaker.events import PolicyUpdated, StateChanged
+from breaker.sources import MemorySource
+from breaker.testing import ManualClock
+from support.drive import NAME, Put, counts, drive_to, fail, rejected, succeed, transitions
+
+
+@pytest.fixture
+def breaker(provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]) -> Breaker:
+    """Under the default policy 5, 2, 60 s, until the test puts a document."""
+    return provider_of(Policy(5, 2, 60), policy_source=source).get_breaker(NAME)
+
+
+def test_a_success_threshold_met_already_closes_at_once(
+    breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
+) -> None:
+    # N9
+    put(successThreshold=3)
+    drive_to(breaker, clock, State.HALF_OPEN)
+    succeed(breaker, 2)
+    put(successThreshold=1)
+    assert breaker.state is State.CLOSED
+    assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, "policy")
+    assert [type(event) for event in events[-2:]] == [PolicyUpdated, StateChanged]
+    succeed(breaker)
+
+
+def half_open_with_one_in_flight(breaker: Breaker, put: Put, clock: ManualClock) -> Permit:
+    """One success seen, one probe in flight, and a new success_threshold that the one success meets."""
+    put(successThreshold=3)
+    drive_to(breaker, clock, State.HALF_OPEN)
+    succeed(breaker)
+    probe = breaker.acquire()
+    put(successThreshold=1)
+    assert breaker.state is State.HALF_OPEN
+    error = rejected(breaker)
+    assert (error.reason, error.retry_after) == ("half_open", 60)
+    return probe
+
+
+@pytest.mark.parametrize(("verdict", "reason"), [("success", "recovered"), ("ignore", "policy")])
+def test_a_success_threshold_met_already_closes_when_the_last_probe_ends(
+    breaker: Breaker, put: Put, clock: ManualClock, events: list[Any], verdict: str, reason: str
+) -> None:
+    # N9
+    probe = half_open_with_one_in_flight(breaker, put, clock)
+    getattr(probe, verdict)()
+    assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, reason)
+
+
+def test_a_success_threshold_met_already_closes_when_the_last_probe_is_lost(
+    breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
+) -> None:
+    # N9: the call that finds it lost runs as a closed call
+    probe = half_open_with_one_in_flight(breaker, put, clock)
+    clock.advance(60)
+    assert breaker.state is State.HALF_OPEN
+    fail(breaker)
+    assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, "policy")
+    assert breaker.snapshot().consecutive_failures == 1
+    probe.failure()
+    assert counts(breaker)["lost"] == 1
+
+
+def test_a_success_threshold_met_already_does_not_save_from_a_failed_probe(
+    breaker: Breaker, put: Put, clock: ManualClock
+) -> None:
+    # N9
+    half_open_with_one_in_flight(breaker, put, clock).failure()
+    assert (breaker.state, breaker.retry_after) == (State.OPEN, 60)
+
+
+def test_a_success_threshold_raised_keeps_the_successes_seen(breaker: Breaker, put: Put, clock: ManualClock) -> None:
+    drive_to(breaker, clock, State.HALF_OPEN)
+    succeed(breaker)
+    put(successThreshold=4)
+    succeed(breaker, 2)
+    assert (breaker.state, breaker.snapshot().half_open_successes) == (State.HALF_OPEN, 3)
+    succeed(breaker)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_success_threshold_lowered_under_an_overlay_waits_for_the_first_call(
+    breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
+) -> None:
+    drive_to(breaker, clock, State.HALF_OPEN)
+    succeed(breaker)
+    breaker.force_open()
+    put(successThreshold=1)
+    assert breaker.state is State.HALF_OPEN
+    breaker.clear_override()
+    assert (breaker.state, breaker.retry_after) == (State.HALF_OPEN, 0)
+    fail(breaker)
+    assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, "policy")
+    assert (breaker.state, breaker.snapshot().consecutive_failures) == (State.CLOSED, 1)
+
+
+def test_more_and_fewer_slots_from_the_next_admission_on(breaker: Breaker, put: Put, clock: ManualClock) -> None:
+    put(successThreshold=9)
+    drive_to(breaker, clock, State.HALF_OPEN)
+    probes = [breaker.acquire()]
+    rejected(breaker)
+    put(successThreshold=9, halfOpenMaxCalls=3)
+    probes += [breaker.acquire(), breaker.acquire()]
+    rejected(breaker)
+    put(successThreshold=9, halfOpenMaxCalls=1)
+    assert breaker.snapshot().half_open_in_flight == 3
+    probes.pop().success()
+    rejected(breaker)
+    probes.pop().success()
+    rejected(breaker)
+    probes.pop().success()
+    succeed(breaker)
+    assert breaker.snapshot().half_open_successes == 4
+
+
+def test_a_lease_keeps_the_length_of_its_admission(breaker: Breaker, put: Put, clock: ManualClock) -> None:
+    put(probeTimeout="10s")
+    drive_to(breaker, clock, State.HALF_OPEN)
+    first = breaker.acquire()
+    put(probeTimeout="30s", openStateTimeout="1s")
+    assert breaker.retry_after == 10
+    clock.advance(10)
+    second = breaker.acquire()
+    assert counts(breaker)["lost"] == 1
+    assert breaker.retry_after == 30
+    del first, second
