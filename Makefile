@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(wildcard src/breaker/*.pyx src/breaker/*.pxi src/breaker/*.h)
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench bench-peers bench-instructions clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
 	@echo "make test    the test suite"
 	@echo "make check   lint and types"
 	@echo "make bench   benchmarks, with a table of ratios"
+	@echo "make bench-peers         the other breakers of the index beside this one"
+	@echo "make bench-instructions  instructions per call against the committed counts (needs valgrind)"
 	@echo "make clean   remove what the others made"
 
 demo: $(VENV)/.built
@@ -30,6 +32,12 @@ bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only
 	$(BIN)/python -m benchmarks.ratios
 
+bench-peers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.peers
+
+bench-instructions: $(VENV)/.test
+	$(BIN)/python -m benchmarks.instructions
+
 # What a job needs beyond the package itself; a stamp says that it is there.
 $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(VENV)/.built
 	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
@@ -45,4 +53,4 @@ $(VENV)/bin/python:
 	@sh tools/make_venv.sh $(PYTHON) $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info src/breaker/_core.c src/breaker/*.so
+	rm -rf $(VENV) benchmarks/.venv-peers benchmarks/floor/.cache build dist src/*.egg-info src/breaker/_core.c src/breaker/*.so

@@ -223,3 +223,19 @@ def test_a_call_that_recurses_for_ever_is_the_interpreters_recursion_error(make_
         breaker.do(recurse)
     assert counts(breaker)["failures"] == 1
     assert breaker.state is State.OPEN
+
+
+def test_the_callers_own_tuple_of_arguments_is_never_written_to(make_breaker: Make) -> None:
+    # A bound method may borrow the slot before its first argument; in ``do(*arguments)`` that is an item of the tuple.
+    breaker = make_breaker(Policy())
+    seen: list[object] = []
+
+    class Caller:
+        def method(self) -> None:
+            seen.append(arguments[0])
+            if len(seen) == 1:
+                breaker.do(*arguments)
+
+    arguments = (Caller().method,)
+    breaker.do(*arguments)
+    assert seen == [arguments[0]] * 2

@@ -1,0 +1,94 @@
+"""Sections of the table of ratios that are not one breaker's call paths: threads, registry, construction."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import breaker
+from benchmarks import report
+from benchmarks.measure import Loop, interleaved, sync_loop
+from benchmarks.report import Row, at_least, at_most
+from benchmarks.subjects import CLOSED, floor, names, noop, provider, subject
+from benchmarks.threads import median_throughputs, waiting
+
+THREADS = (1, 2, 4, 8)
+WAITING_SECONDS = 0.8  # of one thread, a tenth of a second of eight
+LOOKUP = "bench:lookup"
+
+
+def _runs(statements: dict[str, str], scope: dict[str, object]) -> dict[str, Callable[[int], object]]:
+    return {name: sync_loop(statement, scope).run for name, statement in statements.items()}
+
+
+def _thread_goal(threads: int) -> report.Goal | None:
+    if report.free_threaded():
+        return at_least(1.8) if threads == 2 else None
+    return at_least(0.95) if threads == 8 else None
+
+
+def thread_rows(repeats: int, seconds: float) -> Iterator[Row]:
+    """Throughput beside one thread's, of the breaker and of the floor; then calls that wait."""
+    made = subject("closed")
+    scope = names(made.breaker)
+    statements = {"breaker": "b.do(noop)", "floor": "forward.do(noop)"}
+    subjects = _runs(statements, scope)
+    found = median_throughputs(subjects, THREADS, seconds, repeats)
+    for name in subjects:
+        for count in THREADS[1:]:
+            goal = _thread_goal(count) if name == "breaker" else None
+            label = "one breaker" if name == "breaker" else "for comparison: the forwarding floor"
+            one, several = found[name, 1] / 1e6, found[name, count] / 1e6
+            yield Row("threads", f"{count} on {label}", several, "M/s", one, "one thread", goal)
+    yield _waiting_row(made.breaker, repeats)
+    made.provider.close()
+
+
+def _waiting_row(guard: breaker.Breaker, repeats: int) -> Row:
+    wait = waiting()
+    scope: dict[str, object] = {"b": guard, "wait": wait}
+    statements = {"breaker": "b.do(wait)", "bare": "wait()"}
+    subjects = _runs(statements, scope)
+    found = median_throughputs(subjects, (8,), WAITING_SECONDS, repeats)
+    measured, bare = found["breaker", 8] / 1e3, found["bare", 8] / 1e3
+    goal = at_least(0.95)
+    return Row("threads", "8 waiting 1 ms each call", measured, "k/s", bare, "without a breaker", goal)
+
+
+def registry_rows(repeats: int, largest: int) -> Iterator[Row]:
+    """``get_breaker`` of an existing name among few and among very many."""
+    sizes = [size for size in (1, 1_000, 100_000, 1_000_000) if size <= largest]
+    owners = [provider(CLOSED, size - 1) for size in sizes]
+    loops: list[Loop] = []
+    for owner in owners:
+        owner.get_breaker(LOOKUP)
+        scope: dict[str, object] = {"owner": owner, "table": dict(owner.breakers), "name": LOOKUP}
+        loops += [sync_loop("owner.get_breaker(name)", scope), sync_loop("table.get(name)", scope)]
+    medians = interleaved(loops, repeats)
+    for index, size in enumerate(sizes):
+        measured, dict_get = medians[2 * index : 2 * index + 2]
+        yield Row("registry", f"among {size:,} names", measured, "ns", dict_get, "dict.get", at_most(2.0))
+    path = f"{sizes[-1]:,} names / 1 name"
+    yield Row("registry", path, medians[-2], "ns", medians[0], "among 1 name", at_most(1.1))
+    for owner in owners:
+        owner.close()
+
+
+def construction_rows(repeats: int) -> Iterator[Row]:
+    owner = provider(CLOSED)
+    table: dict[str, object] = {}
+    fresh = map("name:{}".format, itertools.count()).__next__
+    scope: dict[str, object] = {"owner": owner, "table": table, "fresh": fresh, "Forward": floor.Forward}
+    scope |= {"Policy": breaker.Policy, "guard": owner.get_breaker("bench:decorate"), "noop": noop}
+    scope["Wrapper"] = floor.Wrapper
+    loops = [
+        sync_loop("owner.get_breaker(fresh())", scope),
+        sync_loop("table[fresh()] = Forward()", scope),
+        sync_loop("guard(noop)", scope),
+        sync_loop("Wrapper(noop)", scope),
+        sync_loop("Policy(5, 2, 60.0)", scope),
+    ]
+    # Every turn keeps what it made: fewer repeats, not gigabytes.
+    new, stored, decorate, wrap, policy = interleaved(loops, min(repeats, 15))
+    yield Row("construction", "a breaker, new name", new, "ns", stored, "C object stored in a dict")
+    yield Row("construction", "a decorated function", decorate, "ns", wrap, "C vectorcall object")
+    yield Row("construction", "a policy", policy, "ns")
+    owner.close()
