@@ -36,6 +36,21 @@ class Hub:
     listeners: tuple[Callable[[Any], object], ...]
     def __new__(cls, *args: object, **kwargs: object) -> Self: ...
 
+@disjoint_base
+class Registry:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    @property
+    def _breakers(self) -> dict[str, Breaker]: ...
+    def get_breaker(
+        self,
+        name: str,
+        *,
+        failure_on: _ExceptionTypes | None = None,
+        success_on: _ExceptionTypes | None = None,
+        ignore_on: _ExceptionTypes | None = None,
+        failed_result: Callable[[Any], object] | None = None,
+    ) -> Breaker: ...
+
 @final
 class Breaker:
     def __new__(
@@ -104,7 +119,6 @@ class GuardedFunction:
 class Flow:
     def __getattr__(self, name: str) -> Any: ...
 
-@disjoint_base
 class SteppedFlow(Flow):
     def send(self, value: Any, /) -> Any: ...
     def throw(self, *error: Any) -> Any: ...

@@ -559,4 +559,5 @@ include "_outcomes.pxi"     # the errors; which exception means which outcome
 include "_breaker.pxi"      # Breaker: reading, operating
 include "_delivery.pxi"     # what was noted, told in order
 include "_calls.pxi"        # do, the decorator, permits: admit, run, settle
+include "_registry.pxi"     # breakers by name
 include "_flows.pxi"        # coroutines, generators, async generators

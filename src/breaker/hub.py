@@ -41,6 +41,8 @@ class Hub(_core.Hub):
         """Add a listener; the callable that is returned removes it again (twice does nothing more)."""
         if not callable(listener):
             raise TypeError(f"a listener is called with each event, got {type(listener).__name__}")
+        from breaker import events  # noqa: F401 - now, or the first event would import it under somebody's lock
+
         entry: list[Listener] = [listener]
         with self._lock:
             self.listeners = (*self.listeners, listener)
@@ -48,8 +50,8 @@ class Hub(_core.Hub):
         def unsubscribe() -> None:
             with self._lock:
                 if entry:
-                    remaining = list(self.listeners)
-                    remaining.remove(entry.pop())
+                    gone, remaining = entry.pop(), list(self.listeners)
+                    del remaining[next(i for i, other in enumerate(remaining) if other is gone)]
                     self.listeners = tuple(remaining)
 
         return unsubscribe

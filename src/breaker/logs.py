@@ -5,6 +5,8 @@ A library configures nothing: `configure_json` is the program's to call. A call 
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -50,7 +52,7 @@ def configure_json(stream: TextIO | None = None, level: str = "info", *, timesta
 
     import structlog
 
-    number = logging.getLevelNamesMapping().get(level.upper())
+    number = logging.getLevelNamesMapping().get(str(level).upper())
     if not number:
         raise ValueError(f"level must be one of debug, info, warning, error, critical, got {level!r}")
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
@@ -60,9 +62,27 @@ def configure_json(stream: TextIO | None = None, level: str = "info", *, timesta
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=lambda *_: _LineWriter(stream),
         cache_logger_on_first_use=False,
     )
+
+
+class _LineWriter:
+    """Writes each line in one piece.
+
+    Without a lock, unlike structlog's: one that another thread holds while the process forks stays held in the child,
+    and the first line that a breaker logs there would hang its call.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        stream = self._stream or sys.stdout
+        stream.write(line + "\n")
+        stream.flush()
+
+    debug = info = warn = warning = error = critical = fatal = exception = log = msg
 
 
 def _level_and_message_first(_: Any, __: str, line: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from breaker.config import DEFAULT_NAME, SUFFIX, document_key, document_name
 from breaker.errors import PolicyError
 from breaker.policy import read_document
-from breaker.sources.base import Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class PolicyBook:
             self._fields.pop(key, None)
             self._touch(key, change)
         for key, document in documents.items():
-            if self._raw.get(key) != document:
+            if key not in self._raw or self._raw[key] != document:
                 self._read(key, document, change)
         self._raw = dict(documents)
         self._for_all_others = self._default_policy.merged(self._fields.get(_DEFAULT_KEY, {}))
@@ -64,8 +63,9 @@ class PolicyBook:
 
     def _read(self, key: str, document: Document, change: Change) -> None:
         try:
-            if isinstance(document, Unreadable):
-                raise PolicyError(None, "readable", document.reason)
+            if not isinstance(document, bytes | str):
+                reason = getattr(document, "reason", f"{type(document).__name__} from a source that publishes no text")
+                raise PolicyError(None, "readable", reason)
             fields, unknown = read_document(document)
         except PolicyError as error:
             change.rejected.append((key, str(error.at(self._location(key)))))

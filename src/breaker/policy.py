@@ -66,7 +66,7 @@ def _timedelta(field: str, value: Any) -> int:
 def _duration(field: str, value: Any) -> int:
     """Nanoseconds of a document's duration: a Go duration string, > 0."""
     if not isinstance(value, str):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e10
         hint = f'write "{value}s" for seconds or "{value}ms" for milliseconds' if number else 'write "60s" or "1m30s"'
         raise PolicyError(field, 'a duration in quotes like "60s"', _show(value), hint)
     try:
@@ -217,12 +217,16 @@ class Policy(Record):
         """The document that `from_json` reads back as an equal policy."""
         import json
 
-        return json.dumps(self.document()).encode()
+        return json.dumps(self.document(whole=True)).encode()
 
-    def document(self) -> dict[str, Any]:
-        """The policy as a document's keys and values, without the features that it does not use."""
+    def document(self, *, whole: bool = False) -> dict[str, Any]:
+        """The policy as a document's keys and values, without the features that it does not use.
+
+        ``whole``: with those too, so that nothing can be inherited in their place; only None has no form in a document.
+        """
         values = ((field, getattr(self, field.slot)) for field in FIELDS)
-        return {field.key: field.write_json(value) for field, value in values if value != field.unused}
+        shown = (pair for pair in values if pair[1] is not None and (whole or pair[1] != pair[0].unused))
+        return {field.key: field.write_json(value) for field, value in shown}
 
     def merged(self, fields: Mapping[str, Any]) -> Policy:
         """This policy with the fields of a document (as `read_document` returns them) in place of its own."""
@@ -260,13 +264,16 @@ def _parse(document: bytes | str) -> dict[str, Any]:
     import json
 
     expected = 'a JSON object like {"failureThreshold": 5}'
-    if len(document) > MAX_DOCUMENT_BYTES:
-        raise PolicyError(None, f"at most {MAX_DOCUMENT_BYTES} bytes long", f"{len(document)} bytes")
+    if not isinstance(document, bytes | bytearray | str):
+        raise PolicyError(None, f"{expected} in text or bytes", _show(document))
+    raw = document.encode(errors="surrogatepass") if isinstance(document, str) else document
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise PolicyError(None, f"at most {MAX_DOCUMENT_BYTES} bytes long", "more")
     try:
         text = document if isinstance(document, str) else document.decode()
         if not text.strip():
             raise PolicyError(None, expected, "nothing")
-        parsed = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        parsed = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise PolicyError(None, f"{expected} in UTF-8", f"a byte that is not UTF-8 at {error.start}") from None
     except (ValueError, RecursionError) as error:
@@ -288,6 +295,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return parsed
 
 
+def _integer(digits: str) -> float:
+    # Python refuses to read very long numbers; as infinity one is refused like any that is too large, by its field.
+    return int(digits) if len(digits) < 1000 else float(digits)
+
+
 def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
@@ -296,7 +308,14 @@ def _written(field: _Field, value: Any) -> Any:
     return None if value is None else field.write_json(value)
 
 
-_TYPE_NAMES = {bool: "true or false", str: "text", float: "a decimal number", int: "a number", dict: "an object"}
+_TYPE_NAMES = {
+    bool: "true or false",
+    str: "text",
+    float: "a decimal number",
+    int: "a number",
+    dict: "an object",
+    list: "an array",
+}
 
 
 def _show(value: Any) -> str:

@@ -1,8 +1,11 @@
 """`Provider`: the breakers of a program by name, their policies, and who is told about them.
 
-Locks: looking up an existing breaker takes none. ``_lock`` guards making breakers and applying documents, so that no
-breaker misses a change; it is re-entrant, because a signal handler or a finalizer may ask for a breaker while its own
-thread holds it. Events are delivered after it is released.
+`get_breaker` is the core's (`_registry.pxi`): looking up an existing breaker is on the path of calls and takes no lock.
+What it does not find comes to `Provider._make_or_check`.
+
+``_lock`` guards making breakers and applying documents, so that no breaker misses a change; it is re-entrant, because
+a signal handler or a finalizer may ask for a breaker while its own thread holds it. Events are delivered after it is
+released.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping
+from functools import partial
 
 from breaker import logs
-from breaker._core import Breaker, exception_types
+from breaker._core import Breaker, Registry, exception_types
 from breaker.config import Config, check_name
+from breaker.feed import ProviderFeed
 from breaker.hub import Hub
 from breaker.policies import PolicyBook
 from breaker.policy import Policy
@@ -26,15 +32,15 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from breaker.hub import Listener
-    from breaker.policies import Change
     from breaker.sources.base import Document, PolicySource
 
+    _Publication = tuple[ProviderFeed, Mapping[str, Document], int, bool]
     ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 _CLOSE_LIMIT = 2.0  # seconds that close() waits for the watcher
 
 
-class Provider:
+class Provider(Registry):
     """Makes and keeps one breaker per name, and applies policy documents to them while they run.
 
     ``config``: whose policies, see `Config`. ``logger``: a structlog logger, None logs nothing.
@@ -65,45 +71,19 @@ class Provider:
         if logger is not None:
             self._hub.subscribe(logs.log_listener(logger))
         self._lock = threading.RLock()
-        self._breakers: dict[str, Breaker] = {}
-        self._book = PolicyBook(policy, self._location)
+        self._book = PolicyBook(policy, partial(_location, policy_source, config.policies_path))
         self._revision = 0
-        self._feed: _Feed | None = None
+        self._publications: deque[_Publication] = deque()  # that came in while one is taken over
+        self._taking_over = False
+        self._incomplete = False  # a publication may have reached some breakers and not others
+        self._untold: deque[Callable[[], object]] = deque()
+        self._feed: ProviderFeed | None = None
         self._closed = False
-        self._forked = False  # since the last publication: the parent may have been in the middle of one
         _providers.add(self)
         if policy_source is not None:
             self._start(policy_source).loaded.wait(start_timeout)
 
     # -- breakers --
-
-    def get_breaker(
-        self,
-        name: str,
-        *,
-        failure_on: ExceptionTypes | None = None,
-        success_on: ExceptionTypes | None = None,
-        ignore_on: ExceptionTypes | None = None,
-        failed_result: Callable[[Any], object] | None = None,
-    ) -> Breaker:
-        """The breaker of this name, made at the first call; the same object from any thread. Does no I/O.
-
-        ``ignore_on``, ``success_on``, ``failure_on``: exception types or tuples of them, tried in this order, the first
-        match decides; without a match an `Exception` is a failure, or a success where ``failure_on`` is given.
-        ``failed_result``: called with each returned value, true means that it is a failure.
-
-        Raises `TypeError` or `ValueError` for a wrong name or option, `ValueError` also where an option that is given
-        differs from the one the breaker was made with.
-        """
-        try:
-            breaker = self._breakers.get(name)
-        except TypeError:  # not hashable, so no text either
-            breaker = None
-        if breaker is None:
-            return self._create(name, failure_on, success_on, ignore_on, failed_result)
-        if failure_on is None and success_on is None and ignore_on is None and failed_result is None:
-            return breaker
-        return _same_options(breaker, failure_on, success_on, ignore_on, failed_result)
 
     @property
     def breakers(self) -> Mapping[str, Breaker]:
@@ -114,14 +94,16 @@ class Provider:
         """Call ``listener`` with each event of `breaker.events` from now on. Returns a callable that ends it."""
         return self._hub.subscribe(listener)
 
-    def _create(
+    def _make_or_check(
         self,
         name: str,
-        failure_on: ExceptionTypes | None,
-        success_on: ExceptionTypes | None,
-        ignore_on: ExceptionTypes | None,
-        failed_result: Callable[[Any], object] | None,
+        *,
+        failure_on: ExceptionTypes | None = None,
+        success_on: ExceptionTypes | None = None,
+        ignore_on: ExceptionTypes | None = None,
+        failed_result: Callable[[Any], object] | None = None,
     ) -> Breaker:
+        """What `get_breaker` does for a name that is new, and for options."""
         check_name(name)
         name = str.__str__(name)
         with self._lock:
@@ -138,44 +120,66 @@ class Provider:
                 )
                 # A signal handler may have made it, or applied documents, since the line above was entered.
                 if self._breakers.setdefault(name, made) is made:
-                    made._replace_policy(self._book.policy_for(name), self._revision)
+                    self._bring_up_to_date(made)
             breaker = self._breakers[name]
         breaker._deliver()
         return _same_options(breaker, failure_on, success_on, ignore_on, failed_result)
 
     # -- policies --
 
-    def _location(self, key: str) -> str:
-        path = self.config.policies_path
-        return self._source.location(path, key) if self._source is not None else path + key
+    def _apply(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> None:
+        """Take over a publication: swap policies under the lock, then tell.
 
-    def _apply(self, feed: _Feed, documents: Mapping[str, Document], revision: int, restarted: bool) -> None:
-        """Take over a publication: swap policies under the lock, then tell."""
+        One that comes meanwhile in the same thread, from a signal handler or a clock, waits: of two that are taken over
+        one inside the other, the older would be finished last.
+        """
         with self._lock:
-            if feed.closed.is_set() or (revision < self._revision and not restarted):
-                return
-            self._revision = revision
-            change = self._book.update(documents)
-            everybody = change.everybody or self._forked
-            self._forked = False
-            names = list(self._breakers) if everybody else [n for n in change.names if n in self._breakers]
-            changed = [
-                breaker
-                for breaker in (self._breakers[name] for name in names)
-                if breaker._replace_policy(self._book.policy_for(breaker.name), revision)
-            ]
-            feed.loaded.set()
-        self._tell(changed, change, revision)
+            self._publications.append((feed, documents, revision, restarted))
+            while self._publications and not self._taking_over:
+                self._taking_over = True
+                try:
+                    while self._publications:
+                        self._take_over(*self._publications.popleft())
+                finally:
+                    self._taking_over = False
+        self._tell()
 
-    def _tell(self, changed: list[Breaker], change: Change, revision: int) -> None:
-        for breaker in changed:
-            breaker._deliver()
+    def _take_over(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> None:
+        if feed.closed.is_set() or (revision < self._revision and not restarted):
+            return
+        self._revision = revision
+        everybody, self._incomplete = self._incomplete, True
+        change = self._book.update(documents)
+        everybody = everybody or change.everybody
+        for name in list(self._breakers) if everybody else [n for n in change.names if n in self._breakers]:
+            if self._bring_up_to_date(self._breakers[name]):
+                self._untold.append(self._breakers[name]._deliver)
+        self._incomplete = False
         for key, error in change.rejected:
-            self._hub.tell(self._hub.events.PolicyRejected(self.config.policies_path + key, error, revision))
+            self._untold.append(partial(self._tell_rejected, self.config.policies_path + key, error, revision))
         if change.unknown_fields:
-            self._log(
-                "warning", "circuit breaker policy has unknown fields", fields=change.unknown_fields, revision=revision
-            )
+            message = "circuit breaker policy has unknown fields"
+            self._untold.append(partial(self._log, "warning", message, fields=change.unknown_fields, revision=revision))
+        feed.loaded.set()
+
+    def _bring_up_to_date(self, breaker: Breaker) -> bool:
+        """Give a breaker the policy of the documents of now. Returns whether it had another."""
+        changed = False
+        while breaker._replace_policy(self._book.policy_for(breaker.name), self._revision):
+            changed = True  # and look again: documents may have been applied while it was replaced
+        return changed
+
+    def _tell(self) -> None:
+        """Tell what publications brought. What an interrupt leaves untold, the next publication tells."""
+        while self._untold:
+            try:
+                tell = self._untold.popleft()
+            except IndexError:  # another thread does
+                return
+            tell()
+
+    def _tell_rejected(self, key: str, error: str, revision: int) -> None:
+        self._hub.tell(self._hub.events.PolicyRejected(key, error, revision))
 
     def _log(self, level: str, message: str, **keys: object) -> None:
         """One line that belongs to no event; a logger that fails is reported like a listener that does."""
@@ -188,8 +192,8 @@ class Provider:
 
     # -- life --
 
-    def _start(self, source: PolicySource) -> _Feed:
-        feed = self._feed = _Feed(self)
+    def _start(self, source: PolicySource) -> ProviderFeed:
+        feed = self._feed = ProviderFeed(self)
         source.start(feed)
         return feed
 
@@ -219,18 +223,29 @@ class Provider:
         closed = ", closed" if self._closed else ""
         return f"<Provider of {self.config.service_name!r}: {len(self._breakers)} breakers{closed}>"
 
-    def _after_fork_in_child(self) -> None:
-        """Locks held by the parent's other threads would stay held, and its watcher is not here: begin anew."""
+    def _renew_after_fork(self) -> None:
+        """Locks held by the parent's other threads would stay held, and what these were doing nobody finishes."""
         self._lock = threading.RLock()
-        self._forked = True
         self._hub.renew_locks()
-        if self._feed is not None and self._source is not None:
-            parents = self._feed
-            parents.closed = threading.Event()  # its own lock may be held too
-            parents.closed.set()
+        self._publications.clear()
+        self._untold.clear()
+        self._taking_over = False
+        self._incomplete = True
+
+    def _restart_after_fork(self) -> None:
+        """The parent's watcher is not here: begin anew."""
+        if self._feed is None or self._source is None:
+            return
+        parents = self._feed
+        parents.closed = threading.Event()  # its own lock may be held too
+        parents.closed.set()
+        try:
             self._source.after_fork()
             self._source.stop(parents)
             self._start(self._source)
+        except Exception as error:
+            problem = f"{error!r} in a forked process; its breakers keep the policies of now"
+            self._log("error", "circuit breaker policy source failed", error=problem)
 
 
 class _View(Mapping[str, Breaker]):
@@ -252,46 +267,9 @@ class _View(Mapping[str, Breaker]):
         return repr(dict(self._breakers))
 
 
-class _Feed:
-    """The provider's side of `breaker.sources.Feed`."""
-
-    def __init__(self, provider: Provider) -> None:
-        self.path = provider.config.policies_path
-        self.closed = threading.Event()
-        self.loaded = threading.Event()
-        # Weak, and kept by no thread while it waits: a provider that is dropped without close() ends its watcher.
-        self._provider = weakref.ref(provider)
-        self._thread: threading.Thread | None = None
-        self._problem: str | None = None
-
-    def publish(self, documents: Mapping[str, Document], revision: int, *, restarted: bool = False) -> None:
-        if provider := self._provider():
-            if self._problem is not None:
-                self._problem = None
-                provider._log("info", "circuit breaker policy source is back", revision=revision)
-            provider._apply(self, documents, revision, restarted)
-
-    def run(self, loop: Callable[[], None]) -> None:
-        name = f"breaker-policies-{self.path}"
-        self._thread = threading.Thread(target=loop, name=name, daemon=True)
-        self._thread.start()
-
-    def wait(self, seconds: float) -> bool:
-        return self.closed.wait(seconds) or self._provider() is None
-
-    def failed(self, problem: str) -> None:
-        if (provider := self._provider()) and problem != self._problem:
-            self._problem = problem
-            provider._log("error", "circuit breaker policy source failed", error=problem)
-        self.loaded.set()  # there is nothing to wait for
-
-    def warn(self, message: str, **keys: object) -> None:
-        if provider := self._provider():
-            provider._log("warning", message, **keys)
-
-    def join(self, seconds: float) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(seconds)
+def _location(source: PolicySource | None, path: str, key: str) -> str:
+    # Not a method: a provider that refers to itself would wait for the garbage collector when it is dropped.
+    return path + key if source is None else source.location(path, key)
 
 
 def _same_options(
@@ -326,11 +304,12 @@ def _check_arguments(config: Config, logger: Any, source: Any, policy: Any, cloc
         raise TypeError(f"config must be a breaker.Config (see get_default_config), got {type(config).__name__}")
     if logger is not None:
         logs.check_logger(logger)
-    if source is not None and not all(hasattr(source, name) for name in ("start", "stop", "after_fork")):
-        hint = "an instance of it" if isinstance(source, type) else "one of breaker.sources"
-        raise TypeError(f"policy_source must be a PolicySource, got {source!r}; pass {hint}")
     if isinstance(source, type):
         raise TypeError(f"policy_source must be a PolicySource, got the class {source.__name__}; pass an instance")
+    for method in () if source is None else ("start", "stop", "after_fork", "location"):
+        if not hasattr(source, method):
+            hint = "pass one of breaker.sources or one of its kind"
+            raise TypeError(f"policy_source must be a PolicySource, got {source!r} without .{method}(); {hint}")
     if not isinstance(policy, Policy):
         raise TypeError(f"default_policy must be a breaker.Policy, got {type(policy).__name__}")
     if clock is not None:
@@ -341,15 +320,20 @@ def _check_arguments(config: Config, logger: Any, source: Any, policy: Any, cloc
     if isinstance(start_timeout, bool) or not isinstance(start_timeout, int | float):
         raise TypeError(f"start_timeout must be seconds, got {type(start_timeout).__name__}")
     if not 0 <= start_timeout <= threading.TIMEOUT_MAX:
-        raise ValueError(f"start_timeout must be a number of seconds from 0 up, got {start_timeout}")
+        raise ValueError(
+            f"start_timeout must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}, got {start_timeout}"
+        )
 
 
 _providers: weakref.WeakSet[Provider] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    for provider in list(_providers):
-        provider._after_fork_in_child()
+    providers = list(_providers)
+    for provider in providers:
+        provider._renew_after_fork()
+    for provider in providers:
+        provider._restart_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

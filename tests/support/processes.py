@@ -27,7 +27,7 @@ def run_python(program: str, *options: str, seconds: float = 40) -> str:
 
 
 def fork_and_check(work: Callable[[], object], seconds: float = 20) -> None:
-    """Fork, run ``work`` in the child, and wait for it: its exception fails the test, and so does a child that hangs."""
+    """Fork, run ``work`` in the child, and wait for it: an exception there fails the test, a child that hangs too."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

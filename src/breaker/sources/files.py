@@ -6,9 +6,9 @@ Kubernetes updates a mounted ConfigMap, and are not there on network file system
 
 from __future__ import annotations
 
-import math
 import os
 import stat
+import threading
 import time
 
 from breaker.config import DEFAULT_NAME, SUFFIX, document_name
@@ -26,16 +26,18 @@ class FileSource:
     """Documents at ``root`` + ``policies_path`` + ``{key}.json``, looked at every ``poll_interval`` seconds.
 
     A directory that does not exist is an empty one and may appear later. Write a document to a file beside it and
-    rename it, or write it in place: a change is read once two looks in a row agree. Raises `ValueError` for a
-    ``poll_interval`` that is not a positive number of seconds.
+    rename it, or write it in place: a change is read once two looks in a row agree. Raises `TypeError` or `ValueError`
+    for a ``root`` that is no path and for a ``poll_interval`` that is not a positive number of seconds.
     """
 
     def __init__(self, root: str | os.PathLike[str], poll_interval: float = 1.0) -> None:
         if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
             raise TypeError(f"poll_interval must be seconds, got {type(poll_interval).__name__}")
-        if not (poll_interval > 0 and math.isfinite(poll_interval)):
+        if not 0 < poll_interval <= threading.TIMEOUT_MAX:  # false for NaN too
             raise ValueError(f"poll_interval must be a positive number of seconds, got {poll_interval}")
-        self.root = os.fspath(root)
+        self.root = os.fsdecode(root)
+        if not self.root or "\0" in self.root:
+            raise ValueError(f"root must be the path of a directory, got {self.root!r}; write '.' for this one")
         self.poll_interval = float(poll_interval)
 
     def start(self, feed: Feed) -> None:
@@ -62,10 +64,13 @@ class _Watch:
         self.revision = 0
         self.stamps: dict[str, _Stamp] | None = None
         self.documents: dict[str, Document] = {}
-        self.racy: set[str] = set()  # read so soon after a change that another one may share its stamp
+        # To be read again: so soon after a change another one may share its stamp, and what kept a document from being
+        # read may end without changing it.
+        self.unsure: set[str] = set()
         self.warned: set[str] = set()
 
     def loop(self) -> None:
+        self.stamps = None  # where it broke off, if it did, is not known
         while True:
             self._look()
             if self.feed.wait(self.interval):
@@ -78,7 +83,7 @@ class _Watch:
             self.feed.failed(_explain(error, self.directory))
             self.stamps = None
             return
-        if self.stamps is not None and stamps == self.stamps and not self.racy:
+        if self.stamps is not None and stamps == self.stamps and not self.unsure:
             return
         first, before = self.stamps is None, self.documents
         self._read(stamps)
@@ -131,11 +136,12 @@ class _Watch:
         now = time.time_ns()
         documents: dict[str, Document] = {}
         for name, stamp in stamps.items():
-            if seen.get(name) == stamp and name not in self.racy and name in old:
+            if seen.get(name) == stamp and name not in self.unsure and name in old:
                 documents[name] = old[name]
             elif (contents := _contents(os.path.join(self.directory, name))) is not None:
                 documents[name] = contents
-        self.racy = {name for name, stamp in stamps.items() if abs(now - stamp[0]) < _RACY}
+        self.unsure = {name for name, stamp in stamps.items() if abs(now - stamp[0]) < _RACY}
+        self.unsure.update(name for name, document in documents.items() if isinstance(document, Unreadable))
         self.documents, self.stamps = documents, stamps
 
 
@@ -146,16 +152,19 @@ def _stamp(found: os.stat_result) -> _Stamp:
 def _contents(path: str) -> Document | None:
     """The document in a file, or None if it is gone."""
     try:
-        # Non-blocking, or a pipe that somebody put here would hold the watch for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return Unreadable("it is not a regular file; put a JSON document there or remove it")
             return file.read(MAX_DOCUMENT_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         return Unreadable(_explain(error, path))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Non-blocking, or a pipe that somebody put here would hold the watch for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _explain(error: OSError, path: str) -> str:

@@ -46,7 +46,8 @@ class MemorySource:
 
     def start(self, feed: Feed) -> None:
         with self._lock:
-            self._feeds = (*self._feeds, feed)
+            alive = (other for other in self._feeds if not other.wait(0))  # not of a provider that was dropped
+            self._feeds = (*alive, feed)
             documents, revision = dict(self._documents), self._revision
         feed.publish(documents, revision)
 

@@ -1,0 +1,128 @@
+"""The options of `get_breaker`: they are for the creation, and never dropped silently."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from breaker import BreakerOpenError, Policy, Provider
+from support.drive import NAME, Boom, fail
+from support.threads import together
+
+
+class Other(Exception):
+    """Not a `Boom`."""
+
+
+def falsy(value: object) -> bool:
+    return not value
+
+
+class Judge:
+    def judge(self, value: object) -> bool:
+        return not value
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"failure_on": Boom},
+    {"success_on": (Boom, Other)},
+    {"ignore_on": Boom, "failure_on": Other},
+    {"failed_result": falsy},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_an_existing_breaker_is_named_without_options_or_with_its_own(
+    provider_of: Callable[..., Provider], options: dict[str, Any]
+) -> None:
+    provider = provider_of()
+    made = provider.get_breaker(NAME, **options)
+    assert provider.get_breaker(NAME) is made
+    assert provider.get_breaker(NAME, **options) is made
+    for name, value in options.items():
+        assert provider.get_breaker(NAME, **{name: value}) is made
+
+
+def test_options_are_equal_by_what_they_say(provider_of: Callable[..., Provider]) -> None:
+    provider, judge = provider_of(), Judge()
+    made = provider.get_breaker(NAME, failure_on=(Boom, Other), success_on=OSError, failed_result=judge.judge)
+    assert provider.get_breaker(NAME, failure_on=(Other, Boom)) is made
+    assert provider.get_breaker(NAME, success_on=(OSError,)) is made
+    assert provider.get_breaker(NAME, failed_result=judge.judge) is made
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options_that_the_breaker_was_not_made_with_are_refused(
+    provider_of: Callable[..., Provider], options: dict[str, Any]
+) -> None:
+    provider = provider_of()
+    made = provider.get_breaker(NAME)
+    with pytest.raises(ValueError, match=f"breaker '{NAME}' exists with ([a-z_]+)=None and cannot get \\1="):
+        provider.get_breaker(NAME, **options)
+    assert provider.get_breaker(NAME) is made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"failure_on": Other},
+        {"failure_on": (Boom, Other)},
+        {"failure_on": ()},
+        {"failure_on": Exception},
+        {"success_on": Boom},
+        {"failed_result": lambda value: not value},
+        {"failure_on": Boom, "failed_result": Judge().judge},
+    ],
+    ids=str,
+)
+def test_options_that_differ_are_refused_and_change_nothing(
+    provider_of: Callable[..., Provider], options: dict[str, Any]
+) -> None:
+    provider = provider_of(Policy(1))
+    made = provider.get_breaker(NAME, failure_on=Boom, failed_result=falsy)
+    with pytest.raises(ValueError, match="give options where the breaker is made first, or use another name"):
+        provider.get_breaker(NAME, **options)
+    fail(made, error=Boom())
+    with pytest.raises(BreakerOpenError):
+        made.acquire()
+
+
+def test_of_two_threads_that_differ_in_options_one_is_refused(provider_of: Callable[..., Provider]) -> None:
+    provider = provider_of()
+    for round_number in range(20):
+        refused: list[int] = []
+
+        def work(number: int, name: str = f"name {round_number}", refused: list[int] = refused) -> None:
+            try:
+                provider.get_breaker(name, failure_on=(Boom, Other)[number])
+            except ValueError:
+                refused.append(number)
+
+        together(2, work)
+        assert len(refused) == 1
+
+
+@pytest.mark.parametrize("option", ["failure_on", "success_on", "ignore_on"])
+@pytest.mark.parametrize("value", [5, "Boom", Boom(), [Boom], int, (Boom, 5), (Boom, (Other,)), {Boom}], ids=repr)
+def test_an_option_of_the_wrong_kind_makes_no_breaker(
+    provider_of: Callable[..., Provider], option: str, value: Any
+) -> None:
+    provider = provider_of()
+    with pytest.raises(TypeError, match=f"{option} must be an exception type or a tuple of them"):
+        provider.get_breaker(NAME, **{option: value})
+    assert len(provider.breakers) == 0
+    provider.get_breaker(NAME, **{option: Boom})
+    with pytest.raises(TypeError, match=f"{option} must be an exception type or a tuple of them"):
+        provider.get_breaker(NAME, **{option: value})
+
+
+def test_a_predicate_is_callable(provider_of: Callable[..., Provider]) -> None:
+    with pytest.raises(TypeError, match="failed_result must be a callable, got bool"):
+        provider_of().get_breaker(NAME, failed_result=True)
+
+
+def test_an_option_that_does_not_exist_is_a_type_error(provider_of: Callable[..., Provider]) -> None:
+    with pytest.raises(TypeError):
+        provider_of().get_breaker(NAME, retry_on=Boom)
+    with pytest.raises(TypeError):
+        provider_of().get_breaker(NAME, Boom)
