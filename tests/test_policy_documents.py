@@ -169,9 +169,7 @@ def test_a_bare_number_that_is_no_duration_is_not_advised(value: str) -> None:
     assert str(refusal(with_value("openStateTimeout", value))).endswith('; write "60s" or "1m30s"')
 
 
-@pytest.mark.parametrize(
-    "value", ['"AUTO"', '""', '"forced-open"', '"open"', "null", "true", "0", "[]", "{}"]
-)
+@pytest.mark.parametrize("value", ['"AUTO"', '""', '"forced-open"', '"open"', "null", "true", "0", "[]", "{}"])
 def test_a_mode_is_one_of_the_words(value: str) -> None:
     message = str(refusal(with_value("mode", value)))
     assert message.startswith('mode must be one of "auto", "forced_open", "disabled", "shadow", got ')

@@ -225,7 +225,7 @@ def test_after_close_everything_goes_on_with_the_last_documents(source: MemorySo
 
 def test_leaving_the_block_by_an_exception_closes_and_hides_nothing(tmp_path: Any) -> None:
     before = watchers()
-    with pytest.raises(Boom), Provider(CONFIG, policy_source=FileSource(tmp_path, 3600)) as provider:
+    with pytest.raises(Boom), Provider(CONFIG, policy_source=FileSource(tmp_path, 3600)) as provider:  # noqa: PT012
         assert provider.get_breaker(NAME).name == NAME
         raise Boom
     assert not watchers() - before
@@ -400,5 +400,7 @@ def test_a_document_of_a_kind_that_is_none_is_reported_with_its_place(
     source.feeds[0].publish(wrong, 1)
     assert provider.get_breaker("c").policy == Policy(4)
     errors = [event.error for event in of_type(events, PolicyRejected)]
-    assert [error.partition(": ")[0] for error in errors] == [f"center:{CONFIG.policies_path}{name}" for name in wrong][:2]
+    assert [error.partition(": ")[0] for error in errors] == [f"center:{CONFIG.policies_path}{name}" for name in wrong][
+        :2
+    ]
     assert "got dict from a source that publishes no text" in errors[0]

@@ -316,7 +316,7 @@ cdef class GuardedFunction:
 
     def __getattr__(self, name):
         # What inspect asks a function for; a wrapped partial or method answers with the function inside it.
-        if name in ("__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__"):
+        if name in ("__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__"):
             return getattr(innermost(self.fn), name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

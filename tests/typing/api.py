@@ -1,0 +1,149 @@
+"""What type checkers must understand. Never run: mypy and pyright read it in ``make check``.
+
+A line with an ignore is one that must be refused: mypy reports an ignore that it does not need.
+"""
+
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from datetime import timedelta
+from typing import Any, assert_type
+
+from breaker import (
+    Breaker,
+    BreakerOpenError,
+    Config,
+    Mode,
+    Permit,
+    Policy,
+    Provider,
+    Snapshot,
+    State,
+    events,
+    get_default_config,
+)
+from breaker.sources import FileSource, MemorySource, PolicySource
+from breaker.testing import ManualClock, recorded
+
+
+def plain(x: int, *, flag: bool = False) -> str:
+    return str(x)
+
+
+async def later(x: int) -> str:
+    return str(x)
+
+
+def many(x: int) -> Iterator[int]:
+    yield x
+
+
+async def many_later(x: int) -> AsyncIterator[int]:
+    yield x
+
+
+async def calls(b: Breaker) -> None:
+    assert_type(b.do(plain, 1, flag=True), str)
+    assert_type(await b.do(later, 1), str)
+    assert_type(b.do(many, 1), Iterator[int])
+    assert_type(b.do(many_later, 1), AsyncIterator[int])
+    assert_type(b.do(lambda: 5), int)
+    b.do(plain, "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    b.do(plain, 1, nothing=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    b.do()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    b.do(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def decorations(b: Breaker) -> None:
+    @b
+    def decorated(x: int) -> str:
+        return str(x)
+
+    @b
+    async def decorated_later(x: int) -> str:
+        return str(x)
+
+    class Client:
+        @b
+        def method(self, x: int) -> str:
+            return str(x)
+
+        @b
+        async def method_later(self, x: int) -> str:
+            return str(x)
+
+    assert_type(decorated(1), str)
+    coroutine = decorated_later(1)
+    assert_type(coroutine, Coroutine[Any, Any, str])
+    assert_type(await coroutine, str)
+    assert_type(Client().method(1), str)
+    assert_type(await Client().method_later(1), str)
+    decorated("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await decorated_later("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    b(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def permits(b: Breaker) -> int:
+    permit = b.acquire()
+    assert_type(permit, Permit)
+    permit.failure(ValueError())
+    permit.failure("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with b.acquire() as held:
+        assert_type(held, Permit)
+        return 1  # the block swallows nothing, so no return is missing below
+
+
+def reading(b: Breaker) -> None:
+    assert_type(b.name, str)
+    assert_type(b.state, State)
+    assert_type(b.mode, Mode)
+    assert_type(b.policy, Policy)
+    assert_type(b.retry_after, float)
+    assert_type(b.snapshot(), Snapshot)
+    assert_type(b.snapshot().state_seconds[State.OPEN], float)
+    b.state = State.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    b.override(Mode.SHADOW)
+    b.override(None)
+    b.override("shadow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def providers() -> None:
+    config = get_default_config("svc", "dev")
+    assert_type(config, Config)
+    sources: list[PolicySource] = [MemorySource({"x": {"failureThreshold": 1}}), FileSource("/etc/policies")]
+    with Provider(config, policy_source=sources[0], clock=ManualClock(), default_policy=Policy(1)) as provider:
+        assert_type(provider, Provider)
+        b = provider.get_breaker("x", failure_on=(OSError, ValueError), failed_result=lambda value: value is None)
+        assert_type(b, Breaker)
+        provider.get_breaker("x", failure_on=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.get_breaker(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.breakers["x"] = b  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+        with recorded(provider) as heard:
+            assert_type(heard, list[events.Event])
+        unsubscribe = provider.subscribe(listen)
+        unsubscribe()
+
+
+def listen(event: events.Event) -> None:
+    match event:
+        case events.StateChanged(to_state=State.OPEN):
+            assert_type(event.retry_after, float)
+        case events.PolicyUpdated():
+            assert_type(event.new, Policy)
+        case _:
+            pass
+
+
+def policies() -> None:
+    Policy(5, 2, 60)
+    Policy(5, 2, timedelta(minutes=1), half_open_max_calls=2, probe_timeout=1.5, mode=Mode.SHADOW)
+    Policy("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Policy(5, 2, 60.0, 1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(Policy.from_json(b"{}"), Policy)
+    assert_type(Policy().to_json(), bytes)
+
+
+def errors(error: BreakerOpenError) -> None:
+    assert_type(error.name, str)
+    assert_type(error.state, State)
+    assert_type(error.retry_after, float)
+    assert_type(error.reason, str)
+    assert_type(error.last_error, str | None)
