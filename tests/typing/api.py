@@ -71,9 +71,7 @@ async def decorations(b: Breaker) -> None:
             return str(x)
 
     assert_type(decorated(1), str)
-    coroutine = decorated_later(1)
-    assert_type(coroutine, Coroutine[Any, Any, str])
-    assert_type(await coroutine, str)
+    assert_type(await assert_type(decorated_later(1), Coroutine[Any, Any, str]), str)
     assert_type(Client().method(1), str)
     assert_type(await Client().method_later(1), str)
     decorated("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

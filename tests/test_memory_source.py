@@ -1,0 +1,74 @@
+"""`MemorySource`: documents put and deleted by the program, by breaker name, applied before the call returns."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from breaker import Mode, Policy, Provider
+from breaker.sources import MemorySource, PolicySource
+from support.drive import NAME
+from support.threads import together
+
+Providers = Callable[..., Provider]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"failureThreshold": 2}',
+        '{"failureThreshold": 2}',
+        {"failureThreshold": 2},
+        bytearray(b'{"failureThreshold": 2}'),
+    ],
+    ids=lambda document: type(document).__name__,
+)
+def test_a_document_is_json_or_a_mapping(provider_of: Providers, document: Any) -> None:
+    source = MemorySource({NAME: document})
+    breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
+    assert breaker.policy == Policy(2)
+
+
+def test_a_policy_is_put_whole(provider_of: Providers) -> None:
+    policy = Policy(2, 3, 1.5, half_open_max_calls=4, probe_timeout=7, mode=Mode.SHADOW, open_timeout_jitter=0.5)
+    source = MemorySource({"default": {"openTimeoutMultiplier": 3}})
+    breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
+    source.put(NAME, policy)
+    assert breaker.policy == policy
+
+
+def test_a_document_of_the_wrong_kind_is_refused(provider_of: Providers) -> None:
+    source: Any = MemorySource()
+    for document in (None, 5, ["x"]):
+        with pytest.raises(TypeError, match="JSON text, a mapping or a Policy"):
+            source.put(NAME, document)
+
+
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), (5, TypeError), ("x" * 256, ValueError)])
+def test_a_wrong_name_is_refused(name: Any, error: type[Exception]) -> None:
+    source = MemorySource()
+    for call in (lambda: source.put(name, {}), lambda: source.delete(name), lambda: MemorySource({name: {}})):
+        with pytest.raises(error, match="breaker's name"):
+            call()
+
+
+def test_puts_of_many_threads_end_with_what_was_put_last(provider_of: Providers) -> None:
+    source = MemorySource()
+    breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
+    lock, last = threading.Lock(), [0]
+
+    def work(_: int) -> None:
+        for _ in range(200):
+            with lock:
+                last[0] += 1
+                threshold = last[0]
+                source.put(NAME, {"failureThreshold": threshold})
+            source.put("other", {"failureThreshold": threshold})
+
+    together(8, work)
+    assert breaker.policy.failure_threshold == 1600
+
+
+def test_it_is_a_policy_source() -> None:
+    assert isinstance(MemorySource(), PolicySource)

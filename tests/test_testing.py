@@ -1,0 +1,41 @@
+"""What `breaker.testing` gives to the tests of other programs."""
+
+import pytest
+
+from breaker import Policy, Provider, State, get_default_config
+from breaker.events import BreakerCreated, StateChanged
+from breaker.testing import ManualClock, recorded, recover, trip
+
+
+def test_a_manual_clock_moves_when_told_and_never_back() -> None:
+    clock = ManualClock(start=5.0)
+    assert (clock(), clock.seconds) == (5_000_000_000, 5.0)
+    for _ in range(10):
+        clock.advance(0.1)
+    assert clock() == 6_000_000_000
+    clock.advance(0)
+    with pytest.raises(ValueError, match="does not go back"):
+        clock.advance(-1)
+    assert clock.seconds == 6.0
+
+
+def test_trip_recover_and_recorded_drive_a_breaker_through_its_states() -> None:
+    clock = ManualClock()
+    provider = Provider(get_default_config("svc", "dev"), default_policy=Policy(3, 2, 60), clock=clock)
+    with recorded(provider) as events:
+        b = provider.get_breaker("http:payment-api")
+        trip(b, ConnectionError("refused"))
+        assert b.state is State.OPEN
+        recover(b, clock)
+        assert b.state is State.CLOSED
+    b.reset()
+    trip(b)
+    moves = [(event.from_state, event.to_state) for event in events if isinstance(event, StateChanged)]
+    assert moves == [
+        (State.CLOSED, State.OPEN),
+        (State.OPEN, State.HALF_OPEN),
+        (State.HALF_OPEN, State.CLOSED),
+    ]
+    assert isinstance(events[0], BreakerCreated)
+    opened = next(event for event in events if isinstance(event, StateChanged))
+    assert opened.last_error == "ConnectionError: refused"
