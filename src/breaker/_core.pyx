@@ -194,6 +194,7 @@ cdef struct Core:
     uint64_t generation     # of forks; see adopt_locked
     uint64_t noted          # turns given out
     uint64_t told           # turns delivered
+    uint64_t orphaned       # turns below it belong to the parent's threads: what is missing will not come
     Post *posts
     unsigned long teller    # the thread that delivers, 0: none
 
@@ -529,6 +530,7 @@ cdef void adopt_locked(Core *c) noexcept nogil:
             probe.lost = True
             c.ignored += 1
         probe = following
+    c.orphaned = c.noted
     if c.teller != forker:
         c.teller = 0
 

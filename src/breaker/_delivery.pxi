@@ -42,16 +42,17 @@ cdef bint post(Breaker b, Outbox *out, str text, extra) except -1:
     """Make the events of an outbox and put them in the breaker's list. Returns whether there were any."""
     cdef Post *item
     cdef Note *note
+    trouble = None
     for i in range(out.releases):
         Py_DECREF(out.released[i])
     for i in range(out.count):
         note = &out.notes[i]
         error = None if note.error == NULL else taken(note.error)
+        events = ()
         try:
             events = events_of(b, note, error, text, extra)
-        except Exception as trouble:  # its turn must come all the same, or all that follow would wait for it
-            events = ()
-            b.hub.report(None, None, trouble)
+        except BaseException as raised:  # its turn must come all the same, or all that follow would wait for it
+            trouble = raised
         item = <Post *>malloc(sizeof(Post))
         if item == NULL:
             raise MemoryError()
@@ -61,6 +62,10 @@ cdef bint post(Breaker b, Outbox *out, str text, extra) except -1:
         lock(b.c)
         insert_locked(b.c, item)
         unlock(b.c)
+    if isinstance(trouble, Exception):
+        b.hub.report(None, None, trouble)
+    elif trouble is not None:
+        raise trouble
     return out.count > 0
 
 
@@ -100,11 +105,13 @@ cdef bint claim_locked(Core *c) noexcept nogil:
 cdef Post *next_locked(Core *c) noexcept nogil:
     """The next turn's events, or NULL: then the role is given up."""
     cdef Post *item = c.posts
-    if item == NULL or item.turn != c.told:
+    if c.told < c.orphaned:
+        c.told = c.orphaned if item == NULL else min(c.orphaned, max(c.told, item.turn))
+    if item == NULL or item.turn > c.told:
         c.teller = 0
         return NULL
     c.posts = item.after
-    c.told += 1
+    c.told = max(c.told, item.turn + 1)
     return item
 
 
