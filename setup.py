@@ -35,6 +35,7 @@ setup(
             "embedsignature": True,
             "binding": False,
             "auto_pickle": False,
+            "freethreading_compatible": True,
             "autotestdict": False,
             "boundscheck": False,
             "wraparound": False,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from breaker import Mode, Policy, Provider
+from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import MemorySource, PolicySource
 from support.drive import NAME
 from support.threads import together
@@ -72,3 +73,70 @@ def test_puts_of_many_threads_end_with_what_was_put_last(provider_of: Providers)
 
 def test_it_is_a_policy_source() -> None:
     assert isinstance(MemorySource(), PolicySource)
+
+
+def test_a_document_is_in_force_when_put_and_delete_return(provider_of: Providers) -> None:
+    source = MemorySource()
+    breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
+    for threshold in (2, 3):
+        source.put(NAME, {"failureThreshold": threshold})
+        assert breaker.policy == Policy(threshold)
+    source.delete(NAME)
+    assert breaker.policy == Policy()
+    source.delete(NAME)
+    source.delete("never there")
+
+
+def test_a_document_that_is_no_policy_is_told_and_not_raised(provider_of: Providers, events: list[Any]) -> None:
+    source = MemorySource({NAME: "wrong"})
+    breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
+    source.put(NAME, {"failureThreshold": float("nan")})
+    source.put(NAME, "wrong")
+    errors = [event.error for event in events if isinstance(event, PolicyRejected)]
+    assert ["NaN is not JSON" in errors[0], "Expecting value" in errors[1]] == [True, True]
+    assert all(error.startswith(f"/config/dev/svc/breakers/{NAME}.json: ") for error in errors)
+    assert breaker.policy == Policy()
+
+
+def test_a_mapping_that_is_no_json_is_the_callers_error_and_changes_nothing(provider_of: Providers) -> None:
+    source = MemorySource({NAME: {"failureThreshold": 2}})
+    breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        source.put(NAME, {"mode": Mode.SHADOW})
+    source.put("other", {})
+    assert breaker.policy == Policy(2)
+
+
+def test_a_listener_may_put_and_the_last_document_counts(provider_of: Providers) -> None:
+    source = MemorySource()
+    one, two = (provider_of(Policy(), policy_source=source) for _ in range(2))
+
+    def listener(event: Any) -> None:
+        if isinstance(event, PolicyUpdated) and event.new.failure_threshold < 9:
+            source.put(NAME, {"failureThreshold": event.new.failure_threshold + 1})
+
+    breakers = [provider.get_breaker(NAME) for provider in (one, two)]
+    one.subscribe(listener)
+    source.put(NAME, {"failureThreshold": 1})
+    assert [breaker.policy for breaker in breakers] == [Policy(9)] * 2
+
+
+def test_a_put_waits_for_no_listener_of_another_thread(provider_of: Providers) -> None:
+    source, inside, go = MemorySource(), threading.Event(), threading.Event()
+    provider = provider_of(Policy(), policy_source=source)
+    breaker = provider.get_breaker(NAME)
+
+    def slow(event: Any) -> None:
+        if threading.current_thread() is putter:
+            inside.set()
+            assert go.wait(20)
+
+    provider.subscribe(slow)
+    putter = threading.Thread(target=source.put, args=(NAME, {"failureThreshold": 2}))
+    putter.start()
+    assert inside.wait(20)
+    source.put(NAME, {"failureThreshold": 3})
+    assert breaker.policy == Policy(3)
+    go.set()
+    putter.join()
+    assert breaker.policy == Policy(3)

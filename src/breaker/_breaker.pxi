@@ -43,11 +43,13 @@ cdef class Breaker:
         c.since = now_of(self)
         c.random = <uint64_t>c ^ <uint64_t>bk_monotonic_ns()
         publish_locked(c)
+        bk_join(&c.member, &c.lock)
         announce(self)
 
     def __dealloc__(self):
         if self.c == NULL:
             return
+        bk_leave(&self.c.member)
         drop_posts(self.c)
         Py_XDECREF(self.c.policy)
         Py_XDECREF(self.c.last_error)
@@ -188,11 +190,16 @@ cdef int read_limits(policy, Limits *limits) except -1:
 cdef object _snapshot_type = None   # loaded with the first snapshot: it brings dataclasses
 
 
-cdef object snapshot_of(Breaker b):
+cdef object snapshot_type():
     global _snapshot_type
     if _snapshot_type is None:
         from breaker.snapshot import Snapshot
         _snapshot_type = Snapshot
+    return _snapshot_type
+
+
+cdef object snapshot_of(Breaker b):
+    make = snapshot_type()
     cdef int64_t now = now_of(b)
     cdef Core view
     lock(b.c)
@@ -203,7 +210,7 @@ cdef object snapshot_of(Breaker b):
     unlock(b.c)
     policy = taken(view.policy)
     view.state_ns[view.state] += max(now - view.since, 0)
-    return _snapshot_type(
+    return make(
         b.name, STATES[view.state], MODES[view.mode], view.epoch, view.streak, view.probe_successes, view.in_flight,
         successes, view.failures, view.ignored, view.rejected[0] + view.rejected[1] + view.rejected[2],
         view.late, view.lost, wait / 1e9,

@@ -72,6 +72,48 @@ static inline void bk_count(bk_counter_t *c) { c->n += 1; }
 static inline uint64_t bk_counted(const bk_counter_t *c) { return c->n; }
 #endif
 
+/* ---- fork ---------------------------------------------------------------------------------------------------
+ * Without the GIL another thread may be inside a breaker's lock at the moment of a fork; the child would find the lock
+ * taken for ever, and what it guards half written. So the forking thread takes all of them for that moment. */
+#ifdef Py_GIL_DISABLED
+typedef struct bk_member { struct bk_member *before, *after; bk_lock_t *lock; } bk_member_t;
+static bk_member_t *bk_members;
+static bk_lock_t bk_members_lock;
+static inline void bk_join(bk_member_t *member, bk_lock_t *lock) {
+    bk_lock(&bk_members_lock);
+    *member = (bk_member_t){NULL, bk_members, lock};
+    if (bk_members != NULL) bk_members->before = member;
+    bk_members = member;
+    bk_unlock(&bk_members_lock);
+}
+static inline void bk_leave(bk_member_t *member) {
+    if (member->lock == NULL) return;
+    bk_lock(&bk_members_lock);
+    if (member->before != NULL) member->before->after = member->after;
+    else bk_members = member->after;
+    if (member->after != NULL) member->after->before = member->before;
+    bk_unlock(&bk_members_lock);
+}
+static inline void bk_before_fork(void) {
+    bk_lock(&bk_members_lock);
+    for (bk_member_t *member = bk_members; member != NULL; member = member->after) bk_lock(member->lock);
+}
+static inline void bk_after_fork(int in_child) {
+    for (bk_member_t *member = bk_members; member != NULL; member = member->after) {
+        if (in_child) *member->lock = (bk_lock_t){0}; /* threads that waited for it are not here to be woken */
+        else bk_unlock(member->lock);
+    }
+    if (in_child) bk_members_lock = (bk_lock_t){0};
+    else bk_unlock(&bk_members_lock);
+}
+#else
+typedef char bk_member_t;
+static inline void bk_join(bk_member_t *member, bk_lock_t *lock) { (void)member; (void)lock; }
+static inline void bk_leave(bk_member_t *member) { (void)member; }
+static inline void bk_before_fork(void) {}
+static inline void bk_after_fork(int in_child) { (void)in_child; }
+#endif
+
 /* ---- the clock: monotonic nanoseconds, never the wall clock ------------------------------------------------ */
 static inline int64_t bk_monotonic_ns(void) {
 #ifdef CLOCK_MONOTONIC

@@ -49,6 +49,12 @@ cdef extern from "_core.h":
     void bk_counter_free(bk_counter_t *counter) noexcept nogil
     void bk_count(bk_counter_t *counter) noexcept nogil
     uint64_t bk_counted(const bk_counter_t *counter) noexcept nogil
+    ctypedef struct bk_member_t:
+        pass
+    void bk_join(bk_member_t *member, bk_lock_t *lock) noexcept nogil
+    void bk_leave(bk_member_t *member) noexcept nogil
+    void bk_before_fork() noexcept nogil
+    void bk_after_fork(bint in_child) noexcept nogil
     int64_t bk_monotonic_ns() noexcept nogil
     bint BK_LIKELY(bint) noexcept nogil
     bint BK_UNLIKELY(bint) noexcept nogil
@@ -167,6 +173,7 @@ cdef struct Core:
     uint64_t word           # read without the lock; written by publish_locked alone
     bk_counter_t successes  # counted without the lock
     bk_lock_t lock
+    bk_member_t member      # of all breakers, for fork
     # All below is guarded by the lock.
     bint judged             # a failed_result predicate exists
     bint would_have_opened  # a shadow episode goes on
@@ -545,14 +552,24 @@ cdef inline void unlock(Core *c) noexcept nogil:
     bk_unlock(&c.lock)
 
 
+def _before_fork() -> None:
+    snapshot_type()  # if another thread is importing it now, the child would wait for that for ever
+    bk_before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    bk_after_fork(False)
+
+
 def _after_fork_in_child() -> None:
     global generation, forker
+    bk_after_fork(True)
     generation += 1
     forker = PyThread_get_thread_ident()
 
 
 if hasattr(_os, "register_at_fork"):
-    _os.register_at_fork(after_in_child=_after_fork_in_child)
+    _os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 # ---- what uses it ---------------------------------------------------------------------------------------------

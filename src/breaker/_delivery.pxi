@@ -22,12 +22,13 @@ cdef class Hub:
         self.listeners = ()
 
 
-cdef void announce(Breaker b) noexcept:
+cdef int announce(Breaker b) except -1:
     """The first event of a breaker, queued before anybody else can know it."""
     cdef Outbox out
     open_outbox(b, &out)
     note_locked(b.c, &out, CREATED, 0, 0, 0, 0)
     post(b, &out, None, None)
+    return 0
 
 
 cdef int send(Breaker b, Outbox *out, str text, extra) except -1:
@@ -52,7 +53,8 @@ cdef bint post(Breaker b, Outbox *out, str text, extra) except -1:
         try:
             events = events_of(b, note, error, text, extra)
         except BaseException as raised:  # its turn must come all the same, or all that follow would wait for it
-            trouble = raised
+            if trouble is None or isinstance(trouble, Exception):
+                trouble = raised
         item = <Post *>malloc(sizeof(Post))
         if item == NULL:
             raise MemoryError()

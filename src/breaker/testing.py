@@ -41,8 +41,13 @@ class ManualClock:
 
 
 def trip(breaker: Breaker, error: BaseException | None = None) -> None:
-    """Report failures until a closed breaker opens. ``error``: the exception they are reported with."""
+    """Report failures until a closed breaker opens. ``error``: the exception they are reported with.
+
+    Does nothing to a breaker that is not closed, and gives up after ``failure_threshold`` reports (an overlay).
+    """
     for _ in range(breaker.policy.failure_threshold):
+        if str(breaker.state) != "CLOSED":
+            return
         breaker.acquire().failure(error)
 
 

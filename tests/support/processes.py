@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
+
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def run_python(program: str, *options: str, seconds: float = 40) -> str:
@@ -29,7 +32,9 @@ def run_python(program: str, *options: str, seconds: float = 40) -> str:
 def fork_and_check(work: Callable[[], object], seconds: float = 20) -> None:
     """Fork, run ``work`` in the child, and wait for it: an exception there fails the test, a child that hangs too."""
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():  # from 3.12 on of a fork in a process with threads, which is what is tested
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         _in_the_child(work, writer)
     os.close(writer)

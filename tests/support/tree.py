@@ -57,7 +57,7 @@ class Steps:
     """A feed whose thread is the test's own: whenever the source waits, the next step of the test is run.
 
     A step is called and waits again; ``None`` only waits. After the last one the source is told to end. What happens
-    between two looks of a change (``while_settling``) is run once, at the first such wait.
+    between two looks that must agree (``while_settling``) is run once, at the first such wait; it may be set again.
     """
 
     def __init__(self, *steps: Callable[[], Any] | None, while_settling: Callable[[], Any] | None = None) -> None:
@@ -66,7 +66,7 @@ class Steps:
         self.problems: list[str] = []
         self.warnings: list[dict[str, object]] = []
         self._steps = iter(steps)
-        self._while_settling = while_settling
+        self.while_settling = while_settling
 
     @property
     def documents(self) -> list[dict[str, Document]]:
@@ -81,7 +81,7 @@ class Steps:
 
     def wait(self, seconds: float) -> bool:
         if seconds < 1:  # between two looks that must agree; the sources of these tests look once in an hour
-            settling, self._while_settling = self._while_settling, None
+            settling, self.while_settling = self.while_settling, None
             if settling is not None:
                 settling()
             return False

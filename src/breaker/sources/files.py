@@ -140,7 +140,7 @@ class _Watch:
                 documents[name] = old[name]
             elif (contents := _contents(os.path.join(self.directory, name))) is not None:
                 documents[name] = contents
-        self.unsure = {name for name, stamp in stamps.items() if abs(now - stamp[0]) < _RACY}
+        self.unsure = {name for name, stamp in stamps.items() if min(abs(now - stamp[0]), abs(now - stamp[1])) < _RACY}
         self.unsure.update(name for name, document in documents.items() if isinstance(document, Unreadable))
         self.documents, self.stamps = documents, stamps
 

@@ -1,0 +1,96 @@
+"""What happens in the very moment in which an event is made: an interrupt, a fork. No later event may be lost."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from breaker import Policy, State
+from breaker.events import CallFailed, StateChanged
+from breaker.testing import ManualClock
+from support.drive import NAME, HangUp, Make, drive_to, fail, of_type, transitions, trip
+from support.processes import fork_and_check
+from support.threads import Crowd
+
+
+class Moment:
+    """Calls ``happen`` once when an event with this field is about to be made, in the thread that has ``watch``."""
+
+    def __init__(self, field: str, happen: Callable[[], Any]) -> None:
+        self.field = field
+        self.happen: Callable[[], Any] | None = happen
+
+    def watch(self, frame: FrameType, what: str, _: Any) -> None:
+        code = frame.f_code
+        if what == "call" and self.happen and code.co_name == "__init__" and self.field in code.co_varnames:
+            happen, self.happen = self.happen, None
+            happen()
+
+
+@pytest.fixture(autouse=True)
+def unwatched() -> Iterator[None]:
+    yield
+    sys.setprofile(None)
+
+
+def hang_up() -> None:
+    raise HangUp
+
+
+@pytest.mark.parametrize(
+    ("field", "kinds"),
+    [("error", [StateChanged]), ("from_state", [CallFailed])],
+    ids=["at the first of two", "at the second of two"],
+)
+def test_an_interrupt_while_an_event_is_made_costs_that_event_and_no_other(
+    make_breaker: Make, events: list[Any], field: str, kinds: list[type]
+) -> None:
+    # a signal handler that raises: the failure that trips tells `CallFailed` and `StateChanged`
+    breaker = make_breaker(Policy(1))
+    del events[:]
+    moment = Moment(field, hang_up)
+    permit = breaker.acquire()
+    sys.setprofile(moment.watch)
+    with pytest.raises(HangUp):
+        permit.failure()
+    sys.setprofile(None)
+    assert breaker.state is State.OPEN
+    breaker.reset()
+    assert set(kinds) <= {type(event) for event in events[:-1]}
+    assert transitions(events)[-1:] == [(State.OPEN, State.CLOSED, "reset")]
+
+
+def test_a_fork_while_another_thread_makes_an_event_leaves_the_childs_events_in_order(
+    make_breaker: Make, clock: ManualClock, events: list[Any]
+) -> None:
+    inside, go, crowd = threading.Event(), threading.Event(), Crowd()
+
+    def pause() -> None:
+        inside.set()
+        assert go.wait(20)
+
+    moment = Moment("from_state", pause)
+
+    def slow() -> None:
+        sys.setprofile(moment.watch)
+        trip(breaker)
+
+    breaker = make_breaker(Policy(2), NAME)
+    crowd.start(slow)
+    assert inside.wait(20)
+
+    def child() -> None:
+        del events[:]
+        drive_to(breaker, clock, State.CLOSED)
+        fail(breaker)
+        told = [(before, after) for before, after, _ in transitions(events)]
+        assert told[-2:] == [(State.OPEN, State.HALF_OPEN), (State.HALF_OPEN, State.CLOSED)]
+        assert type(events[-1]) is CallFailed
+
+    fork_and_check(child)
+    go.set()
+    crowd.join()
+    assert [change.to_state for change in of_type(events, StateChanged)] == [State.OPEN]
