@@ -2,6 +2,8 @@
 
 import gc
 import sys
+import types
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Config, Mode, Policy, Provider, State
 from breaker.testing import ManualClock
-from support.drive import Boom, HangUp, Make, drive_to, raiser
+from support.drive import NAME, Boom, HangUp, Make, drive_to, raiser
 
 
 def calls(breaker: Breaker) -> None:
@@ -89,3 +91,31 @@ def test_providers_and_breakers_that_are_gone_leave_nothing() -> None:
                 breaker.do(raiser(Boom("text")))
 
     assert blocks_after(work, 200) < 100
+
+
+def test_a_provider_collected_together_with_calls_in_flight_goes_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whatever order the collector clears a cycle in, a permit or a coroutine of it finds what it needs to settle.
+    troubles: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", troubles.append)
+
+    async def hang(_: Any) -> None:
+        await suspended()
+
+    @types.coroutine
+    def suspended() -> Any:
+        yield
+
+    for _ in range(50):
+        cycle: dict[str, Any] = {}
+        provider = Provider(Config("svc", "/config/dev/svc/breakers/"), default_policy=Policy(1))
+        provider.subscribe(lambda event, cycle=cycle: cycle)
+        breaker = provider.get_breaker(NAME)
+        coroutine = breaker.do(hang, cycle)
+        coroutine.send(None)
+        cycle.update(provider=provider, permit=breaker.acquire(), coroutine=coroutine, late=breaker.acquire())
+        breaker.acquire().failure()
+        gone = weakref.ref(breaker)
+        del cycle, provider, breaker, coroutine
+        gc.collect()
+        assert gone() is None
+    assert troubles == []

@@ -10,13 +10,14 @@ cdef void open_outbox(Breaker b, Outbox *out) noexcept:
     out.count = 0
     out.releases = 0
     out.error = NULL
-    out.listening = b.hub is not None and len(b.hub.listeners) > 0
+    # The collector may have cleared the hub before it frees a permit of the same cycle.
+    out.listening = b.hub is not None and b.hub.listeners is not None and len(b.hub.listeners) > 0
 
 
 cdef class Hub:
     """Who is told, for all breakers of one provider. `breaker.events.Hub` adds the rest."""
 
-    cdef public tuple listeners     # never None
+    cdef public tuple listeners
 
     def __cinit__(self, *args, **kwargs):
         self.listeners = ()
