@@ -2,13 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
+FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/*.pxi src/breaker/*.h)
 
-.PHONY: help demo test check bench bench-peers bench-instructions clean
+.PHONY: help demo test test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
 	@echo "make test    the test suite"
+	@echo "make test-all            the suite on each Python from 3.11 on that the machine has"
+	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
 	@echo "make bench   benchmarks, with a table of ratios"
 	@echo "make bench-peers         the other breakers of the index beside this one"
@@ -20,6 +24,22 @@ demo: $(VENV)/.built
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+test-all:
+	@sh tools/test_all.sh
+
+# hypothesis is held back to the last releases without a compiled part: later ones have no wheel for 3.13t. The demo and
+# the package as shipped are the other interpreters' business.
+test-freethreaded:
+	@[ -x $(FREE_THREADED) ] || { echo "no free-threaded Python at $(FREE_THREADED): make free-threaded-python"; exit 1; }
+	@[ -x $(VENV)-3.13t/bin/python ] || $(FREE_THREADED) -m venv $(VENV)-3.13t
+	@rm -rf build
+	@$(VENV)-3.13t/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	@$(VENV)-3.13t/bin/python -m pip install --quiet 'hypothesis<6.152' '.[test]'
+	$(VENV)-3.13t/bin/python -m pytest tests --deselect tests/test_demo.py -k 'not sdist and not compile'
+
+free-threaded-python:
+	@sh tools/free_threaded.sh $(FREE_THREADED_CACHE)
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_each_module_imports_alone(module: str) -> None:
 def test_an_import_brings_only_what_every_program_needs() -> None:
     program = f"""
 import sys
+import sysconfig
 before = set(sys.modules)
 import breaker
 config = breaker.get_default_config("svc", "dev")
@@ -129,3 +131,8 @@ def test_a_compile_that_fails_fails_the_build(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "this must stop the build" in done.stdout + done.stderr
     assert not list(tmp_path.glob("dist/*.whl"))
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="an interpreter with the lock has it")
+def test_a_free_threaded_interpreter_stays_without_its_lock() -> None:
+    assert run_python("import breaker, sys; print(sys._is_gil_enabled())", "-W", "error").strip() == "False"
