@@ -151,20 +151,62 @@ static inline void bk_give_exception(PyObject *exception) { /* takes the referen
 #endif
 }
 
-/* Set StopIteration(value), taking the reference. From 3.12 on the interpreter gets every awaited value this way; made by
- * hand it costs half of what calling the type does. */
+/* Set StopIteration(value), taking the reference. */
 static void bk_raise_stop(PyObject *value) {
-    PyObject *args = PyTuple_Pack(1, value);
-    PyObject *stop = args == NULL ? NULL : ((PyTypeObject *)PyExc_StopIteration)->tp_new(
-        (PyTypeObject *)PyExc_StopIteration, args, NULL);
-    Py_XDECREF(args);
-    if (stop == NULL) {
-        Py_DECREF(value);
-        return;
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    Py_DECREF(value);
+    if (stop != NULL) bk_give_exception(stop);
+}
+
+/* The same for a value that is awaited. From 3.12 on the interpreter fetches each awaited value out of a StopIteration; making
+ * and freeing one costs as much as all the rest that protection adds. So a few are kept: of a subclass, whose instances hold
+ * nothing once they are freed. Nobody sees them who does not drive an awaitable by hand. */
+#ifdef Py_GIL_DISABLED
+static int bk_make_stops(void) { return 0; }
+#define bk_raise_awaited bk_raise_stop
+#else
+#define BK_STOPS 8
+static PyTypeObject bk_stop_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "breaker._core.StopIteration",
+    .tp_basicsize = sizeof(PyStopIterationObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+};
+static PyObject *bk_stops[BK_STOPS];
+static int bk_stops_kept;
+
+static void bk_stop_dealloc(PyObject *self) {
+    PyObject_GC_UnTrack(self);
+    Py_TYPE(self)->tp_clear(self); /* the value, and what raising and catching left on it */
+    if (bk_stops_kept < BK_STOPS) bk_stops[bk_stops_kept++] = self;
+    else PyObject_GC_Del(self);
+}
+static int bk_make_stops(void) {
+    PyTypeObject *base = (PyTypeObject *)PyExc_StopIteration;
+    bk_stop_type.tp_base = base;
+    bk_stop_type.tp_traverse = base->tp_traverse;
+    bk_stop_type.tp_clear = base->tp_clear;
+    bk_stop_type.tp_dealloc = bk_stop_dealloc;
+    return PyType_Ready(&bk_stop_type);
+}
+static void bk_raise_awaited(PyObject *value) {
+    PyObject *stop, *empty = PyTuple_New(0);
+    if (bk_stops_kept > 0) {
+        stop = PyObject_Init(bk_stops[--bk_stops_kept], &bk_stop_type);
+        ((PyBaseExceptionObject *)stop)->args = empty;
+        PyObject_GC_Track(stop);
+    } else {
+        stop = bk_stop_type.tp_new(&bk_stop_type, empty, NULL);
+        Py_DECREF(empty);
+        if (stop == NULL) {
+            Py_DECREF(value);
+            return;
+        }
     }
     ((PyStopIterationObject *)stop)->value = value;
     bk_give_exception(stop);
 }
+#endif
 
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
 #define BK_LAZY (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)

@@ -28,6 +28,8 @@ cdef extern from "Python.h":
 
 cdef extern from "_core.h":
     void bk_raise_stop(PyObject *value) noexcept
+    void bk_raise_awaited(PyObject *value) noexcept
+    int bk_make_stops() except -1
     void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
 
 
@@ -224,6 +226,18 @@ cdef PyObject *flow_next(PyObject *self) noexcept:
     cdef PyObject *result
     if flow_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
         raise_stop(result)
+        return NULL
+    return result
+
+
+cdef PyObject *coroutine_next(PyObject *self) noexcept:
+    """The same for an awaitable: the interpreter takes its value at once."""
+    cdef PyObject *result
+    if flow_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
+        if result == <PyObject *>None:
+            Py_DECREF(result)
+        else:
+            bk_raise_awaited(result)
         return NULL
     return result
 
@@ -494,7 +508,8 @@ cdef PyObject *step_next(PyObject *self) noexcept:
     return result
 
 
-bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, flow_next)
+bk_make_stops()
+bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, coroutine_next)
 bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
 bk_make_iterator(<PyTypeObject *>AsyncStep, step_send, step_next)
 (<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_flow

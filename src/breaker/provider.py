@@ -52,6 +52,23 @@ class Provider(Registry):
     Raises `TypeError` or `ValueError` for an argument of the wrong kind. A context manager that closes itself.
     """
 
+    __slots__ = (  # without a dict the interpreter finds `get_breaker` in one step less
+        "__weakref__",
+        "_book",
+        "_clock",
+        "_closed",
+        "_feed",
+        "_hub",
+        "_incomplete",
+        "_lock",
+        "_publications",
+        "_revision",
+        "_source",
+        "_taking_over",
+        "_untold",
+        "config",
+    )
+
     def __init__(
         self,
         config: Config,
