@@ -297,3 +297,22 @@ def test_a_user_function_runs_without_any_lock(make_breaker: Make) -> None:
     both = threading.Barrier(2)
     together(2, lambda _: breaker.do(both.wait, 20))
     assert counts(breaker) == {"successes": 2}
+
+
+def test_no_reader_sees_fields_of_two_policies(provider_of: Callable[..., Provider], source: MemorySource) -> None:
+    # "a reader never sees fields of two policies": every field of each document is the same number
+    breaker = provider_of(Policy(1, 1, 1), policy_source=source).get_breaker(NAME)
+    torn: list[Policy] = []
+
+    def work(number: int) -> None:
+        for turn in range(2_000):
+            if number < 2:
+                n = turn % 50 + 1
+                source.put(NAME, {"failureThreshold": n, "successThreshold": n, "openStateTimeout": f"{n}s"})
+                continue
+            for policy in (breaker.policy, breaker.snapshot().policy):
+                if not policy.failure_threshold == policy.success_threshold == policy.open_state_timeout:
+                    torn.append(policy)
+
+    together(8, work)
+    assert torn == []
