@@ -310,9 +310,8 @@ def test_no_reader_sees_fields_of_two_policies(provider_of: Callable[..., Provid
                 n = turn % 50 + 1
                 source.put(NAME, {"failureThreshold": n, "successThreshold": n, "openStateTimeout": f"{n}s"})
                 continue
-            for policy in (breaker.policy, breaker.snapshot().policy):
-                if not policy.failure_threshold == policy.success_threshold == policy.open_state_timeout:
-                    torn.append(policy)
+            read = (breaker.policy, breaker.snapshot().policy)
+            torn.extend(p for p in read if not p.failure_threshold == p.success_threshold == p.open_state_timeout)
 
     together(8, work)
     assert torn == []
