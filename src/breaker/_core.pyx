@@ -577,6 +577,8 @@ if hasattr(_os, "register_at_fork"):
 include "_outcomes.pxi"     # the errors; which exception means which outcome
 include "_breaker.pxi"      # Breaker: reading, operating
 include "_delivery.pxi"     # what was noted, told in order
-include "_calls.pxi"        # do, the decorator, permits: admit, run, settle
+include "_calls.pxi"        # do and the decorator: admit, run, settle
+include "_permits.pxi"      # acquire
 include "_registry.pxi"     # breakers by name
-include "_flows.pxi"        # coroutines, generators, async generators
+include "_flows.pxi"        # coroutines and generators
+include "_async_generators.pxi"
