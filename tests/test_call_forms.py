@@ -1,84 +1,91 @@
-"""`do` and the decorator: which callables are recognised, what they pass on, and how a decorated function looks."""
+"""`do`: which callables are recognised, what is passed on to them, and what becomes of what they return or raise."""
 
 import asyncio
 import functools
 import inspect
-import pickle
-import sys
-import weakref
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
-from breaker import Breaker, BreakerOpenError, Config, Policy, Provider
-from support.drive import Boom, Make, counts
+from breaker import Breaker, BreakerOpenError, Policy, Provider, State
+from support.drive import Boom, Make, counts, fail, identity, raiser
 from support.scripts import drive
 
-GLOBAL = Provider(Config("svc", "/config/dev/svc/breakers/")).get_breaker("global")
+
+async def coroutine(*args: Any, **kwargs: Any) -> Any:
+    return args, kwargs
 
 
-@GLOBAL
-def by_reference(x: int) -> int:
-    """Doc."""
-    return x
+def generator(*args: Any, **kwargs: Any) -> Any:
+    yield args, kwargs
 
 
-async def coroutine(x: int = 0, *, y: int = 1) -> int:
-    return x + y
-
-
-def generator(x: int = 0) -> Any:
-    yield x
-
-
-async def async_generator(x: int = 0) -> Any:
-    yield x
+async def async_generator(*args: Any, **kwargs: Any) -> Any:
+    yield args, kwargs
 
 
 class Thing:
-    async def coroutine(self) -> Any:
+    async def coroutine(self, *_: Any) -> Any:
         return self
 
-    def generator(self) -> Any:
+    def generator(self, *_: Any) -> Any:
         yield self
 
-    async def async_generator(self) -> Any:
+    async def async_generator(self, *_: Any) -> Any:
         yield self
 
-    async def __call__(self) -> Any:
+    @staticmethod
+    async def static(*_: Any) -> Any:
+        return None
+
+    @classmethod
+    async def made(cls, *_: Any) -> Any:
+        return cls
+
+    async def __call__(self, *_: Any) -> Any:
         return self
 
 
-LAZY: list[Any] = [coroutine, generator, async_generator, Thing().coroutine, Thing().generator, Thing().async_generator]
+LAZY: list[Any] = [
+    *(coroutine, generator, async_generator, Thing.static, Thing.made, Thing().static, Thing().made),
+    *(Thing().coroutine, Thing().generator, Thing().async_generator, Thing().__call__),
+]
+WRAPS: dict[str, Callable[[Breaker, Any], Any]] = {
+    "itself": lambda breaker, fn: fn,
+    "partial": lambda breaker, fn: functools.partial(fn),
+    "partial of partial": lambda breaker, fn: functools.partial(functools.partial(fn)),
+    "partial that is one": lambda breaker, fn: type("Partial", (functools.partial,), {})(fn),
+    "decorated": lambda breaker, fn: breaker(fn),
+    "partial of decorated": lambda breaker, fn: functools.partial(breaker(fn)),
+    "decorated twice": lambda breaker, fn: breaker(breaker(fn)),
+    "bound": lambda breaker, fn: types.MethodType(fn, "self"),
+    "bound decorated": lambda breaker, fn: types.MethodType(breaker(fn), "self"),
+    "partial of bound partial": lambda breaker, fn: functools.partial(types.MethodType(functools.partial(fn), "self")),
+}
+
+
+def first_step(later: Any) -> Callable[[None], Any]:
+    return later.send if hasattr(later, "send") else later.__anext__().send
 
 
 @pytest.mark.parametrize("function", LAZY, ids=lambda fn: fn.__qualname__)
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda breaker, fn: fn,
-        lambda breaker, fn: functools.partial(fn),
-        lambda breaker, fn: functools.partial(functools.partial(fn)),
-        lambda breaker, fn: breaker(fn),
-        lambda breaker, fn: functools.partial(breaker(fn)),
-        lambda breaker, fn: breaker(breaker(fn)),
-    ],
-    ids=["itself", "partial", "partial of partial", "decorated", "partial of decorated", "decorated twice"],
-)
-def test_what_runs_later_is_not_admitted_at_the_call(make_breaker: Make, function: Any, wrap: Any) -> None:
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_what_runs_later_is_not_admitted_at_the_call(make_breaker: Make, function: Any, wrap: str) -> None:
     other, breaker = make_breaker(Policy(), name="other"), make_breaker(Policy(1, 1, 60))
     breaker.acquire().failure()
-    later = breaker.do(wrap(other, function))
+    later = breaker.do(WRAPS[wrap](other, function))
     assert counts(breaker) == {"failures": 1}
-    first = later.send if hasattr(later, "send") else later.__anext__().send
     with pytest.raises(BreakerOpenError):
-        first(None)
+        first_step(later)(None)
+    assert counts(other) == {}
 
 
 @pytest.mark.parametrize(
     "function",
-    [Thing(), len, Thing, str.upper, lambda *_: None, functools.partial(len)],
-    ids=lambda fn: type(fn).__name__,
+    [Thing(), len, Thing, str.upper, lambda *_: None, functools.partial(len), print, [].append, "x".join, Breaker.do],
+    ids=lambda fn: getattr(fn, "__qualname__", type(fn).__name__),
 )
 def test_other_callables_are_admitted_at_the_call(make_breaker: Make, function: Any) -> None:
     breaker = make_breaker(Policy(1, 1, 60))
@@ -88,128 +95,228 @@ def test_other_callables_are_admitted_at_the_call(make_breaker: Make, function: 
             call()
 
 
+@pytest.mark.parametrize("function", [*LAZY[:3], Thing()], ids=lambda fn: getattr(fn, "__name__", "callable object"))
+def test_what_a_plain_callable_returns_is_admitted_at_the_call_and_settles_at_its_end(
+    make_breaker: Make, function: Any
+) -> None:
+    breaker = make_breaker(Policy(1, 1, 60))
+    plain = function if isinstance(function, Thing) else lambda: function()
+    later, dropped = breaker.do(plain), breaker.do(plain)
+    assert counts(breaker) == {}
+    if hasattr(dropped, "close"):
+        dropped.close()
+    del dropped
+    assert counts(breaker) == {"ignored": 1}
+    if hasattr(later, "__anext__"):
+        assert drive(later.__anext__()) == ("stop", ((), {}))
+        assert drive(later.__anext__()) == ("stop",)
+    else:
+        assert list(later) if hasattr(later, "__iter__") else drive(later)
+    assert counts(breaker) == {"ignored": 1, "successes": 1}
+
+
+# Arguments
+
+
 def everything(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
     return args, kwargs
 
 
+class Everything:
+    def method(self, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return (self, *args), kwargs
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return args, kwargs
+
+
+KEYWORDS = [{}, {"a": 1}, {"fn": 1, "self": 2, "args": 3, "kwargs": 4}, {f"k{n}": n for n in range(300)}]
+
+
 @pytest.mark.parametrize("args", [(), (1,), (1, 2, 3), tuple(range(300))], ids=len)
-@pytest.mark.parametrize(
-    "kwargs", [{}, {"a": 1}, {"fn": 1, "self": 2, "args": 3}, {f"k{n}": n for n in range(300)}], ids=len
-)
+@pytest.mark.parametrize("kwargs", KEYWORDS, ids=len)
 def test_arguments_are_passed_on_as_they_are(make_breaker: Make, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     breaker = make_breaker(Policy())
+    owner = Everything()
+    expected = (args, kwargs)
+    assert breaker.do(everything, *args, **kwargs) == expected
+    assert getattr(breaker, "do")(everything, *args, **kwargs) == expected  # noqa: B009 - read by name is the point
+    assert breaker.do.__call__(everything, *args, **kwargs) == expected
+    assert Breaker.do(breaker, everything, *args, **kwargs) == expected
+    assert breaker(everything)(*args, **kwargs) == expected
+    assert breaker(everything).__call__(*args, **kwargs) == expected
+    assert breaker.do(Everything(), *args, **kwargs) == expected
+    assert functools.partial(breaker.do, everything)(*args, **kwargs) == expected
+    assert functools.partial(breaker.do, everything, *args)(**kwargs) == expected
+    assert drive(breaker.do(coroutine, *args, **kwargs)) == ("stop", expected)
+    assert list(breaker(generator)(*args, **kwargs)) == [expected]
+    assert breaker.do(owner.method, *args, **kwargs) == ((owner, *args), kwargs)
+    assert breaker.do(functools.partial(everything, owner), *args, **kwargs) == ((owner, *args), kwargs)
+    assert counts(breaker) == {"successes": 13}
 
-    class Owner:
-        method = breaker(everything)
 
-    owner = Owner()
-    assert breaker.do(everything, *args, **kwargs) == (args, kwargs)
-    assert breaker(everything)(*args, **kwargs) == (args, kwargs)
-    assert breaker(everything).__call__(*args, **kwargs) == (args, kwargs)
-    assert functools.partial(breaker.do, everything)(*args, **kwargs) == (args, kwargs)
-    assert Breaker.do(breaker, everything, *args, **kwargs) == (args, kwargs)
-    if "self" not in kwargs:
-        assert owner.method(*args, **kwargs) == ((owner, *args), kwargs)
-        assert breaker.do(functools.partial(everything, owner), *args, **kwargs) == ((owner, *args), kwargs)
+def test_a_tuple_of_arguments_is_not_changed_by_the_call(make_breaker: Make) -> None:
+    breaker, owner = make_breaker(Policy()), Everything()
+    given = (owner.method, 1, 2)
+    for _ in range(3):
+        assert breaker.do(*given) == ((owner, 1, 2), {})
+    assert given == (owner.method, 1, 2)
+    assert breaker(owner.method)(*given[1:]) == ((owner, 1, 2), {})
+
+
+def test_wrong_arguments_are_the_callees_type_error_and_a_failure(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(5))
+    for call in (lambda: breaker.do(identity), lambda: breaker.do(identity, 1, other=2), lambda: breaker.do(len, 1, 2)):
+        with pytest.raises(TypeError):
+            call()
+    assert counts(breaker) == {"failures": 3}
 
 
 def test_do_needs_a_function(make_breaker: Make) -> None:
-    breaker = make_breaker(Policy(1))
+    breaker = make_breaker(Policy(5))
     untyped: Any = breaker
-    for call in (untyped.do, lambda: untyped.do(fn=len)):
+    for call in (untyped.do, lambda: untyped.do(fn=len), lambda: untyped.do(fn=len, x=1)):
         with pytest.raises(TypeError, match="missing 1 required positional argument: 'fn'"):
             call()
+    assert counts(breaker) == {}
     with pytest.raises(TypeError, match="not callable"):
         untyped.do(5)
-    for thing in (None, 5, "text"):
-        with pytest.raises(TypeError, match="can only protect something callable"):
-            untyped(thing)
+    with pytest.raises(TypeError, match=r"descriptor 'do' .* '?(breaker\._core\.)?Breaker'?"):
+        Breaker.do(5, len)  # type: ignore[arg-type]
 
 
-def test_signatures_are_told_honestly(make_breaker: Make) -> None:
+def test_do_tells_its_signature_and_help(make_breaker: Make) -> None:
     breaker = make_breaker(Policy())
     assert str(inspect.signature(breaker.do)) == "(fn, /, *args, **kwargs)"
     assert str(inspect.signature(Breaker.do)) == "(self, fn, /, *args, **kwargs)"
-    assert str(inspect.signature(Provider.get_breaker)).startswith("(self, /, name, *, failure_on=None")
+    assert Breaker.do.__text_signature__ == "($self, fn, /, *args, **kwargs)"
     assert (inspect.getdoc(breaker.do) or "").startswith("Run ``fn(*args, **kwargs)`` under protection")
-    for function in (coroutine, generator, async_generator, by_reference):
-        assert inspect.signature(breaker(function)) == inspect.signature(function)
+    assert (Breaker.do.__name__, Breaker.do.__qualname__) == ("do", "Breaker.do")
+    assert str(inspect.signature(breaker.acquire)) == "()"
+    assert str(inspect.signature(Provider.get_breaker)).startswith("(self, /, name, *, failure_on=None")
 
 
-@pytest.mark.parametrize(
-    "function", [*LAZY, everything, functools.partial(coroutine, 1)], ids=lambda fn: type(fn).__name__
-)
-def test_a_decorated_function_is_of_the_kind_of_the_function(make_breaker: Make, function: Any) -> None:
-    guarded = make_breaker(Policy())(function)
-    for ask in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
-        assert ask(guarded) == ask(function), ask.__name__
-    if sys.version_info < (3, 14):
-        assert asyncio.iscoroutinefunction(guarded) == asyncio.iscoroutinefunction(function)
-    assert guarded.__wrapped__ is function
-    assert weakref.ref(guarded)() is guarded
+# Results
 
 
-def test_a_decorated_function_keeps_what_it_is_known_by(make_breaker: Make) -> None:
-    assert (by_reference.__name__, by_reference.__doc__, by_reference.__module__) == ("by_reference", "Doc.", __name__)
-    assert by_reference.__annotations__ == {"x": int, "return": int}
-    assert pickle.loads(pickle.dumps(by_reference)) is by_reference
+class Uncomparable:
+    """A value that is nobody's business: asking it anything is an error."""
 
-    @functools.wraps(by_reference)
-    def around(x: int) -> int:
-        return by_reference(x)
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared")
 
-    assert inspect.unwrap(around) is by_reference.__wrapped__
-    by_reference.note = "attributes may be set, as on any function"  # type: ignore[attr-defined]
-    assert vars(by_reference)["note"].startswith("attributes")
-    with pytest.raises(AttributeError, match="nothing"):
-        by_reference.nothing  # type: ignore[attr-defined]  # noqa: B018 - the read is the point
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise AssertionError("asked for truth")
 
 
-def test_a_decorated_method_binds(make_breaker: Make) -> None:
-    breaker = make_breaker(Policy())
+class Awaits:
+    def __await__(self) -> Iterator[Any]:
+        yield
 
-    class Base:
-        @breaker
-        def method(self, x: int) -> Any:
-            return self, x
 
-        @breaker
-        async def later(self) -> Any:
-            return self
+VALUES = [
+    None,
+    False,
+    0,
+    "",
+    (),
+    Boom("a value"),
+    Boom,
+    NotImplemented,
+    ...,
+    StopIteration(1),
+    Uncomparable(),
+    Awaits(),
+]
 
-        @breaker
-        @staticmethod
-        def static(x: int) -> int:
-            return x
 
-        @staticmethod
-        @breaker
-        def static_outside(x: int) -> int:
-            return x
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_value_comes_back_as_the_object_that_it_is(make_breaker: Make, value: Any) -> None:
+    # L5
+    breaker = make_breaker(Policy(1))
+    assert breaker.do(identity, value) is value
+    assert breaker(identity)(value) is value
+    assert breaker.do(breaker(identity), value) is value
+    assert counts(breaker) == {"successes": 4}
 
-        @breaker
-        @classmethod
-        def made(cls) -> Any:
-            return cls
 
-        @property
-        @breaker
-        def size(self) -> Any:
-            return self
+def test_the_function_itself_may_be_the_value(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(1))
+    assert breaker.do(identity, coroutine) is coroutine
+    assert breaker.do(identity, breaker) is breaker
+    assert breaker.do(breaker, identity).__wrapped__ is identity
 
-    class Child(Base):
-        def method(self, x: int) -> Any:
-            return super().method(x + 1)
 
-    child = Child()
-    assert child.method(1) == (child, 2)
-    assert Base.method(child, 1) == (child, 1)
-    assert drive(child.later()) == ("stop", child)
-    assert (child.static(1), Base.static(1), child.static_outside(1)) == (1, 1, 1)
-    assert (child.made(), Child.made(), Base.made(), child.size) == (Child, Child, Base, child)
-    bound = Base().method
-    assert bound.__self__.method == bound
-    assert counts(breaker)["successes"] == 10
+def test_futures_and_tasks_are_plain_values(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(1))
+
+    async def main() -> None:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        assert breaker.do(lambda: future) is future
+        gathered: Awaitable[Any] = asyncio.gather(future)
+        assert breaker.do(identity, gathered) is gathered
+        task = breaker.do(lambda: asyncio.create_task(fails()))
+        assert isinstance(task, asyncio.Task)
+        assert counts(breaker) == {"successes": 3}
+        with pytest.raises(Boom):
+            await task
+        future.set_result(1)
+        assert await gathered == [1]
+
+    async def fails() -> None:
+        raise Boom("later")
+
+    asyncio.run(main())
+    assert breaker.state is State.CLOSED
+
+
+def test_a_coroutine_of_another_maker_is_a_coroutine(make_breaker: Make) -> None:
+    from collections.abc import Coroutine
+
+    class Made(Coroutine[Any, Any, str]):
+        def send(self, value: Any) -> Any:
+            raise StopIteration("made")
+
+        def throw(self, *error: Any) -> Any:
+            raise error[0]
+
+        def __await__(self) -> Generator[Any, Any, str]:
+            return "made"
+            yield
+
+    breaker = make_breaker(Policy(1, 1, 60))
+    assert drive(breaker.do(Made)) == ("stop", "made")
+    assert counts(breaker) == {"successes": 1}
+    with pytest.raises(Boom):
+        breaker.do(Made).throw(Boom("thrown"))
+    assert breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize("error", [StopIteration(5), StopAsyncIteration(), GeneratorExit(), KeyError(), Boom], ids=repr)
+def test_an_exception_of_a_plain_function_is_one_like_any(make_breaker: Make, error: Any) -> None:
+    breaker = make_breaker(Policy(5))
+    for call in (breaker.do, lambda fn: breaker(fn)()):
+        with pytest.raises(error if isinstance(error, type) else type(error)) as caught:
+            call(raiser(error))
+        assert isinstance(error, type) or caught.value is error
+    assert counts(breaker) == {("ignored" if isinstance(error, GeneratorExit) else "failures"): 2}
+
+
+def test_a_rejection_inside_an_except_block_has_its_context(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(1))
+    error = fail(breaker)
+    for call in (lambda: breaker.do(len, ""), breaker.acquire, lambda: breaker.do(coroutine).send(None)):
+        try:
+            raise error
+        except Boom:
+            with pytest.raises(BreakerOpenError) as caught:
+                call()
+        assert caught.value.__context__ is error
+
+
+# Depth
 
 
 def test_calls_may_nest_and_recurse(make_breaker: Make) -> None:
@@ -222,29 +329,34 @@ def test_calls_may_nest_and_recurse(make_breaker: Make) -> None:
     assert down(50) == 50
     assert counts(breaker) == {"successes": 101}
 
+
+def test_recursion_without_end_is_a_recursion_error(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(10**6))
+
     def for_ever() -> Any:
         return breaker.do(for_ever)
 
-    with pytest.raises(RecursionError):
-        for_ever()
+    async def for_ever_later() -> Any:
+        return await breaker.do(for_ever_later)
+
+    def for_ever_in_steps() -> Any:
+        yield from breaker.do(for_ever_in_steps)
+
+    for fall in (for_ever, lambda: drive_raw(for_ever_later()), lambda: next(for_ever_in_steps())):
+        with pytest.raises(RecursionError):
+            fall()
+    assert breaker.do(len, "abc") == 3
+    assert set(counts(breaker)) == {"failures", "successes"}
 
 
-def test_a_stop_iteration_of_a_plain_function_is_an_exception_like_any(make_breaker: Make) -> None:
-    breaker = make_breaker(Policy(5))
-    with pytest.raises(StopIteration):
-        breaker.do(next, iter(()))
-    assert counts(breaker) == {"failures": 1}
+def drive_raw(coroutine: Any) -> None:
+    coroutine.send(None)
 
 
-def test_the_traceback_of_an_error_shows_no_frame_of_the_breaker(make_breaker: Make) -> None:
-    breaker = make_breaker(Policy(1, 1, 60))
-
-    def fails() -> None:
-        raise Boom("x")
-
-    with pytest.raises(Boom) as caught:
-        breaker.do(fails)
-    assert [entry.name for entry in caught.traceback][-2:] == [sys._getframe().f_code.co_name, "fails"]
-    with pytest.raises(BreakerOpenError) as refused:
-        breaker.do(fails)
-    assert len(refused.traceback) == 1
+def test_a_thousand_wrappings_are_a_thousand_calls(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy())
+    later = coroutine()
+    for _ in range(1000):
+        later = breaker.do(lambda later=later: later)
+    assert drive(later) == ("stop", ((), {}))
+    assert counts(breaker) == {"successes": 1000}

@@ -1,8 +1,10 @@
 """Generators: admitted at the first ``next``, settled at their end, otherwise like native ones."""
 
+import contextlib
 import gc
 import inspect
-from collections.abc import Generator
+import itertools
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -46,6 +48,13 @@ def never_ends_by_exit() -> Gen:
             continue
 
 
+def ends_by_exit_with_a_value() -> Gen:
+    try:
+        yield 1
+    except GeneratorExit:
+        return "a value"
+
+
 def empty() -> Gen:
     return None
     yield
@@ -61,15 +70,43 @@ SCRIPTS: list[list[Step]] = [
     [("__next__",), ("__next__",), ("__next__",)],
     [("__next__",), ("throw", GeneratorExit())],
     [("__next__",), ("throw", StopIteration(7))],
+    [("__next__",), ("throw", 5), ("__next__",), ("close",)],
 ]
 
 
+@pytest.mark.filterwarnings("ignore")  # dropped, some do not end; Python says so aside
 @pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
-@pytest.mark.parametrize("function", [echo, stubborn, raising, empty])
+@pytest.mark.parametrize(
+    "function",
+    [echo, stubborn, raising, empty, never_ends_by_exit, ends_by_exit_with_a_value],
+    ids=lambda f: f.__name__,
+)
 def test_a_guarded_generator_answers_as_the_native_one(make_breaker: Make, function: Any, script: list[Step]) -> None:
     breaker = make_breaker(Policy(1000))
     assert steps_of(breaker.do(function), script) == steps_of(function(), script)
     assert steps_of(breaker(function)(), script) == steps_of(function(), script)
+
+
+@pytest.mark.parametrize(
+    "value", [None, (), (1, 2), (None,), ValueError("v"), StopIteration(3), StopIteration], ids=repr
+)
+def test_the_return_value_is_the_functions_own(make_breaker: Make, value: Any) -> None:
+    breaker = make_breaker(Policy())
+
+    def returns() -> Gen:
+        return value
+        yield
+
+    def outer(inner: Gen) -> Gen:
+        yield (yield from inner)
+
+    assert next(outer(breaker.do(returns))) is value
+    with pytest.raises(StopIteration) as caught:
+        next(breaker.do(returns))
+    assert caught.value.value is value
+    with pytest.raises(StopIteration) as native:
+        next(returns())
+    assert caught.value.args == native.value.args
 
 
 @pytest.mark.parametrize(
@@ -79,14 +116,20 @@ def test_a_guarded_generator_answers_as_the_native_one(make_breaker: Make, funct
         (empty, [("__next__",)], {"successes": 1}),
         (raising, [("__next__",), ("__next__",)], {"failures": 1}),
         (echo, [("__next__",), ("close",)], {"ignored": 1}),
+        (ends_by_exit_with_a_value, [("__next__",), ("close",)], {"ignored": 1}),
         (stubborn, [("__next__",), ("close",)], {"failures": 1}),
         (echo, [("__next__",), ("throw", Boom("x"))], {"failures": 1}),
         (echo, [("__next__",), ("throw", KeyboardInterrupt())], {"ignored": 1}),
+        (echo, [("__next__",), ("throw", GeneratorExit())], {"ignored": 1}),
         (echo, [("__next__",), ("throw", KeyError("k")), ("send", "end")], {"successes": 1}),
+        (echo, [("__next__",), ("throw", 5), ("throw",), ("send",), ("send", "end")], {"successes": 1}),
         (never_ends_by_exit, [("__next__",), ("close",)], {"failures": 1}),
+        (never_ends_by_exit, [("__next__",), ("close",), ("__next__",), ("throw", KeyError())], {"failures": 1}),
         (echo, [("close",)], {}),
         (echo, [("throw", Boom("before it began"))], {}),
+        (echo, [("throw", StopIteration(1))], {}),
         (echo, [("send", "refused"), ("close",)], {}),
+        (echo, [("send", "refused"), ("throw", 5), ("throw",), ("__next__",), ("send", "end")], {"successes": 1}),
     ],
 )
 def test_a_generator_ends_in_exactly_one_count(
@@ -97,19 +140,31 @@ def test_a_generator_ends_in_exactly_one_count(
     assert counts(breaker) == {}
     steps_of(generator, script)
     assert counts(breaker) == ends
-    steps_of(generator, [("__next__",), ("close",), ("throw", Boom("again"))])
+    steps_of(generator, [("__next__",), ("throw", Boom("again")), ("close",)])
     assert counts(breaker) == ends
+
+
+@pytest.mark.parametrize("slip", [("send", "too early"), ("send",), ("throw",), ("throw", 5), ("throw", 1, 2, 3, 4)])
+def test_closed_open_a_slip_before_the_start_does_not_let_it_start(make_breaker: Make, slip: Step) -> None:
+    breaker = make_breaker(Policy(1, 1, 60))
+    generator = breaker.do(echo)
+    assert steps_of(generator, [slip])[0][1] is TypeError
+    breaker.acquire().failure()
+    with pytest.raises(BreakerOpenError):
+        next(generator)
+    assert counts(breaker) == {"failures": 1, "rejected": 1}
 
 
 def test_closed_open_a_generator_begins_after_the_trip_and_is_rejected_at_next(make_breaker: Make) -> None:
     breaker = make_breaker(Policy(1, 1, 60))
-    generator = breaker.do(echo)
+    made = [breaker.do(echo), breaker(echo)(), breaker.do(breaker(echo))]
     breaker.acquire().failure()
-    with pytest.raises(BreakerOpenError):
-        next(generator)
-    assert list(generator) == []  # over, as any generator that raised
-    assert inspect.getgeneratorstate(generator) == "GEN_CLOSED"
-    assert counts(breaker) == {"failures": 1, "rejected": 1}
+    for generator in made:
+        with pytest.raises(BreakerOpenError):
+            next(generator)
+        assert list(generator) == []  # over, as any generator that raised
+        assert inspect.getgeneratorstate(generator) == "GEN_CLOSED"
+    assert counts(breaker) == {"failures": 1, "rejected": 3}
 
 
 def test_half_open_a_suspended_generator_holds_the_probe_slot(make_breaker: Make, clock: ManualClock) -> None:
@@ -136,41 +191,41 @@ def test_an_abandoned_generator_is_ignored_and_gives_its_slot_back(make_breaker:
         next(generator)
         del generator
         assert breaker.snapshot().half_open_in_flight == 0
+    for _ in breaker.do(echo):
+        break
+    assert breaker.snapshot().half_open_in_flight == 0
     box: list[Any] = []
     box.append(breaker.do(lambda box: (yield box), box))  # a cycle through the generator's own frame
     assert next(box[0]) is box
     box = []
     gc.collect()
     assert breaker.snapshot().half_open_in_flight == 0
-    assert breaker.snapshot().ignored == before + 4
+    assert breaker.snapshot().ignored == before + 5
     succeed(breaker)
 
 
-def test_a_lost_generator_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock) -> None:
+@pytest.mark.parametrize("end", [("__next__",), ("close",), ("throw", KeyError())], ids=["fails", "closed", "thrown"])
+def test_a_lost_generator_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock, end: Step) -> None:
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     hung = breaker.do(raising)
     next(hung)
     clock.advance(60)
     succeed(breaker)
-    with pytest.raises(Boom):
-        next(hung)
-    assert breaker.state is State.CLOSED
-    assert counts(breaker)["lost"] == 1
-    assert counts(breaker)["failures"] == 1
+    before = breaker.snapshot()
+    assert before.lost == 1
+    steps_of(hung, [end])
+    assert inspect.getgeneratorstate(hung) == "GEN_CLOSED"
+    assert breaker.snapshot() == before
 
 
 def test_a_generator_that_outlives_a_trip_is_late(make_breaker: Make) -> None:
     breaker = make_breaker(Policy(1, 1, 60))
-    generator = breaker.do(empty_after_one)
+    generator = breaker.do(echo_once)
     next(generator)
     breaker.acquire().failure()
     assert list(generator) == []
     assert counts(breaker) == {"failures": 1, "late": 1}
-
-
-def empty_after_one() -> Gen:
-    yield 1
 
 
 def test_yield_from_passes_everything_through(make_breaker: Make) -> None:
@@ -186,40 +241,81 @@ def test_yield_from_passes_everything_through(make_breaker: Make) -> None:
     assert counts(breaker) == {"successes": 1, "ignored": 1}
 
 
+def test_whatever_takes_iterators_takes_it(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy())
+    numbers = breaker(lambda: (yield from range(3)))
+    assert (list(numbers()), sum(numbers())) == ([0, 1, 2], 3)
+    assert dict(zip("abc", numbers(), strict=True)) == {"a": 0, "b": 1, "c": 2}
+    assert [*itertools.chain(numbers(), numbers())] == [0, 1, 2, 0, 1, 2]
+    assert counts(breaker) == {"successes": 5}
+    assert [*itertools.islice(numbers(), 2)] == [0, 1]
+    assert counts(breaker) == {"successes": 5, "ignored": 1}
+
+
+def test_a_context_manager_made_of_it_is_one_call_as_long_as_its_block(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(1000))
+
+    @contextlib.contextmanager
+    @breaker
+    def connection(swallow: bool = False) -> Iterator[str]:
+        try:
+            yield "connection"
+        except KeyError:
+            if not swallow:
+                raise
+
+    with connection() as opened:
+        assert (opened, counts(breaker)) == ("connection", {})
+    assert counts(breaker) == {"successes": 1}
+    with connection(swallow=True):
+        raise KeyError
+    assert counts(breaker) == {"successes": 2}
+    for error, ends in ((KeyError(), "failures"), (StopIteration(), "failures"), (KeyboardInterrupt(), "ignored")):
+        before = counts(breaker).get(ends, 0)
+        with pytest.raises(type(error)) as caught, connection():
+            raise error
+        assert caught.value is error
+        assert counts(breaker)[ends] == before + 1
+    with contextlib.closing(breaker.do(echo)) as generator:
+        next(generator)
+    assert counts(breaker) == {"successes": 2, "failures": 2, "ignored": 2}
+
+
 def test_a_plain_function_that_returns_a_generator_is_admitted_at_the_call(make_breaker: Make) -> None:
     breaker = make_breaker(Policy(1, 1, 60))
     generator = breaker.do(lambda: echo())
     breaker.acquire().failure()
-    assert steps_of(generator, [("__next__",), ("send", "end")]) == [("value", "first"), ("stop", ("a", "tuple"))]
+    script: list[Step] = [("send", "too early"), ("__next__",), ("send", "end")]
+    assert steps_of(generator, script)[1:] == [("value", "first"), ("stop", ("a", "tuple"))]
     assert counts(breaker) == {"failures": 1, "late": 1}
     with pytest.raises(BreakerOpenError):
         breaker.do(lambda: echo())
 
 
-def test_a_generator_that_asks_itself_for_the_next_value_is_told_so_and_not_settled(make_breaker: Make) -> None:
-    breaker = make_breaker(Policy(1))
-    box: list[Any] = []
+@pytest.mark.parametrize("end", [("__next__",), ("close",), ("throw", KeyError())], ids=["goes on", "closes", "throws"])
+def test_a_generator_that_meddles_with_itself_is_told_so_and_counts_once(make_breaker: Make, end: Step) -> None:
+    breaker = make_breaker(Policy(1000))
+    told: list[Any] = []
 
-    def selfish() -> Gen:
-        with pytest.raises(ValueError, match="already executing"):
-            next(box[0])
-        with pytest.raises(ValueError, match="already executing"):
-            box[0].close()
-        with pytest.raises(ValueError, match="already executing"):
-            box[0].throw(Boom("x"))
-        yield 1
+    def meddles() -> Gen:
+        try:
+            yield 1
+        finally:
+            told.extend(steps_of(generator, [("__next__",), ("send", 1), ("throw", Boom("x")), ("close",)]))
 
-    box.append(breaker.do(selfish))
-    assert list(box[0]) == [1]
-    assert counts(breaker) == {"successes": 1}
+    generator = breaker.do(meddles)
+    steps_of(generator, [("__next__",), end])
+    assert [answer[1] for answer in told] == [ValueError] * 4
+    ends = {"__next__": "successes", "close": "ignored", "throw": "failures"}
+    assert counts(breaker) == {ends[end[0]]: 1}
 
 
 def test_failed_result_does_not_see_generators(make_breaker: Make) -> None:
     seen: list[Any] = []
     breaker = make_breaker(Policy(1), failed_result=lambda value: seen.append(value) or True)
     assert list(breaker.do(echo_once)) == [1]
-    assert seen == []
-    assert counts(breaker) == {"successes": 1}
+    assert list(breaker.do(lambda: echo_once())) == [1]
+    assert (seen, counts(breaker)) == ([], {"successes": 2})
 
 
 def echo_once() -> Gen:
@@ -232,8 +328,10 @@ def test_a_guarded_generator_is_a_generator_to_those_who_ask(make_breaker: Make)
 
     generator = make_breaker(Policy()).do(echo)
     assert isinstance(generator, AbstractGenerator)
+    assert iter(generator) is generator
     assert (generator.__name__, generator.gi_running, generator.gi_code) == ("echo", False, echo.__code__)
     assert "echo" in repr(generator)
+    assert inspect.getgeneratorstate(generator) == "GEN_CREATED"
     with pytest.raises(AttributeError, match="nothing"):
         generator.nothing  # noqa: B018 - the read is the point
     generator.close()

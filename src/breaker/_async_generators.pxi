@@ -9,19 +9,19 @@ cdef class GuardedAsyncGenerator(Flow):
         return self
 
     def __anext__(self):
-        return new_step(self, "asend", (None,))
+        return new_step(self, self.inner.__anext__(), True, False)
 
     def asend(self, value, /):
         """An awaitable that goes on with ``value``."""
-        return new_step(self, "asend", (value,))
+        return new_step(self, self.inner.asend(value), value is None, False)
 
     def athrow(self, *error):
         """An awaitable that goes on by raising an exception inside."""
-        return new_step(self, "athrow", error)
+        return new_step(self, self.inner.athrow(*error), False, False)
 
     def aclose(self):
         """An awaitable that ends it early; a call that was admitted is ignored."""
-        return new_step(self, "aclose", ())
+        return new_step(self, self.inner.aclose(), False, True)
 
 
 @cython.final
@@ -30,10 +30,9 @@ cdef class AsyncStep:
     """One awaited step of a guarded async generator."""
 
     cdef GuardedAsyncGenerator flow
-    cdef object method
-    cdef object args
-    cdef object inner       # None until it is first driven
-    cdef bint holds         # it is the step that runs
+    cdef object inner       # the step of the wrapped generator
+    cdef bint begins        # it may be the first one
+    cdef bint closes
     cdef bint done
 
     def __await__(self):
@@ -53,75 +52,52 @@ cdef class AsyncStep:
         raise_set()
 
     def throw(self, *error):
-        """Raise an exception where the step waits."""
-        if begin_step(self) < 0:
-            raise_set()
+        """Raise an exception where the step waits. One that has not begun takes no permit."""
         try:
             return self.inner.throw(*error)
         except StopIteration:
-            end_step(self)
+            if self.closes or not self.flow.begun:
+                settle_step(self, None)
+            self.done = True
             raise
-        except BaseException as error_raised:
-            end_step(self)
-            settle_step(self, error_raised)
+        except BaseException as raised:
+            settle_step(self, raised)
+            self.done = True
             raise
 
     def close(self):
         """Give the step up."""
         try:
-            if self.inner is not None:
-                self.inner.close()
+            self.inner.close()
+        except BaseException as raised:
+            settle_step(self, raised)
+            raise
         finally:
-            end_step(self)
+            self.done = True
+        if not shows(self.flow, FRAME):
+            settle_step(self, None)
 
 
-cdef AsyncStep new_step(GuardedAsyncGenerator flow, method, args):
+cdef AsyncStep new_step(GuardedAsyncGenerator flow, inner, bint begins, bint closes):
     cdef AsyncStep step = AsyncStep.__new__(AsyncStep)
     step.flow = flow
-    step.method = method
-    step.args = args
+    step.inner = inner
+    step.begins = begins
+    step.closes = closes
     return step
-
-
-cdef int begin_step(AsyncStep step) except -1:
-    """Make the inner step, admitting the flow if this is its first."""
-    cdef GuardedAsyncGenerator flow = step.flow
-    if step.done:
-        raise RuntimeError("cannot reuse already awaited step of an asynchronous generator")
-    if step.inner is not None:
-        return 0
-    if flow.running:
-        raise RuntimeError("asynchronous generator is already running")
-    if not flow.begun and step.method == "asend" and step.args[0] is None:
-        if begin_flow(flow) < 0:
-            return -1
-    elif step.method != "asend":
-        flow.begun = True
-    if flow.ended and not flow.ticket.live and step.method == "asend":
-        raise StopAsyncIteration
-    step.inner = getattr(flow.inner, step.method)(*step.args)
-    flow.running = True
-    step.holds = True
-    return 0
-
-
-cdef void end_step(AsyncStep step) noexcept:
-    step.done = True
-    if step.holds:
-        step.holds = False
-        step.flow.running = False
 
 
 cdef int settle_step(AsyncStep step, error) except -1:
     """Settle the flow by the exception that ended a step, or (None) by its having been closed."""
     cdef GuardedAsyncGenerator flow = step.flow
-    if not flow.begun:
-        return 0  # it refused a first value and can still begin
-    flow.ended = True
+    cdef bint over = not shows(flow, FRAME)
+    flow.begun = flow.begun or over
     if not flow.ticket.live:
         return 0
     if error is None:
         return settle(flow.breaker, &flow.ticket, IGNORED, None)
+    if not over and (step.done or not step.closes or shows(flow, RUNNING)):
+        return 0  # the step was refused; but one that could not close the generator has failed
     if isinstance(error, StopAsyncIteration):
         return settle(flow.breaker, &flow.ticket, SUCCESS, None)
     return settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>error), error)
@@ -140,22 +116,35 @@ cdef PyObject *counted(o) noexcept:
     return <PyObject *>o
 
 
+cdef int begin_step(AsyncStep step) except -1:
+    """Admit the flow at its first step; if it is refused, the step is over too."""
+    if begin_flow(step.flow) < 0:
+        step.done = True
+        error = taken(bk_take_exception())
+        step.inner.close()
+        bk_give_exception(counted(error))
+        return -1
+    return 0
+
+
 cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    cdef AsyncStep step = <AsyncStep>self
     cdef PySendResult how
     result[0] = NULL
-    if (<int (*)(AsyncStep) noexcept>begin_step)(<AsyncStep>self) < 0:
-        return PYGEN_ERROR
-    how = PyIter_Send(<PyObject *>(<AsyncStep>self).inner, value, result)
+    if step.begins and not step.flow.begun and not step.done and value == <PyObject *>None:
+        if (<int (*)(AsyncStep) noexcept>begin_step)(step) < 0:
+            return PYGEN_ERROR
+    how = PyIter_Send(<PyObject *>step.inner, value, result)
     if how == PYGEN_NEXT:
         return how
-    end_step(<AsyncStep>self)
     if how == PYGEN_ERROR:
-        (<int (*)(AsyncStep) noexcept>settle_step_set)(<AsyncStep>self)
-    elif (<AsyncStep>self).method == "aclose":
-        if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(<AsyncStep>self, <PyObject *>None) < 0:
+        (<int (*)(AsyncStep) noexcept>settle_step_set)(step)
+    elif step.closes or not step.flow.begun:
+        if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(step, <PyObject *>None) < 0:
             Py_DECREF(result[0])
             result[0] = NULL
-            return PYGEN_ERROR
+            how = PYGEN_ERROR
+    step.done = True
     return how
 
 

@@ -66,7 +66,7 @@ cdef int kind_of_value(PyObject *value) noexcept:
     if PyCoro_CheckExact(value):
         return COROUTINE
     if PyGen_CheckExact(value):
-        return GENERATOR
+        return COROUTINE if (<object>value).gi_code.co_flags & CO_ITERABLE_COROUTINE else GENERATOR
     if PyAsyncGen_CheckExact(value):
         return ASYNC_GENERATOR
     return kind_of_foreign(<object>value)
@@ -92,15 +92,17 @@ cdef int kind_of_foreign(value) noexcept:
 @cython.freelist(32)
 @cython.no_gc_clear
 cdef class Flow:
-    """What the three kinds share: the wrapped object, the ticket, and how far it is."""
+    """What the three kinds share: the wrapped object, the ticket, and whether it has begun.
+
+    How far it is only the wrapped object knows. It is over when its frame is gone: an error that leaves the frame where
+    it was (a value sent too early, something thrown that is no exception, two steps at once) settles nothing.
+    """
 
     cdef Breaker breaker
     cdef object inner
     cdef Ticket ticket
     cdef bint judged        # failed_result sees the value it returns
-    cdef bint begun         # was admitted, or refused
-    cdef bint running       # a step is under way
-    cdef bint ended
+    cdef bint begun         # was admitted or refused, or was over before
 
     def __getattr__(self, name):
         # cr_frame, gi_running, ag_code, __qualname__ …: what a debugger or asyncio asks
@@ -170,28 +172,58 @@ cdef int begin_flow(Flow flow) noexcept:
         return 0
     if admit_quietly(flow.breaker, &flow.ticket) == 0:
         return 0
-    flow.ended = True
     abandon(flow)
     return -1
 
 
 cdef void abandon(Flow flow) noexcept:
-    """Close what will never run, so that nothing warns of it; the error that is set stays."""
+    """Close what will never run, so that it is over and nothing warns of it; the error that is set stays."""
     cdef PyObject *error = bk_take_exception()
     try:
-        if not isinstance(flow, GuardedAsyncGenerator):
+        if isinstance(flow, GuardedAsyncGenerator):
+            flow.inner.aclose().send(None)
+        else:
             flow.inner.close()
+    except StopIteration:
+        pass
     finally:
         bk_give_exception(error)
 
 
+cdef bint shows(Flow flow, tuple names) noexcept:
+    """Has the wrapped object one of these attributes, and is it true? The error that is set stays."""
+    cdef PyObject *error = bk_take_exception()
+    cdef bint found = False
+    try:
+        for name in names:
+            if getattr(flow.inner, name, None):
+                found = True
+                break
+    except Exception:
+        pass
+    finally:
+        if error != NULL:
+            bk_give_exception(error)
+    return found
+
+
+cdef tuple FRAME = ("cr_frame", "gi_frame", "ag_frame")
+cdef tuple RUNNING = ("cr_running", "gi_running", "ag_running")
+
+
+cdef bint was_refused(Flow flow) noexcept:
+    """Is the error that is set one that left the frame in place? No other types are."""
+    cdef PyObject *kind = PyErr_Occurred()
+    return (kind == PyExc_TypeError or kind == PyExc_ValueError or kind == PyExc_RuntimeError) and shows(flow, FRAME)
+
+
 cdef PySendResult end_flow(Flow flow, PySendResult how, PyObject **result) noexcept:
-    """Settle by how the flow ended."""
-    flow.ended = True
+    """Settle by how the flow ended, if it did."""
     if not flow.ticket.live:
         return how
     if how == PYGEN_ERROR:
-        settle_raised(flow.breaker, &flow.ticket)
+        if not was_refused(flow):
+            settle_raised(flow.breaker, &flow.ticket)
         return how
     if not flow.judged and succeed_closed(flow.breaker.c, &flow.ticket, JUDGED):
         return how
@@ -207,15 +239,10 @@ cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) 
     """One step of a coroutine or generator."""
     cdef PySendResult how
     result[0] = NULL
-    if (<Flow>self).running:
-        PyErr_SetString(PyExc_ValueError, "already executing: a step is under way")
-        return PYGEN_ERROR
-    if not (<Flow>self).begun and value == <PyObject *>None:  # a first value is refused by the flow itself
+    if not (<Flow>self).begun and value == <PyObject *>None:  # a first value is refused by the wrapped object itself
         if begin_flow(<Flow>self) < 0:
             return PYGEN_ERROR
-    (<Flow>self).running = True
     how = PyIter_Send(<PyObject *>(<Flow>self).inner, value, result)
-    (<Flow>self).running = False
     if how == PYGEN_NEXT:
         return how
     return end_flow(<Flow>self, how, result)
@@ -269,13 +296,11 @@ cdef class SteppedFlow(Flow):
 
     def close(self):
         """End it early; a call that was admitted is ignored, unless it raises an error while closing."""
-        if self.running:
-            raise ValueError("already executing: a step is under way")
-        self.begun = self.ended = True
+        self.begun = True
         try:
             value = self.inner.close()
         except BaseException as error:
-            if self.ticket.live:
+            if self.ticket.live and not shows(self, RUNNING):
                 settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>error), error)
             raise
         if self.ticket.live:
@@ -285,14 +310,10 @@ cdef class SteppedFlow(Flow):
 
 cdef object throw_into(Flow flow, error):
     """A step by ``throw``: a flow that has not begun is over without having been admitted."""
-    if flow.running:
-        raise ValueError("already executing: a step is under way")
-    flow.begun = True
-    flow.running = True
     try:
         return flow.inner.throw(*error)
     except StopIteration as stop:
-        flow.ended = True
+        flow.begun = True
         if flow.ticket.live:
             if flow.judged:
                 judge(flow.breaker, &flow.ticket, stop.value)
@@ -300,12 +321,11 @@ cdef object throw_into(Flow flow, error):
                 settle(flow.breaker, &flow.ticket, SUCCESS, None)
         raise
     except BaseException as raised:
-        flow.ended = True
-        if flow.ticket.live:
-            settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>raised), raised)
+        if not shows(flow, FRAME):
+            flow.begun = True
+            if flow.ticket.live:
+                settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>raised), raised)
         raise
-    finally:
-        flow.running = False
 
 
 cdef int raise_set() except -1:
@@ -319,7 +339,7 @@ cdef class GuardedCoroutine(SteppedFlow):
     """A coroutine under protection: awaited once, usable with `asyncio.create_task`."""
 
     def __await__(self):
-        if self.begun and not self.ended and not self.running and getattr(self.inner, "cr_await", None) is not None:
+        if self.begun and getattr(self.inner, "cr_await", None) is not None:
             raise RuntimeError("coroutine is being awaited already")
         return self
 

@@ -3,6 +3,7 @@
 A line with an ignore is one that must be refused: mypy reports an ignore that it does not need.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any, assert_type
@@ -46,10 +47,28 @@ async def calls(b: Breaker) -> None:
     assert_type(b.do(many, 1), Iterator[int])
     assert_type(b.do(many_later, 1), AsyncIterator[int])
     assert_type(b.do(lambda: 5), int)
+    assert_type(await b.do(lambda: later(1)), str)
+    assert_type(await b.do(Client().method_later, 1), str)
+    assert_type(b.do(Client), Client)
+    assert_type(b.do(len, "text"), int)
+    assert_type(await asyncio.create_task(b.do(later, x=1)), str)
+    assert_type(await asyncio.gather(b.do(later, 1), b.do(later, 2)), tuple[str, str])
     b.do(plain, "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     b.do(plain, 1, nothing=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     b.do()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    b.do(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    b.do(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    b.do(fn=plain)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await b.do(later, "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    b.do(later, 1)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    await b.do(plain, 1)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+class Client:
+    def method(self, x: int) -> str:
+        return str(x)
+
+    async def method_later(self, x: int) -> str:
+        return str(x)
 
 
 async def decorations(b: Breaker) -> None:
@@ -61,7 +80,7 @@ async def decorations(b: Breaker) -> None:
     async def decorated_later(x: int) -> str:
         return str(x)
 
-    class Client:
+    class Guarded:
         @b
         def method(self, x: int) -> str:
             return str(x)
@@ -70,11 +89,27 @@ async def decorations(b: Breaker) -> None:
         async def method_later(self, x: int) -> str:
             return str(x)
 
+        @staticmethod
+        @b
+        def static(x: int) -> str:
+            return str(x)
+
+        @property
+        @b
+        def size(self) -> int:
+            return 1
+
     assert_type(decorated(1), str)
     assert_type(await assert_type(decorated_later(1), Coroutine[Any, Any, str]), str)
-    assert_type(Client().method(1), str)
-    assert_type(await Client().method_later(1), str)
+    assert_type(Guarded().method(1), str)
+    assert_type(await Guarded().method_later(1), str)
+    assert_type(Guarded.static(1), str)
+    assert_type(Guarded().size, int)
+    assert_type(b(many)(1), Iterator[int])
+    assert_type(b(many_later)(1), AsyncIterator[int])
+    assert_type(await b(b(later))(1), str)
     decorated("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Guarded().method("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await decorated_later("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     b(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
@@ -83,10 +118,19 @@ def permits(b: Breaker) -> int:
     permit = b.acquire()
     assert_type(permit, Permit)
     permit.failure(ValueError())
+    permit.success("text")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    b.acquire(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     permit.failure("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with b.acquire() as held:
         assert_type(held, Permit)
         return 1  # the block swallows nothing, so no return is missing below
+
+
+async def awaiting_with_a_permit(b: Breaker) -> str:
+    with b.acquire() as permit:
+        answer = await later(1)
+        assert_type(permit.ignore(), None)
+        return answer
 
 
 def reading(b: Breaker) -> None:
@@ -97,6 +141,9 @@ def reading(b: Breaker) -> None:
     assert_type(b.retry_after, float)
     assert_type(b.snapshot(), Snapshot)
     assert_type(b.snapshot().state_seconds[State.OPEN], float)
+    assert_type(b.snapshot().successes, int)
+    assert_type(b.snapshot().policy.failure_threshold, int)
+    b.snapshot().successes = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     b.state = State.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     b.override(Mode.SHADOW)
     b.override(None)
@@ -111,6 +158,12 @@ def providers() -> None:
         assert_type(provider, Provider)
         b = provider.get_breaker("x", failure_on=(OSError, ValueError), failed_result=lambda value: value is None)
         assert_type(b, Breaker)
+        every = provider.get_breaker("y", ignore_on=OSError, success_on=(), failure_on=None, failed_result=None)
+        assert_type(every, Breaker)
+        provider.get_breaker("x", OSError)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        provider.get_breaker("x", ignore_on=(OSError, 5))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.get_breaker("x", failed_result=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.get_breaker("x", nothing=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         provider.get_breaker("x", failure_on=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         provider.get_breaker(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         provider.breakers["x"] = b  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
