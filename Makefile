@@ -28,14 +28,15 @@ test: $(VENV)/.test
 test-all:
 	@sh tools/test_all.sh
 
-# hypothesis is held back to the last releases without a compiled part: later ones have no wheel for 3.13t. The demo and
-# the package as shipped are the other interpreters' business.
+# hypothesis is held back to the last releases without a compiled part: later ones have no wheel for 3.13t. grpcio has
+# none at all, so `test-core` leaves it out and tests/conftest.py what needs it. The demo and the package as shipped are
+# the other interpreters' business.
 test-freethreaded:
 	@[ -x $(FREE_THREADED) ] || { echo "no free-threaded Python at $(FREE_THREADED): make free-threaded-python"; exit 1; }
 	@[ -x $(VENV)-3.13t/bin/python ] || $(FREE_THREADED) -m venv $(VENV)-3.13t
 	@rm -rf build
 	@$(VENV)-3.13t/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	@$(VENV)-3.13t/bin/python -m pip install --quiet 'hypothesis<6.152' '.[test]'
+	@$(VENV)-3.13t/bin/python -m pip install --quiet 'hypothesis<6.152' '.[test-core]'
 	$(VENV)-3.13t/bin/python -m pytest tests --deselect tests/test_demo.py -k 'not sdist and not compile'
 
 free-threaded-python:

@@ -34,7 +34,8 @@ cdef class BreakerOpenError(BreakerError):
     cdef int reason_code
 
     def __init__(self, str name not None, state, double retry_after=0.0, str reason not None="open", last_error=None):
-        super().__init__()
+        # Not super(): an integration's class also derives from its library's error, whose own arguments are not these.
+        Exception.__init__(self)
         self.name = name
         self.state_code = STATES.index(state)
         self.retry_after = retry_after

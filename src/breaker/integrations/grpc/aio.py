@@ -1,0 +1,169 @@
+"""Channels of `grpc.aio`: four interceptors, because gRPC registers each object for one kind of call only.
+
+A call is settled by its done callback, which gRPC runs before whoever awaits the call goes on. The call itself is given
+back untouched. grpc.aio neither reports nor cancels a stream that is dropped before its end; if it was a probe, its
+lease gives the slot back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import grpc.aio
+
+from breaker import BreakerOpenError, Permit, Provider
+from breaker.integrations.grpc.errors import AioBreakerOpenRpcError, aio_rejection_of
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
+
+Continuation = Callable[[Any, Any], Awaitable[Any]]
+_T = TypeVar("_T")
+
+
+def aio_interceptors(
+    provider: Provider,
+    *,
+    name: NameOf | None = None,
+    failure_codes: Iterable[Code] = FAILURE_CODES,
+    ignored_codes: Iterable[Code] = IGNORED_CODES,
+) -> list[grpc.aio.ClientInterceptor]:
+    """The interceptors of a channel: ``grpc.aio.insecure_channel(target, interceptors=aio_interceptors(provider))``.
+
+    Arguments and errors are those of `BreakerInterceptor`. To combine them with others, join the lists.
+    """
+    protection = Protection("aio_interceptors", provider, name, failure_codes, ignored_codes)
+    return [kind(protection) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
+
+
+class _Interceptor:
+    def __init__(self, protection: Protection) -> None:
+        self._protection = protection
+
+    async def _intercept(self, continuation: Continuation, details: Any, request: Any) -> Any:
+        breaker = self._protection.breaker_of(details)
+        try:
+            permit = breaker.acquire()
+        except BreakerOpenError as rejected:
+            # Returned, as gRPC returns a call that fails: raised, its traceback and gRPC's task would hold each other.
+            return RejectedCall(aio_rejection_of(rejected))
+        try:
+            call = await continuation(details, request)
+        except BaseException as error:
+            self._protection.settle_error(permit, error)
+            raise
+        if call.done():
+            _settle(self._protection, permit, call)
+        else:
+            call.add_done_callback(partial(_settle, self._protection, permit))
+        return call
+
+
+class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
+        return await self._intercept(continuation, client_call_details, request)
+
+
+class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
+        return await self._intercept(continuation, client_call_details, request)
+
+
+class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(
+        self, continuation: Continuation, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return await self._intercept(continuation, client_call_details, request_iterator)
+
+
+class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self, continuation: Continuation, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return await self._intercept(continuation, client_call_details, request_iterator)
+
+
+def _settle(protection: Protection, permit: Permit, call: Any) -> None:
+    """Settle by a call that is over: it is asked for its status now, and has it at hand."""
+    code = _at_once(call.code())
+    if code is None:
+        permit.ignore()
+    elif code is grpc.StatusCode.OK:
+        protection.settle(permit, code, "")
+    else:
+        protection.settle(permit, code, _at_once(call.details()) or "")
+
+
+def _at_once(answer: Coroutine[Any, Any, _T]) -> _T | None:
+    """What a coroutine returns that has nothing to wait for; None if it does wait."""
+    try:
+        answer.send(None)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
+    answer.close()
+    return None
+
+
+class RejectedCall(
+    grpc.aio.UnaryUnaryCall[Any, Any],
+    grpc.aio.UnaryStreamCall[Any, Any],
+    grpc.aio.StreamUnaryCall[Any, Any],
+    grpc.aio.StreamStreamCall[Any, Any],
+):
+    """A call of any kind that was over before it began, with the status of its rejection."""
+
+    def __init__(self, rejection: AioBreakerOpenRpcError) -> None:
+        self._rejection = rejection
+
+    def __await__(self) -> Generator[None, None, NoReturn]:
+        self._rejection._raise()
+
+    def __aiter__(self) -> RejectedCall:
+        return self
+
+    async def __anext__(self) -> NoReturn:
+        self._rejection._raise()
+
+    async def read(self) -> NoReturn:
+        self._rejection._raise()
+
+    async def write(self, request: Any) -> NoReturn:
+        self._rejection._raise()
+
+    async def done_writing(self) -> NoReturn:
+        self._rejection._raise()
+
+    async def wait_for_connection(self) -> NoReturn:
+        self._rejection._raise()
+
+    async def code(self) -> grpc.StatusCode:
+        return self._rejection.code()
+
+    async def details(self) -> str:
+        return self._rejection.details()
+
+    async def debug_error_string(self) -> str:
+        return self._rejection.debug_error_string()
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        return self._rejection.initial_metadata()
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        return self._rejection.trailing_metadata()
+
+    def cancel(self) -> bool:
+        return False
+
+    def cancelled(self) -> bool:
+        return False
+
+    def done(self) -> bool:
+        return True
+
+    def time_remaining(self) -> None:
+        return None
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        callback(self)

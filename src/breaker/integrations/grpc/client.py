@@ -1,0 +1,186 @@
+"""Channels of `grpc`: the interceptor, and the call that it gives back while it is not over.
+
+A blocking call is over when its continuation returns, and its error is returned, not raised. A future or a stream ends
+later: a callback tells of it, on a thread of gRPC's. Its caller may see the end a moment before that callback runs, so
+`_GuardedCall` stands between them: whoever has seen the end of a call finds its breaker settled.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import grpc
+
+from breaker import BreakerOpenError, Permit, Provider
+from breaker.integrations.grpc.errors import Future, rejection_of
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
+
+Continuation = Callable[[Any, Any], Any]
+
+
+class BreakerInterceptor(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Each call of a channel goes through a breaker: ``grpc.intercept_channel(channel, BreakerInterceptor(provider))``.
+
+    ``name``: makes the breaker's name of the call's details (``.method`` is text); None: the full method,
+    ``/pkg.Service/Method``. ``failure_codes``, ``ignored_codes``: `grpc.StatusCode` or their names; all other codes are
+    successes. A list that is given wins over the other's default.
+
+    Raises `TypeError` for an argument of the wrong kind, `ValueError` for an unknown code or one in both lists. A call
+    whose name cannot be found is not made: what ``name`` raised, or a `TypeError`, reaches its caller.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        name: NameOf | None = None,
+        failure_codes: Iterable[Code] = FAILURE_CODES,
+        ignored_codes: Iterable[Code] = IGNORED_CODES,
+    ) -> None:
+        self._protection = Protection(type(self).__name__, provider, name, failure_codes, ignored_codes)
+
+    def intercept_unary_unary(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
+        return self._intercept(continuation, client_call_details, request)
+
+    def intercept_unary_stream(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
+        return self._intercept(continuation, client_call_details, request)
+
+    def intercept_stream_unary(
+        self, continuation: Continuation, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return self._intercept(continuation, client_call_details, request_iterator)
+
+    def intercept_stream_stream(
+        self, continuation: Continuation, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return self._intercept(continuation, client_call_details, request_iterator)
+
+    def _intercept(self, continuation: Continuation, details: Any, request: Any) -> Any:
+        breaker = self._protection.breaker_of(details)
+        try:
+            permit = breaker.acquire()
+        except BreakerOpenError as rejected:
+            # Returned: raised in a future or a stream it would show as INTERNAL.
+            return rejection_of(rejected)
+        try:
+            call = continuation(details, request)
+        except BaseException as error:
+            self._protection.settle_error(permit, error)
+            raise
+        done = getattr(call, "done", None)  # a bare iterator of an inner interceptor has none
+        if done is not None and done():
+            self._protection.settle_finished(permit, call)
+            return call
+        return _GuardedCall(call, _Unsettled(self._protection, permit, call))
+
+
+class _Unsettled:
+    """The permit of a call that is not over. Settled by the callback and by the caller's looks, whichever is first."""
+
+    __slots__ = ("_call", "_permit", "_protection")
+
+    def __init__(self, protection: Protection, permit: Permit, call: Any) -> None:
+        self._protection = protection
+        self._permit = permit
+        # The call holds its callback, and so this. Held in return it could not be dropped, and only a call that is
+        # dropped is cancelled when its caller has abandoned it.
+        self._call = weakref.ref(call)
+
+    def over(self) -> None:
+        """The call is over. Whoever saw the end has settled it; dropped unseen, it was cancelled by its caller."""
+        call = self._call()
+        if call is None:
+            self._permit.ignore()
+        else:
+            self._protection.settle_finished(self._permit, call)
+
+    def ended(self) -> None:
+        """The last response was taken."""
+        self._protection.settle(self._permit, grpc.StatusCode.OK, "")
+
+    def raised(self, error: Exception) -> None:
+        """Taking a response raised this."""
+        self._protection.settle_error(self._permit, error)
+
+
+def _looking(method: str) -> Any:
+    """The call's own method, after which the breaker knows what its caller knows."""
+
+    def forwarded(self: _GuardedCall, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return getattr(self._call, method)(*args, **kwargs)
+        finally:
+            self._look()
+
+    forwarded.__name__ = method
+    return forwarded
+
+
+class _GuardedCall(grpc.Call, Future):
+    """A future or a stream as gRPC made it, whose end settles the permit before its caller sees it."""
+
+    def __init__(self, call: Any, unsettled: _Unsettled) -> None:
+        self._call = call
+        self._unsettled = unsettled
+        register = getattr(call, "add_callback", None)
+        # A partial: gRPC's thread looks for its name when a callback raises.
+        if register is not None and not register(partial(_Unsettled.over, unsettled)):
+            unsettled.over()
+
+    def __iter__(self) -> _GuardedCall:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._call)
+        except StopIteration:
+            self._unsettled.ended()
+            raise
+        except Exception as error:
+            self._unsettled.raised(error)
+            raise
+
+    def _look(self) -> None:
+        done = getattr(self._call, "done", None)
+        if done is not None and done():
+            self._unsettled.over()
+
+    cancel = _looking("cancel")
+    cancelled = _looking("cancelled")
+    code = _looking("code")
+    debug_error_string = _looking("debug_error_string")
+    details = _looking("details")
+    done = _looking("done")
+    exception = _looking("exception")
+    initial_metadata = _looking("initial_metadata")
+    is_active = _looking("is_active")
+    result = _looking("result")
+    running = _looking("running")
+    time_remaining = _looking("time_remaining")
+    traceback = _looking("traceback")
+    trailing_metadata = _looking("trailing_metadata")
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        added: bool = self._call.add_callback(callback)
+        return added
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        self._call.add_done_callback(partial(self._tell, fn))
+
+    def _tell(self, fn: Callable[[Any], None], call: Any) -> None:
+        self._unsettled.over()
+        fn(self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def __repr__(self) -> str:
+        return repr(self._call)

@@ -1,0 +1,284 @@
+"""Servers of `grpc` and `grpc.aio`: a method whose handler keeps failing sheds its load.
+
+The breaker is asked when the handler would run and settled when it ends, by the status that the client gets: one that
+the handler set or aborted with; UNKNOWN where it raised something else. A client that has gone away is no verdict on
+the handler, except where its deadline passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from functools import update_wrapper
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from breaker import Breaker, BreakerOpenError, Permit, Provider
+from breaker.integrations.grpc.errors import pushback
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
+
+Handler = Callable[..., Any]
+_Codes = grpc.StatusCode
+
+_MAKERS: dict[tuple[bool, bool], tuple[str, Callable[..., Any]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+# A client counts its deadline from before it sends, the server from when it has received: the client's hang-up comes
+# while the server's own clock has this much left, at most.
+_DEADLINE_SLACK = 0.1
+
+
+class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):
+    """Each method of a server has a breaker, and sheds its load while its handler keeps failing.
+
+    For ``grpc.server(…, interceptors=[BreakerServerInterceptor(provider)])`` and for `grpc.aio.server` alike. A call
+    that is shed ends with UNAVAILABLE and the trailing metadata ``grpc-retry-pushback-ms``; its handler does not run.
+
+    Arguments and errors are those of `BreakerInterceptor`; ``name`` gets the handler's call details. What it raises
+    ends the call with UNKNOWN and is in gRPC's log: the handler does not run unprotected. A program that is client and
+    server of the same method needs a ``name`` on one side, or two providers: the two sides are two dependencies.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        name: NameOf | None = None,
+        failure_codes: Iterable[Code] = FAILURE_CODES,
+        ignored_codes: Iterable[Code] = IGNORED_CODES,
+    ) -> None:
+        self._protection = Protection(type(self).__name__, provider, name, failure_codes, ignored_codes)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        found = continuation(handler_call_details)
+        if hasattr(found, "__await__"):  # a server of grpc.aio
+            return self._guarded_later(found, handler_call_details)
+        return self._guarded(found, handler_call_details, _plain)
+
+    async def _guarded_later(self, found: Any, details: Any) -> Any:
+        return self._guarded(await found, details, _of_the_same_kind)
+
+    def _guarded(self, found: Any, details: Any, guard_of: Callable[[_Guard, Handler, bool], Handler]) -> Any:
+        if found is None:  # no such method: clients could make breakers without end by asking for others
+            return None
+        guard = _Guard(self._protection, self._protection.breaker_of(details))
+        kind, make = _MAKERS[bool(found.request_streaming), bool(found.response_streaming)]
+        handler = getattr(found, kind)
+        # The attributes are copied: gRPC keeps some of its options in them.
+        guarded = update_wrapper(guard_of(guard, handler, found.response_streaming), handler)
+        return make(guarded, found.request_deserializer, found.response_serializer)
+
+
+class _Guard:
+    """The breaker of one call of a handler."""
+
+    __slots__ = ("_breaker", "_protection")
+
+    def __init__(self, protection: Protection, breaker: Breaker) -> None:
+        self._protection = protection
+        self._breaker = breaker
+
+    def admit(self) -> Permit | BreakerOpenError:
+        try:
+            return self._breaker.acquire()
+        except BreakerOpenError as rejected:
+            return rejected
+
+    def settle(self, permit: Permit, context: Any, error: BaseException | None = None) -> None:
+        """Settle by how the handler ended: by returning, or by ``error``."""
+        code = _code_of(context)
+        if code is None:
+            if _client_is_gone(context, error):
+                code = _Codes.CANCELLED if _time_left(context) else _Codes.DEADLINE_EXCEEDED
+            elif error is None:
+                code = _Codes.OK
+            elif isinstance(error, BreakerOpenError):  # of a breaker that the handler called: not the handler's failure
+                self._protection.settle_error(permit, error)
+                return
+            else:
+                self._protection.settle(permit, _Codes.UNKNOWN, "", error)
+                return
+        self._protection.settle(permit, code, _details_of(context))
+
+
+def _code_of(context: Any) -> grpc.StatusCode | None:
+    """The status that the handler has set or aborted with; None: none, or OK."""
+    code = context.code()
+    if code is None or isinstance(code, grpc.StatusCode):
+        return None if code is _Codes.OK else code
+    return _BY_NUMBER.get(code, _Codes.UNKNOWN) if code else None
+
+
+def _details_of(context: Any) -> str:
+    details = context.details()
+    return details.decode(errors="replace") if isinstance(details, bytes) else details or ""
+
+
+def _client_is_gone(context: Any, error: BaseException | None) -> bool:
+    """Whether the call was over before the handler ended; ``error`` may be how the handler learned of it."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return True
+    active = getattr(context, "is_active", None)  # contexts of grpc.aio cancel the handler instead
+    if active is None or active():
+        return False
+    # What gRPC raises in a handler whose client is gone has no status. Other errors are the handler's own.
+    return error is None or type(error) is grpc.RpcError
+
+
+def _time_left(context: Any) -> bool:
+    left = context.time_remaining()
+    return left is None or left > _DEADLINE_SLACK
+
+
+def _shed(rejected: BreakerOpenError) -> str:
+    """What the client is told. Not what opened the breaker: that is the server's own affair."""
+    return str(BreakerOpenError(rejected.name, rejected.state, rejected.retry_after, rejected.reason))
+
+
+# Guarded handlers. gRPC looks at a handler's kind to know how to run it: each is guarded by one of its own kind.
+
+
+def _admit_or_abort(guard: _Guard, context: Any) -> Permit:
+    permit = guard.admit()
+    if isinstance(permit, BreakerOpenError):
+        context.set_trailing_metadata(pushback(permit))
+        _abort(context, permit)
+    return permit
+
+
+def _abort(context: Any, rejected: BreakerOpenError) -> NoReturn:
+    context.abort(_Codes.UNAVAILABLE, _shed(rejected))
+    raise rejected
+
+
+async def _admit_or_abort_later(guard: _Guard, context: Any) -> Permit:
+    permit = guard.admit()
+    if isinstance(permit, BreakerOpenError):
+        context.set_trailing_metadata(pushback(permit))
+        await context.abort(_Codes.UNAVAILABLE, _shed(permit))
+        raise permit
+    return permit
+
+
+def _plain(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
+    """For handlers that are functions, which run in a thread."""
+    if getattr(handler, "experimental_non_blocking", False):
+        return _non_blocking(guard, handler)
+
+    def unary(request: Any, context: Any) -> Any:
+        context = _with_code(context)
+        permit = _admit_or_abort(guard, context)
+        try:
+            response = handler(request, context)
+        except BaseException as error:
+            guard.settle(permit, context, error)
+            raise
+        guard.settle(permit, context)
+        return response
+
+    def stream(request: Any, context: Any) -> Iterator[Any]:
+        context = _with_code(context)
+        permit = _admit_or_abort(guard, context)
+        try:
+            yield from handler(request, context)
+        except BaseException as error:
+            guard.settle(permit, context, error)
+            raise
+        guard.settle(permit, context)
+
+    return stream if streaming else unary
+
+
+def _non_blocking(guard: _Guard, handler: Handler) -> Handler:
+    """For stream handlers with gRPC's experimental mark, which hand each response to a callback and None at the end."""
+
+    def start(request: Any, context: Any, send: Callable[[Any], None]) -> None:
+        permit = _admit_or_abort(guard, context)
+
+        def sending(response: Any) -> None:
+            if response is None:
+                guard.settle(permit, context)
+            send(response)
+
+        context.add_callback(lambda: guard.settle(permit, context))  # the client went away, or the handler aborted
+        try:
+            handler(request, context, sending)
+        except BaseException as error:
+            guard.settle(permit, context, error)
+            raise
+
+    return start
+
+
+def _of_the_same_kind(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
+    """For handlers of a server of grpc.aio: coroutine functions, async generator functions, functions."""
+    if inspect.iscoroutinefunction(handler):
+
+        async def coroutine(request: Any, context: Any) -> Any:
+            permit = await _admit_or_abort_later(guard, context)
+            try:
+                response = await handler(request, context)
+            except BaseException as error:
+                guard.settle(permit, context, error)
+                raise
+            guard.settle(permit, context)
+            return response
+
+        return coroutine
+    if inspect.isasyncgenfunction(handler):
+
+        async def generator(request: Any, context: Any) -> AsyncIterator[Any]:
+            permit = await _admit_or_abort_later(guard, context)
+            try:
+                async with aclosing(handler(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except BaseException as error:
+                guard.settle(permit, context, error)
+                raise
+            guard.settle(permit, context)
+
+        return generator
+    return _plain(guard, handler, streaming)
+
+
+def _with_code(context: Any) -> Any:
+    return context if hasattr(context, "code") else _CodeKeeper(context)
+
+
+class _CodeKeeper:
+    """A context that can be asked for its status, for functions on a server of grpc.aio: theirs can only be told."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._code: Any = None
+        self._details = ""
+
+    def set_code(self, code: Any) -> None:
+        self._code = code
+        self._context.set_code(code)
+
+    def set_details(self, details: str) -> None:
+        self._details = details
+        self._context.set_details(details)
+
+    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+        self._code, self._details = code, details
+        self._context.abort(code, details, trailing_metadata)
+
+    def code(self) -> Any:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
