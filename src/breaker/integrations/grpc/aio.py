@@ -19,6 +19,8 @@ from breaker.integrations.grpc.errors import AioBreakerOpenRpcError, aio_rejecti
 from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
 
 Continuation = Callable[[Any, Any], Awaitable[Any]]
+# gRPC's request iterator for a call whose requests are written by its caller.
+_OF_WRITES = "_proxy_writes_as_request_iterator"
 _T = TypeVar("_T")
 
 
@@ -47,7 +49,8 @@ class _Interceptor:
             permit = breaker.acquire()
         except BreakerOpenError as rejected:
             # Returned, as gRPC returns a call that fails: raised, its traceback and gRPC's task would hold each other.
-            return RejectedCall(aio_rejection_of(rejected))
+            kind = _RejectedWriting if getattr(request, "__name__", None) == _OF_WRITES else RejectedCall
+            return kind(aio_rejection_of(rejected))
         try:
             call = await continuation(details, request)
         except BaseException as error:
@@ -167,3 +170,33 @@ class RejectedCall(
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         callback(self)
+
+
+class _RejectedWriting(RejectedCall):
+    """The same where the caller writes the requests: `write` raises the rejection.
+
+    gRPC's `write` says `InvalidStateError` of a call that is done. So this one is done when its caller has been told;
+    the flag is what `write` looks at next.
+    """
+
+    _told = False
+
+    @property
+    def _done_writing_flag(self) -> bool:
+        self._told = True
+        self._rejection._raise()
+
+    def done(self) -> bool:
+        return self._told
+
+    def __await__(self) -> Generator[None, None, NoReturn]:
+        self._told = True
+        return super().__await__()
+
+    async def code(self) -> grpc.StatusCode:
+        self._told = True
+        return await super().code()
+
+    async def __anext__(self) -> NoReturn:
+        self._told = True
+        self._rejection._raise()

@@ -1,0 +1,301 @@
+"""A gRPC service for tests, real and on loopback, that does with each call what the call asks for.
+
+The request says it (`ask`): any status, after any delay, after any number of responses, or nothing at all. There are
+no protos: messages are JSON. All requests are counted by method when they arrive.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent import futures
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+
+SERVICE = "/test.Echo/"
+KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
+UU, US, SU, SS = (SERVICE + kind for kind in KINDS)
+LOOPBACK = "127.0.0.1:0"
+
+
+def ask(
+    code: grpc.StatusCode | None = None,
+    *,
+    details: str = "as asked",
+    delay: float = 0.0,
+    responses: int = 3,
+    crash: bool = False,
+    how: str = "abort",
+    size: int = 0,
+) -> bytes:
+    """A request: answer, or after ``delay`` seconds (and, in a stream, ``responses``) end with ``code``.
+
+    ``crash``: raise instead. ``how``: ``"abort"`` or ``"set_code"``. ``size``: bytes that the request and each answer
+    are filled up by.
+    """
+    name = code.name if code else None
+    wish = {"code": name, "details": details, "delay": delay, "responses": responses, "crash": crash, "how": how}
+    return json.dumps({**wish, "filling": "x" * size}).encode()
+
+
+def _answer(wish: dict[str, Any], number: int = 0) -> bytes:
+    return json.dumps({"number": number, "filling": wish["filling"]}).encode()
+
+
+class _Service(grpc.GenericRpcHandler):
+    """The part that both kinds of servers have: methods by name, and the count."""
+
+    def __init__(self, handlers: dict[str, Callable[..., Any]]) -> None:
+        self.requests: Counter[str] = Counter()
+        self.metadata: list[tuple[tuple[str, Any], ...]] = []
+        makers = (
+            grpc.unary_unary_rpc_method_handler,
+            grpc.unary_stream_rpc_method_handler,
+            grpc.stream_unary_rpc_method_handler,
+            grpc.stream_stream_rpc_method_handler,
+        )
+        self._handlers = {
+            SERVICE + kind: make(handlers[kind]) for kind, make in zip(KINDS, makers, strict=True) if kind in handlers
+        }
+
+    def service(self, handler_call_details: Any) -> Any:
+        method = handler_call_details.method
+        self.requests[method] += 1
+        self.metadata.append(tuple((key, value) for key, value in handler_call_details.invocation_metadata))
+        return self._handlers.get(method)
+
+    @property
+    def total(self) -> int:
+        return self.requests.total()
+
+
+class Echo(_Service):
+    """The service of a server of `grpc`. A wait ends early when ``released`` is set or the client is gone."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.ran: Counter[str] = Counter()  # handlers that ran: what an interceptor of the server lets through
+        self.over: list[bool] = []  # for each stream that ended early: that its client was gone
+        super().__init__({kind: getattr(self, f"_{kind}") for kind in KINDS})
+
+    def _end(self, wish: dict[str, Any], context: Any) -> None:
+        deadline = time.monotonic() + wish["delay"]
+        while time.monotonic() < deadline and context.is_active() and not self.released.wait(0.005):
+            pass
+        if wish["crash"]:
+            raise ValueError(wish["details"])
+        if wish["code"] is not None:
+            code = grpc.StatusCode[wish["code"]]
+            if wish["how"] == "abort":
+                context.abort(code, wish["details"])
+            context.set_code(code)
+            context.set_details(wish["details"])
+
+    def _unary(self, kind: str, request: bytes, context: Any) -> bytes:
+        self.ran[kind] += 1
+        wish = json.loads(request)
+        self._end(wish, context)
+        return _answer(wish)
+
+    def _stream(self, kind: str, request: bytes, context: Any) -> Iterator[bytes]:
+        self.ran[kind] += 1
+        wish = json.loads(request)
+        try:
+            for number in range(wish["responses"]):
+                yield _answer(wish, number)
+            self._end(wish, context)
+        except GeneratorExit:
+            self.over.append(not context.is_active())
+            raise
+
+    def _UnaryUnary(self, request: bytes, context: Any) -> bytes:
+        return self._unary("UnaryUnary", request, context)
+
+    def _UnaryStream(self, request: bytes, context: Any) -> Iterator[bytes]:
+        yield from self._stream("UnaryStream", request, context)
+
+    def _StreamUnary(self, requests: Iterator[bytes], context: Any) -> bytes:
+        first, *_ = requests
+        return self._unary("StreamUnary", first, context)
+
+    def _StreamStream(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        first, *_ = requests
+        yield from self._stream("StreamStream", first, context)
+
+
+class AioEcho(_Service):
+    """The service of a server of `grpc.aio`: coroutine functions and async generator functions."""
+
+    def __init__(self) -> None:
+        self.ran: Counter[str] = Counter()
+        super().__init__({kind: getattr(self, f"_{kind}") for kind in KINDS})
+
+    async def _end(self, wish: dict[str, Any], context: Any) -> None:
+        await asyncio.sleep(wish["delay"])
+        if wish["crash"]:
+            raise ValueError(wish["details"])
+        if wish["code"] is not None:
+            code = grpc.StatusCode[wish["code"]]
+            if wish["how"] == "abort":
+                await context.abort(code, wish["details"])
+            context.set_code(code)
+            context.set_details(wish["details"])
+
+    async def _unary(self, kind: str, request: bytes, context: Any) -> bytes:
+        self.ran[kind] += 1
+        wish = json.loads(request)
+        await self._end(wish, context)
+        return _answer(wish)
+
+    async def _stream(self, kind: str, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        self.ran[kind] += 1
+        wish = json.loads(request)
+        for number in range(wish["responses"]):
+            yield _answer(wish, number)
+        await self._end(wish, context)
+
+    async def _UnaryUnary(self, request: bytes, context: Any) -> bytes:
+        return await self._unary("UnaryUnary", request, context)
+
+    async def _UnaryStream(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async for response in self._stream("UnaryStream", request, context):
+            yield response
+
+    async def _StreamUnary(self, requests: Any, context: Any) -> bytes:
+        received = [request async for request in requests]
+        return await self._unary("StreamUnary", received[0], context)
+
+    async def _StreamStream(self, requests: Any, context: Any) -> AsyncIterator[bytes]:
+        received = [request async for request in requests]
+        async for response in self._stream("StreamStream", received[0], context):
+            yield response
+
+
+@contextmanager
+def serving(
+    service: grpc.GenericRpcHandler, address: str = LOOPBACK, workers: int = 16, **options: Any
+) -> Iterator[str]:
+    """A server of `grpc`; gives its address. ``options`` are those of `grpc.server`."""
+    pool = futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc-server")
+    server = grpc.server(pool, **options)
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port(address)
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        if isinstance(service, Echo):
+            service.released.set()
+        server.stop(None).wait()
+        pool.shutdown()
+
+
+@asynccontextmanager
+async def aio_serving(service: grpc.GenericRpcHandler, **options: Any) -> AsyncIterator[str]:
+    """A server of `grpc.aio`; gives its address."""
+    server = grpc.aio.server(**options)
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port(LOOPBACK)
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+# The forms in which a channel of `grpc` is called. Each gives what the server answered, or raises.
+
+
+def _future(future: Any) -> list[bytes]:
+    return [future.result(timeout=30)]
+
+
+FORMS: dict[str, Callable[..., list[bytes]]] = {
+    "unary-call": lambda channel, request, **options: [channel.unary_unary(UU)(request, **options)],
+    "unary-with_call": lambda channel, request, **options: [channel.unary_unary(UU).with_call(request, **options)[0]],
+    "unary-future": lambda channel, request, **options: _future(channel.unary_unary(UU).future(request, **options)),
+    "unary-stream": lambda channel, request, **options: list(channel.unary_stream(US)(request, **options)),
+    "stream-unary-call": lambda channel, request, **options: [channel.stream_unary(SU)(iter([request]), **options)],
+    "stream-unary-with_call": lambda channel, request, **options: [
+        channel.stream_unary(SU).with_call(iter([request]), **options)[0]
+    ],
+    "stream-unary-future": lambda channel, request, **options: _future(
+        channel.stream_unary(SU).future(iter([request]), **options)
+    ),
+    "stream-stream": lambda channel, request, **options: list(channel.stream_stream(SS)(iter([request]), **options)),
+}
+METHOD = {
+    form: SERVICE
+    + {"unary": "Unary", "stream": "Stream"}[form.split("-")[0]]
+    + ("Stream" if form in ("unary-stream", "stream-stream") else "Unary")
+    for form in FORMS
+}
+
+
+# The same for channels of `grpc.aio`.
+
+
+async def _read(call: Any) -> list[bytes]:
+    responses = []
+    while (response := await call.read()) is not grpc.aio.EOF:
+        responses.append(response)
+    return responses
+
+
+async def _write(call: Any, request: bytes) -> None:
+    await call.write(request)
+    await call.done_writing()
+
+
+async def _unary_await(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    return [await channel.unary_unary(UU)(request, **options)]
+
+
+async def _unary_stream_for(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    return [response async for response in channel.unary_stream(US)(request, **options)]
+
+
+async def _unary_stream_read(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    return await _read(channel.unary_stream(US)(request, **options))
+
+
+async def _stream_unary_await(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    return [await channel.stream_unary(SU)(iter([request]), **options)]
+
+
+async def _stream_unary_write(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    call = channel.stream_unary(SU)(**options)
+    await _write(call, request)
+    return [await call]
+
+
+async def _stream_stream_for(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    return [response async for response in channel.stream_stream(SS)(iter([request]), **options)]
+
+
+async def _stream_stream_write(channel: Any, request: bytes, **options: Any) -> list[bytes]:
+    call = channel.stream_stream(SS)(**options)
+    await _write(call, request)
+    return await _read(call)
+
+
+AIO_FORMS: dict[str, Callable[..., Any]] = {
+    "unary-await": _unary_await,
+    "unary-stream-for": _unary_stream_for,
+    "unary-stream-read": _unary_stream_read,
+    "stream-unary-await": _stream_unary_await,
+    "stream-unary-write": _stream_unary_write,
+    "stream-stream-for": _stream_stream_for,
+    "stream-stream-write": _stream_stream_write,
+}
+AIO_METHOD = {
+    form: SERVICE
+    + ("Unary" if form.startswith("unary") else "Stream")
+    + ("Stream" if "stream" in form.removeprefix("stream-unary").removeprefix("stream-") and "-" in form else "Unary")
+    for form in AIO_FORMS
+}
