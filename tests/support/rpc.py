@@ -5,7 +5,9 @@ no protos: messages are JSON. All requests are counted by method when they arriv
 """
 
 import asyncio
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -21,6 +23,7 @@ SERVICE = "/test.Echo/"
 KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
 UU, US, SU, SS = (SERVICE + kind for kind in KINDS)
 LOOPBACK = "127.0.0.1:0"
+HANG = 20.0  # longer than any test waits: an answer that never comes
 
 
 def ask(
@@ -189,9 +192,10 @@ def serving(
     try:
         yield f"127.0.0.1:{port}"
     finally:
+        stopped = server.stop(None)
         if isinstance(service, Echo):
             service.released.set()
-        server.stop(None).wait()
+        stopped.wait()
         pool.shutdown()
 
 
@@ -206,6 +210,33 @@ async def aio_serving(service: grpc.GenericRpcHandler, **options: Any) -> AsyncI
         yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
+
+
+@contextmanager
+def relayed(address: str) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Stand between a client and a server: gives the address to call, and how many bytes the client has sent."""
+    host, _, port = address.rpartition(":")
+    sent = [0]
+
+    def copy(source: socket.socket, target: socket.socket, count: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sent[0] += len(data) if count else 0
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+        def relay() -> None:
+            client = stack.enter_context(listener.accept()[0])
+            server = stack.enter_context(socket.create_connection((host, int(port))))
+            back = threading.Thread(target=copy, args=(server, client, False), daemon=True)
+            back.start()
+            copy(client, server, True)
+
+        threading.Thread(target=relay, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", lambda: sent[0]
 
 
 # The forms in which a channel of `grpc` is called. Each gives what the server answered, or raises.

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,3 +85,11 @@ class HookClock:
 
     def advance(self, seconds: float) -> None:
         self.now += round(seconds * 1_000_000_000)
+
+
+def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until it holds: for what a thread does that the test cannot join."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.002)

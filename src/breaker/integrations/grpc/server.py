@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from functools import update_wrapper
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -61,10 +61,10 @@ class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerIntercepto
         found = continuation(handler_call_details)
         if hasattr(found, "__await__"):  # a server of grpc.aio
             return self._guarded_later(found, handler_call_details)
-        return self._guarded(found, handler_call_details, _plain)
+        return self._guarded(found, handler_call_details, _on_sync_server)
 
     async def _guarded_later(self, found: Any, details: Any) -> Any:
-        return self._guarded(await found, details, _of_the_same_kind)
+        return self._guarded(await found, details, _on_aio_server)
 
     def _guarded(self, found: Any, details: Any, guard_of: Callable[[_Guard, Handler, bool], Handler]) -> Any:
         if found is None:  # no such method: clients could make breakers without end by asking for others
@@ -73,7 +73,7 @@ class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerIntercepto
         kind, make = _MAKERS[bool(found.request_streaming), bool(found.response_streaming)]
         handler = getattr(found, kind)
         # The attributes are copied: gRPC keeps some of its options in them.
-        guarded = update_wrapper(guard_of(guard, handler, found.response_streaming), handler)
+        guarded = update_wrapper(guard_of(guard, handler, found.response_streaming), handler, assigned=())
         return make(guarded, found.request_deserializer, found.response_serializer)
 
 
@@ -138,7 +138,7 @@ def _time_left(context: Any) -> bool:
     return left is None or left > _DEADLINE_SLACK
 
 
-def _shed(rejected: BreakerOpenError) -> str:
+def _told(rejected: BreakerOpenError) -> str:
     """What the client is told. Not what opened the breaker: that is the server's own affair."""
     return str(BreakerOpenError(rejected.name, rejected.state, rejected.retry_after, rejected.reason))
 
@@ -146,36 +146,47 @@ def _shed(rejected: BreakerOpenError) -> str:
 # Guarded handlers. gRPC looks at a handler's kind to know how to run it: each is guarded by one of its own kind.
 
 
-def _admit_or_abort(guard: _Guard, context: Any) -> Permit:
-    permit = guard.admit()
-    if isinstance(permit, BreakerOpenError):
-        context.set_trailing_metadata(pushback(permit))
-        _abort(context, permit)
-    return permit
+def _on_sync_server(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
+    """For a server of `grpc`, whose handlers run in its threads."""
 
+    def admit(context: Any) -> Permit:
+        permit = guard.admit()
+        if isinstance(permit, BreakerOpenError):
+            context.set_trailing_metadata(pushback(permit))
+            context.abort(_Codes.UNAVAILABLE, _told(permit))
+            raise permit  # not reached: abort raises
+        return permit
 
-def _abort(context: Any, rejected: BreakerOpenError) -> NoReturn:
-    context.abort(_Codes.UNAVAILABLE, _shed(rejected))
-    raise rejected
-
-
-async def _admit_or_abort_later(guard: _Guard, context: Any) -> Permit:
-    permit = guard.admit()
-    if isinstance(permit, BreakerOpenError):
-        context.set_trailing_metadata(pushback(permit))
-        await context.abort(_Codes.UNAVAILABLE, _shed(permit))
-        raise permit
-    return permit
-
-
-def _plain(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
-    """For handlers that are functions, which run in a thread."""
     if getattr(handler, "experimental_non_blocking", False):
-        return _non_blocking(guard, handler)
+        return _non_blocking(guard, handler, admit)
+    return _plain(guard, handler, streaming, admit)
 
+
+def _on_aio_server(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
+    """For a server of `grpc.aio`: coroutine functions, async generator functions, and functions that run in threads."""
+
+    async def admit(context: Any) -> Permit:
+        permit = guard.admit()
+        if isinstance(permit, BreakerOpenError):
+            await _shed_later(permit, context)
+            raise permit  # not reached: abort raises
+        return permit
+
+    if inspect.iscoroutinefunction(handler):
+        return _coroutine(guard, handler, admit)
+    if inspect.isasyncgenfunction(handler):
+        return _async_generator(guard, handler, admit)
+    # Admitted here, in the loop: a generator in a thread that aborts hangs in gRPC itself.
+    permit = guard.admit()
+    if isinstance(permit, BreakerOpenError):
+        return _shedding(permit)
+    return _plain(guard, handler, streaming, lambda context: permit)
+
+
+def _plain(guard: _Guard, handler: Handler, streaming: bool, admit: Callable[[Any], Permit]) -> Handler:
     def unary(request: Any, context: Any) -> Any:
         context = _with_code(context)
-        permit = _admit_or_abort(guard, context)
+        permit = admit(context)
         try:
             response = handler(request, context)
         except BaseException as error:
@@ -186,7 +197,7 @@ def _plain(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
 
     def stream(request: Any, context: Any) -> Iterator[Any]:
         context = _with_code(context)
-        permit = _admit_or_abort(guard, context)
+        permit = admit(context)
         try:
             yield from handler(request, context)
         except BaseException as error:
@@ -197,11 +208,11 @@ def _plain(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
     return stream if streaming else unary
 
 
-def _non_blocking(guard: _Guard, handler: Handler) -> Handler:
+def _non_blocking(guard: _Guard, handler: Handler, admit: Callable[[Any], Permit]) -> Handler:
     """For stream handlers with gRPC's experimental mark, which hand each response to a callback and None at the end."""
 
     def start(request: Any, context: Any, send: Callable[[Any], None]) -> None:
-        permit = _admit_or_abort(guard, context)
+        permit = admit(context)
 
         def sending(response: Any) -> None:
             if response is None:
@@ -218,36 +229,47 @@ def _non_blocking(guard: _Guard, handler: Handler) -> Handler:
     return start
 
 
-def _of_the_same_kind(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
-    """For handlers of a server of grpc.aio: coroutine functions, async generator functions, functions."""
-    if inspect.iscoroutinefunction(handler):
+def _shedding(rejected: BreakerOpenError) -> Handler:
+    """A handler for any kind of method that only sheds."""
 
-        async def coroutine(request: Any, context: Any) -> Any:
-            permit = await _admit_or_abort_later(guard, context)
-            try:
-                response = await handler(request, context)
-            except BaseException as error:
-                guard.settle(permit, context, error)
-                raise
-            guard.settle(permit, context)
-            return response
+    async def shed(request: Any, context: Any) -> None:
+        await _shed_later(rejected, context)
 
-        return coroutine
-    if inspect.isasyncgenfunction(handler):
+    return shed
 
-        async def generator(request: Any, context: Any) -> AsyncIterator[Any]:
-            permit = await _admit_or_abort_later(guard, context)
-            try:
-                async with aclosing(handler(request, context)) as responses:
-                    async for response in responses:
-                        yield response
-            except BaseException as error:
-                guard.settle(permit, context, error)
-                raise
-            guard.settle(permit, context)
 
-        return generator
-    return _plain(guard, handler, streaming)
+async def _shed_later(rejected: BreakerOpenError, context: Any) -> None:
+    context.set_trailing_metadata(pushback(rejected))
+    await context.abort(_Codes.UNAVAILABLE, _told(rejected))
+
+
+def _coroutine(guard: _Guard, handler: Handler, admit: Callable[[Any], Awaitable[Permit]]) -> Handler:
+    async def coroutine(request: Any, context: Any) -> Any:
+        permit = await admit(context)
+        try:
+            response = await handler(request, context)
+        except BaseException as error:
+            guard.settle(permit, context, error)
+            raise
+        guard.settle(permit, context)
+        return response
+
+    return coroutine
+
+
+def _async_generator(guard: _Guard, handler: Handler, admit: Callable[[Any], Awaitable[Permit]]) -> Handler:
+    async def generator(request: Any, context: Any) -> AsyncIterator[Any]:
+        permit = await admit(context)
+        try:
+            async with aclosing(handler(request, context)) as responses:
+                async for response in responses:
+                    yield response
+        except BaseException as error:
+            guard.settle(permit, context, error)
+            raise
+        guard.settle(permit, context)
+
+    return generator
 
 
 def _with_code(context: Any) -> Any:

@@ -1,0 +1,262 @@
+"""Channels of `grpc` against a real server: what each status counts as, in each form of call, and rejections."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from breaker import BreakerOpenError, Policy, Provider, State
+from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
+from breaker.testing import ManualClock
+from support.drive import counts
+from support.rpc import FORMS, METHOD, SS, UU, Echo, ask, serving
+
+FAILURES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
+COUNTED = {code: "failures" if code.name in FAILURES else "successes" for code in grpc.StatusCode}
+COUNTED[grpc.StatusCode.CANCELLED] = "ignored"
+ENDINGS = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+
+every_form = pytest.mark.parametrize("form", FORMS)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Echo, grpc.Channel]]:
+    echo = Echo()
+    with serving(echo) as address, grpc.insecure_channel(address) as channel:
+        yield echo, channel
+
+
+def guard(channel: grpc.Channel, provider: Provider, **options: Any) -> grpc.Channel:
+    return grpc.intercept_channel(channel, BreakerInterceptor(provider, **options))
+
+
+def failing(channel: grpc.Channel, form: str, request: bytes, **options: Any) -> Any:
+    """A call that must fail with the server's status. Returns its error."""
+    with pytest.raises(grpc.RpcError) as caught:
+        FORMS[form](channel, request, **options)
+    assert not isinstance(caught.value, BreakerOpenError)
+    return caught.value
+
+
+@every_form
+@pytest.mark.parametrize("code", ENDINGS, ids=lambda code: code.name)
+def test_each_status_in_each_form_counts_once(
+    server: tuple[Echo, grpc.Channel], patient: Provider, form: str, code: grpc.StatusCode
+) -> None:
+    _, channel = server
+    error = failing(guard(channel, patient), form, ask(code, responses=2))
+    assert (error.code(), error.details()) == (code, "as asked")
+    assert counts(patient.breakers[METHOD[form]]) == {COUNTED[code]: 1}
+
+
+@every_form
+def test_an_answer_is_a_success_and_comes_back_unchanged(
+    server: tuple[Echo, grpc.Channel], patient: Provider, form: str
+) -> None:
+    echo, channel = server
+    before = echo.total
+    bare = FORMS[form](channel, ask(responses=3))
+    guarded = FORMS[form](guard(channel, patient), ask(responses=3))
+    assert guarded == bare
+    assert echo.total - before == 2
+    assert counts(patient.breakers[METHOD[form]]) == {"successes": 1}
+
+
+@every_form
+def test_a_handler_that_crashes_is_a_failure(server: tuple[Echo, grpc.Channel], patient: Provider, form: str) -> None:
+    error = failing(guard(server[1], patient), form, ask(crash=True, details="lost its database"))
+    assert error.code() is grpc.StatusCode.UNKNOWN
+    assert counts(patient.breakers[METHOD[form]]) == {"failures": 1}
+
+
+@every_form
+def test_five_failures_open_and_the_server_sees_nothing_more(
+    server: tuple[Echo, grpc.Channel], provider_of: Callable[..., Provider], form: str
+) -> None:
+    echo, channel = server
+    provider = provider_of(Policy(5))
+    guarded = guard(channel, provider)
+    for _ in range(5):
+        failing(guarded, form, ask(grpc.StatusCode.UNAVAILABLE))
+    breaker = provider.breakers[METHOD[form]]
+    assert breaker.state is State.OPEN
+    before = echo.total
+    for kind in (grpc.RpcError, BreakerOpenError, BreakerOpenRpcError):
+        with pytest.raises(kind):
+            FORMS[form](guarded, ask())
+    assert echo.total == before
+    assert counts(breaker) == {"failures": 5, "rejected": 3}
+
+
+@every_form
+def test_a_rejection_tells_which_breaker_and_when_to_retry(
+    server: tuple[Echo, grpc.Channel], provider: Provider, clock: ManualClock, form: str
+) -> None:
+    guarded = guard(server[1], provider)
+    failing(guarded, form, ask(grpc.StatusCode.UNAVAILABLE, details="no route"))
+    clock.advance(17.5)
+    with pytest.raises(BreakerOpenRpcError) as caught:
+        FORMS[form](guarded, ask())
+    rejected = caught.value
+    assert rejected.code() is grpc.StatusCode.UNAVAILABLE
+    assert rejected.details() == (
+        f"circuit breaker '{METHOD[form]}' is open, retry in 42.5 s; it opened on RpcError: UNAVAILABLE: no route"
+    )
+    assert (rejected.name, rejected.state, rejected.retry_after) == (METHOD[form], State.OPEN, 42.5)
+    assert rejected.trailing_metadata() == (("grpc-retry-pushback-ms", "42500"),)
+
+
+@every_form
+def test_half_open_lets_one_probe_through_and_its_answer_closes(
+    server: tuple[Echo, grpc.Channel], provider: Provider, clock: ManualClock, form: str
+) -> None:
+    echo, channel = server
+    guarded = guard(channel, provider)
+    failing(guarded, form, ask(grpc.StatusCode.INTERNAL))
+    breaker = provider.breakers[METHOD[form]]
+    clock.advance(60)
+    failing(guarded, form, ask(grpc.StatusCode.INTERNAL))
+    assert breaker.state is State.OPEN
+    clock.advance(60)
+    before = echo.total
+    FORMS[form](guarded, ask())
+    assert echo.total - before == 1
+    assert breaker.state is State.CLOSED
+
+
+def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
+    server: tuple[Echo, grpc.Channel], provider: Provider
+) -> None:
+    guarded = guard(server[1], provider)
+    for method in (UU, SS):
+        provider.get_breaker(method).force_open()
+    for call in (guarded.unary_unary(UU).future(ask()), guarded.stream_stream(SS)(iter([ask()]))):
+        told: list[Any] = []
+        call.add_done_callback(told.append)
+        assert told == [call]
+        assert (call.done(), call.running(), call.cancelled(), call.is_active(), call.cancel()) == (True, *[False] * 4)
+        assert call.add_callback(print) is False
+        assert call.time_remaining() is None
+        assert (call.initial_metadata(), call.debug_error_string(), call.traceback()) == ((), "", None)
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert isinstance(call.exception(), BreakerOpenRpcError)
+        for take in (call.result, lambda call=call: next(call), lambda call=call: list(call)):
+            with pytest.raises(BreakerOpenRpcError) as caught:
+                take()
+            assert caught.value.reason == "operator"
+
+
+def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, grpc.Channel], patient: Provider) -> None:
+    answer, call = guard(server[1], patient).unary_unary(UU).with_call(ask())
+    assert b"number" in answer
+    assert call.code() is grpc.StatusCode.OK
+    assert call.trailing_metadata() == ()
+
+
+# Which codes count as what, and which breaker is asked.
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "counted"),
+    [
+        ({"failure_codes": ["NOT_FOUND"]}, "NOT_FOUND", "failures"),
+        ({"failure_codes": [grpc.StatusCode.NOT_FOUND]}, "UNAVAILABLE", "successes"),
+        ({"failure_codes": []}, "INTERNAL", "successes"),
+        ({"ignored_codes": ["UNAVAILABLE"]}, "UNAVAILABLE", "ignored"),
+        ({"ignored_codes": {grpc.StatusCode.ABORTED}}, "CANCELLED", "successes"),
+        ({"ignored_codes": ()}, "CANCELLED", "successes"),
+        ({"failure_codes": ["CANCELLED"]}, "CANCELLED", "failures"),
+        ({"failure_codes": ["OK"], "ignored_codes": ["ABORTED"]}, "ABORTED", "ignored"),
+    ],
+)
+@pytest.mark.parametrize("form", ["unary-call", "unary-future", "unary-stream"])
+def test_codes_are_counted_as_told(
+    server: tuple[Echo, grpc.Channel], patient: Provider, form: str, options: Any, code: str, counted: str
+) -> None:
+    failing(guard(server[1], patient, **options), form, ask(grpc.StatusCode[code]))
+    assert counts(patient.breakers[METHOD[form]]) == {counted: 1}
+
+
+def test_a_name_of_ones_own_joins_methods(server: tuple[Echo, grpc.Channel], provider: Provider) -> None:
+    seen: list[Any] = []
+
+    def name(details: Any) -> str:
+        seen.append(details)
+        return "grpc:user-service"
+
+    guarded = guard(server[1], provider, name=name)
+    failing(guarded, "unary-call", ask(grpc.StatusCode.UNAVAILABLE), timeout=20, metadata=(("key", "value"),))
+    for form in FORMS:
+        with pytest.raises(BreakerOpenError, match="grpc:user-service"):
+            FORMS[form](guarded, ask())
+    assert list(provider.breakers) == ["grpc:user-service"]
+    assert (seen[0].method, seen[0].timeout, seen[0].metadata) == (UU, 20, (("key", "value"),))
+
+
+def test_each_method_has_its_own_breaker(server: tuple[Echo, grpc.Channel], provider: Provider) -> None:
+    guarded = guard(server[1], provider)
+    failing(guarded, "unary-call", ask(grpc.StatusCode.UNAVAILABLE))
+    assert len(FORMS["unary-stream"](guarded, ask())) == 3
+    assert sorted(provider.breakers) == sorted({METHOD["unary-call"], METHOD["unary-stream"]})
+
+
+# Statuses that are not the dependency's doing.
+
+
+@pytest.mark.parametrize("form", ["unary-call", "unary-future", "unary-stream", "stream-unary-call", "stream-stream"])
+def test_a_request_too_large_for_the_server_is_its_answer(patient: Provider, form: str) -> None:
+    echo = Echo()
+    with (
+        serving(echo, options=[("grpc.max_receive_message_length", 1000)]) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        error = failing(guard(channel, patient), form, ask(size=2000))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "message larger than max" in error.details()
+    assert counts(patient.breakers[METHOD[form]]) == {"successes": 1}
+
+
+def test_a_request_too_large_to_be_sent_says_nothing_and_an_answer_too_large_is_one(patient: Provider) -> None:
+    echo = Echo()
+    limits = [("grpc.max_send_message_length", 5000), ("grpc.max_receive_message_length", 1000)]
+    with serving(echo) as address, grpc.insecure_channel(address, options=limits) as channel:
+        guarded = guard(channel, patient)
+        error = failing(guarded, "unary-call", ask(size=6000))
+        assert error.details().startswith("CLIENT: Sent message larger than max (6")
+        assert counts(patient.breakers[UU]) == {"ignored": 1}
+        error = failing(guarded, "unary-call", ask(size=2000))
+        assert "CLIENT: Received message larger than max" in error.details()
+        assert counts(patient.breakers[UU]) == {"ignored": 1, "successes": 1}
+
+
+def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, grpc.Channel], patient: Provider) -> None:
+    echo, channel = server
+    guarded = guard(channel, patient)
+    before = echo.total
+
+    def broken(request: Any) -> bytes:
+        raise ValueError("cannot be serialized")
+
+    def requests() -> Iterator[bytes]:
+        raise ValueError("cannot be made")
+        yield b""
+
+    with pytest.raises(grpc.RpcError, match="Exception serializing request!"):
+        guarded.unary_unary(UU, request_serializer=broken)(ask())
+    with pytest.raises(grpc.RpcError, match="Exception serializing request!"):
+        guarded.unary_unary(UU, request_serializer=broken).future(ask()).result()
+    with pytest.raises(grpc.RpcError, match="Invalid metadata"):
+        guarded.unary_unary(UU)(ask(), metadata=(("Not A Key", "value"),))
+    assert echo.total == before
+    assert counts(patient.breakers[UU]) == {"ignored": 3}
+    with pytest.raises(grpc.RpcError, match="Exception iterating requests!"):
+        list(guarded.stream_stream(SS)(requests()))
+    assert counts(patient.breakers[SS]) == {"ignored": 1}
+
+
+def test_a_resource_that_is_exhausted_in_truth_is_a_failure(
+    server: tuple[Echo, grpc.Channel], patient: Provider
+) -> None:
+    failing(guard(server[1], patient), "unary-call", ask(grpc.StatusCode.RESOURCE_EXHAUSTED, details="quota"))
+    assert counts(patient.breakers[UU]) == {"failures": 1}
