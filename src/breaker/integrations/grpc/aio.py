@@ -44,9 +44,8 @@ class _Interceptor:
         self._protection = protection
 
     async def _intercept(self, continuation: Continuation, details: Any, request: Any) -> Any:
-        breaker = self._protection.breaker_of(details)
         try:
-            permit = breaker.acquire()
+            permit = self._protection.breaker_of(details).acquire()
         except BreakerOpenError as rejected:
             # Returned, as gRPC returns a call that fails: raised, its traceback and gRPC's task would hold each other.
             kind = _RejectedWriting if getattr(request, "__name__", None) == _OF_WRITES else RejectedCall
@@ -121,25 +120,25 @@ class RejectedCall(
         self._rejection = rejection
 
     def __await__(self) -> Generator[None, None, NoReturn]:
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     def __aiter__(self) -> RejectedCall:
         return self
 
     async def __anext__(self) -> NoReturn:
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     async def read(self) -> NoReturn:
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     async def write(self, request: Any) -> NoReturn:
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     async def done_writing(self) -> NoReturn:
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     async def wait_for_connection(self) -> NoReturn:
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     async def code(self) -> grpc.StatusCode:
         return self._rejection.code()
@@ -184,7 +183,7 @@ class _RejectedWriting(RejectedCall):
     @property
     def _done_writing_flag(self) -> bool:
         self._told = True
-        self._rejection._raise()
+        raise self._rejection.exception()
 
     def done(self) -> bool:
         return self._told
@@ -199,4 +198,4 @@ class _RejectedWriting(RejectedCall):
 
     async def __anext__(self) -> NoReturn:
         self._told = True
-        self._rejection._raise()
+        raise self._rejection.exception()

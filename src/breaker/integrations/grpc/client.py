@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from breaker import BreakerOpenError, Permit, Provider
-from breaker.integrations.grpc.errors import Future, rejection_of
+from breaker.integrations.grpc.errors import Future, MisnamedCall, rejection_of
 from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
 
 Continuation = Callable[[Any, Any], Any]
@@ -64,12 +64,12 @@ class BreakerInterceptor(
         return self._intercept(continuation, client_call_details, request_iterator)
 
     def _intercept(self, continuation: Continuation, details: Any, request: Any) -> Any:
-        breaker = self._protection.breaker_of(details)
         try:
-            permit = breaker.acquire()
+            permit = self._protection.breaker_of(details).acquire()
         except BreakerOpenError as rejected:
-            # Returned: raised in a future or a stream it would show as INTERNAL.
             return rejection_of(rejected)
+        except Exception as error:
+            return MisnamedCall(error)
         try:
             call = continuation(details, request)
         except BaseException as error:

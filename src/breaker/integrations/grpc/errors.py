@@ -50,41 +50,27 @@ def _fields(rejected: BreakerOpenError) -> tuple[Any, ...]:
     return rejected.name, rejected.state, rejected.retry_after, rejected.reason, rejected.last_error
 
 
-class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, grpc.Call, Future):
-    """A call was rejected by its breaker: no request was sent. A `BreakerOpenError` and a `grpc.RpcError` at once.
+class FinishedCall(grpc.Call, Future):
+    """A call of `grpc` that was over before it began: what an interceptor gives back in place of one.
 
-    ``code()`` is UNAVAILABLE, ``details()`` name the breaker and say when to retry, ``trailing_metadata()`` says so in
-    ``grpc-retry-pushback-ms``. It is also the finished call that ``with_call``, ``future`` and streams give back.
-    Picklable.
+    Given back, not raised: raised in a future or a stream it would show as INTERNAL, in an object of gRPC's whose
+    ``result`` knows no ``timeout``.
     """
 
-    # Raised are copies of it. gRPC's own frames hold what an interceptor returned: were that raised, its traceback
-    # would hold it too, and each rejection would wait for the garbage collector.
-    def _raise(self) -> NoReturn:
-        raise type(self)(*_fields(self))
-
     def result(self, timeout: float | None = None) -> NoReturn:
-        self._raise()
+        raise self.exception()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> NoReturn:
-        self._raise()
+        raise self.exception()
 
-    def exception(self, timeout: float | None = None) -> Self:
-        return self
+    def exception(self, timeout: float | None = None) -> Exception:
+        raise NotImplementedError
 
     def traceback(self, timeout: float | None = None) -> None:
         return None
-
-    # As a call: over, with this status.
-
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
-
-    def details(self) -> str:
-        return str(self)
 
     def debug_error_string(self) -> str:
         return ""
@@ -93,7 +79,7 @@ class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, grpc.Call, Future):
         return ()
 
     def trailing_metadata(self) -> Any:
-        return pushback(self)
+        return ()
 
     def cancel(self) -> bool:
         return False
@@ -120,10 +106,52 @@ class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, grpc.Call, Future):
         fn(self)
 
 
+class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, FinishedCall):
+    """A call was rejected by its breaker: no request was sent. A `BreakerOpenError` and a `grpc.RpcError` at once.
+
+    ``code()`` is UNAVAILABLE, ``details()`` name the breaker and say when to retry, ``trailing_metadata()`` says so in
+    ``grpc-retry-pushback-ms``. It is also the finished call that ``with_call``, ``future`` and streams give back.
+    Picklable.
+    """
+
+    def exception(self, timeout: float | None = None) -> Self:
+        # A copy. gRPC's own frames hold what an interceptor gave back: were that raised, its traceback would hold it
+        # too, and each rejection would wait for the garbage collector.
+        return type(self)(*_fields(self))
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return str(self)
+
+    def trailing_metadata(self) -> Any:
+        return pushback(self)
+
+
+class MisnamedCall(grpc.RpcError, FinishedCall):  # type: ignore[misc]  # its bases' stubs disagree
+    """A call that was not made, because its breaker could not be named: it raises why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self._error = error
+
+    def exception(self, timeout: float | None = None) -> Exception:
+        return self._error
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.INTERNAL
+
+    def details(self) -> str:
+        return str(self._error)
+
+
 class AioBreakerOpenRpcError(BreakerOpenRpcError, grpc.aio.AioRpcError):
     """The same for channels of `grpc.aio`: also a `grpc.aio.AioRpcError`."""
 
-    # Of another type than in the channels of `grpc`, as AioRpcError's is.
+    def debug_error_string(self) -> str:
+        return ""
+
     def initial_metadata(self) -> grpc.aio.Metadata:  # type: ignore[override]
         return grpc.aio.Metadata()
 

@@ -1,0 +1,257 @@
+"""What users get wrong, and what they are told: arguments, names, a missing or an old grpcio; and pickled errors."""
+
+import asyncio
+import copy
+import inspect
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from breaker import BreakerError, BreakerOpenError, Provider, State
+from breaker.integrations import grpc as integration
+from breaker.integrations.grpc import (
+    AioBreakerOpenRpcError,
+    BreakerInterceptor,
+    BreakerOpenRpcError,
+    BreakerServerInterceptor,
+    aio_interceptors,
+)
+from support.drive import counts
+from support.processes import run_python
+from support.rpc import AIO_FORMS, FORMS, UU, Echo, ask, serving
+
+MAKERS = [BreakerInterceptor, BreakerServerInterceptor, aio_interceptors]
+every_maker = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Echo, str]]:
+    echo = Echo()
+    with serving(echo) as address:
+        yield echo, address
+
+
+# Arguments.
+
+
+@every_maker
+def test_a_provider_that_is_none(make: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=rf"{make.__name__} takes a breaker.Provider, got the class Provider; pass an"):
+        make(Provider)
+    for wrong in (None, "provider", object()):
+        with pytest.raises(TypeError, match=rf"{make.__name__} takes a breaker.Provider, got {type(wrong).__name__}"):
+            make(wrong)
+
+
+@every_maker
+def test_an_unknown_code_is_refused_with_the_valid_ones(make: Callable[..., Any], provider: Provider) -> None:
+    for option in ("failure_codes", "ignored_codes"):
+        for wrong in ("UNAVAILIBLE", "unavailable", "StatusCode.UNAVAILABLE", ""):
+            with pytest.raises(ValueError, match=f"{option}= of {make.__name__} has the unknown status code") as caught:
+                make(provider, **{option: ["INTERNAL", wrong]})
+            assert repr(wrong) in str(caught.value)
+            assert all(code.name in str(caught.value) for code in grpc.StatusCode)
+
+
+@every_maker
+def test_codes_of_the_wrong_kind(make: Callable[..., Any], provider: Provider) -> None:
+    for lone in ("UNAVAILABLE", grpc.StatusCode.UNAVAILABLE, 14, None):
+        with pytest.raises(TypeError, match=r'a collection of grpc.StatusCode or their names.*\("UNAVAILABLE",\)'):
+            make(provider, failure_codes=lone)
+    for wrong in (14, None, b"UNAVAILABLE", ["UNAVAILABLE"]):
+        with pytest.raises(TypeError, match=r"ignored_codes= .* holds grpc.StatusCode or their names, got"):
+            make(provider, ignored_codes=[wrong])
+
+
+@every_maker
+def test_a_code_in_both_lists_is_refused(make: Callable[..., Any], provider: Provider) -> None:
+    with pytest.raises(ValueError, match="has ABORTED, UNAVAILABLE in failure_codes and in ignored_codes"):
+        make(provider, failure_codes=["UNAVAILABLE", "ABORTED"], ignored_codes={"ABORTED", "UNAVAILABLE", "OK"})
+    make(provider, failure_codes=["CANCELLED"])  # given: wins over the default of the other
+    make(provider, ignored_codes=["UNAVAILABLE"])
+
+
+@every_maker
+def test_a_name_that_cannot_be_called(make: Callable[..., Any], provider: Provider) -> None:
+    with pytest.raises(TypeError, match=r"for one breaker for all methods: name=lambda details: 'grpc:users'"):
+        make(provider, name="grpc:users")
+    with pytest.raises(TypeError, match=r"must be a callable .* got int$"):
+        make(provider, name=5)
+
+
+@every_maker
+def test_options_are_given_by_name(make: Callable[..., Any], provider: Provider) -> None:
+    with pytest.raises(TypeError):
+        make(provider, lambda details: "grpc:users")
+    with pytest.raises(TypeError):
+        make(provider, codes=[])
+    with pytest.raises(TypeError):
+        make()
+
+
+# Names that cannot be had: an error at the first call, which is not made.
+
+
+def no_text(details: Any) -> Any:
+    return None
+
+
+def broken(details: Any) -> str:
+    raise KeyError("no such service")
+
+
+NAMES = [
+    (no_text, TypeError, r"name= of \w+ must return the name of a breaker \(text\), got None for /test.Echo/"),
+    (
+        broken,
+        RuntimeError,
+        r"name= of \w+ raised KeyError for /test.Echo/\w+ \('no such service'\); it must return the name",
+    ),
+    (lambda details: "", ValueError, "name"),
+    (lambda details: "default", ValueError, "default"),
+    (lambda details: "x" * 256, ValueError, "255"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), NAMES)
+def test_a_name_that_cannot_be_had_on_a_channel(
+    server: tuple[Echo, str], provider: Provider, name: Any, kind: type[Exception], message: str
+) -> None:
+    echo, address = server
+    before = echo.total
+    with grpc.insecure_channel(address) as bare:
+        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider, name=name))
+        for form in FORMS:
+            with pytest.raises(kind) as caught:
+                FORMS[form](channel, ask())
+            caught.match(message)
+    assert echo.total == before
+    assert list(provider.breakers) == []
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), NAMES)
+def test_a_name_that_cannot_be_had_on_a_channel_of_aio(
+    server: tuple[Echo, str], provider: Provider, name: Any, kind: type[Exception], message: str
+) -> None:
+    echo, address = server
+    before = echo.total
+
+    async def main() -> None:
+        async with grpc.aio.insecure_channel(address, interceptors=aio_interceptors(provider, name=name)) as channel:
+            for form in AIO_FORMS:
+                with pytest.raises(kind) as caught:
+                    await AIO_FORMS[form](channel, ask())
+                caught.match(message)
+
+    asyncio.run(main())
+    assert echo.total == before
+    assert list(provider.breakers) == []
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("kind", [BreakerOpenRpcError, AioBreakerOpenRpcError])
+def test_a_rejection_is_picklable_and_caught_by_every_name(kind: type[BreakerOpenRpcError]) -> None:
+    error = kind("grpc:users", State.HALF_OPEN, 1.2345, "half_open", "RpcError: UNAVAILABLE: down")
+    error.add_note("seen")
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is kind
+        assert (twin.name, twin.state, twin.retry_after, twin.reason) == (
+            "grpc:users",
+            State.HALF_OPEN,
+            1.2345,
+            "half_open",
+        )
+        assert twin.last_error == "RpcError: UNAVAILABLE: down"
+        assert twin.__notes__ == ["seen"]
+        assert twin.code() is grpc.StatusCode.UNAVAILABLE
+        assert twin.details() == str(error)
+        assert tuple(twin.trailing_metadata()) == (("grpc-retry-pushback-ms", "1235"),)
+    expected = {BreakerOpenRpcError, BreakerOpenError, BreakerError, grpc.RpcError, Exception}
+    if kind is AioBreakerOpenRpcError:
+        expected |= {grpc.aio.AioRpcError}
+    else:
+        expected |= {grpc.Call, grpc.Future}
+    assert all(issubclass(kind, base) for base in expected)
+    assert "grpc:users" in repr(error)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"), [(0.0, "0"), (0.0001, "1"), (59.94, "59940"), (3e6, str(2**31 - 1))]
+)
+def test_pushback_is_in_whole_milliseconds(seconds: float, milliseconds: str) -> None:
+    error = BreakerOpenRpcError("x", State.OPEN, seconds)
+    assert error.trailing_metadata() == (("grpc-retry-pushback-ms", milliseconds),)
+
+
+def test_a_rejection_of_another_breaker_is_not_the_dependencys_failure(
+    server: tuple[Echo, str], provider: Provider
+) -> None:
+    def by_target(details: Any) -> str:
+        return "grpc:users"
+
+    provider.get_breaker(UU).force_open()
+    both = [BreakerInterceptor(provider, name=by_target), BreakerInterceptor(provider)]
+    with grpc.insecure_channel(server[1]) as bare:
+        for form in ("unary-call", "unary-future"):
+            with pytest.raises(BreakerOpenRpcError, match=UU):
+                FORMS[form](grpc.intercept_channel(bare, *both), ask())
+    assert counts(provider.breakers["grpc:users"]) == {"ignored": 2}
+
+
+# The library.
+
+
+def test_a_missing_grpcio_names_the_extra() -> None:
+    program = """
+import sys
+sys.modules["grpc"] = None
+try:
+    import breaker.integrations.grpc
+except ImportError as error:
+    print(error)
+    print(error.name)
+"""
+    message, name = run_python(program).splitlines()
+    assert message.startswith("breaker.integrations.grpc needs grpcio 1.82 or newer, which cannot be imported here")
+    assert message.endswith("install it with: pip install 'cybreaker[grpc]'")
+    assert name == "grpc"
+
+
+@pytest.mark.parametrize("version", ["1.81.9", "1.9.0", "0.15.0", "1.81.0rc1"])
+def test_an_old_grpcio_is_refused(version: str) -> None:
+    program = f"""
+import grpc
+grpc.__version__ = {version!r}
+try:
+    import breaker.integrations.grpc
+except ImportError as error:
+    print(error)
+"""
+    assert run_python(program).strip() == (
+        f"breaker.integrations.grpc needs grpcio 1.82 or newer, and {version} is installed; "
+        "install it with: pip install 'cybreaker[grpc]'"
+    )
+
+
+@pytest.mark.parametrize("version", ["1.82.0", "1.82.0rc1", "1.100.0", "2.0.0.dev0"])
+def test_a_new_grpcio_is_not(version: str) -> None:
+    assert run_python(f"import grpc; grpc.__version__ = {version!r}; import breaker.integrations.grpc") == ""
+
+
+def test_importing_the_integrations_brings_no_library() -> None:
+    assert run_python("import sys, breaker.integrations; print('grpc' in sys.modules)").strip() == "False"
+
+
+def test_public_names_are_sorted_there_and_documented() -> None:
+    assert integration.__all__ == sorted(
+        integration.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+    )
+    for name in integration.__all__:
+        if not name.isupper():
+            assert inspect.getdoc(getattr(integration, name))

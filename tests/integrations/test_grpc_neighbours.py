@@ -1,0 +1,156 @@
+"""Other interceptors before and after ours, on channels of both kinds: each sees what it would see without it."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from breaker import BreakerOpenError, Provider, State
+from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
+from support.drive import counts
+from support.rpc import AIO_FORMS, AIO_METHOD, FORMS, METHOD, UU, Echo, ask, serving
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Echo, str]]:
+    echo = Echo()
+    with serving(echo) as address:
+        yield echo, address
+
+
+class Recorder(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Adds its name to the metadata and notes the status of each call, as tracing does."""
+
+    def __init__(self, name: str, log: list[Any]) -> None:
+        self.name, self.log = name, log
+
+    def note(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), ("passed", self.name))
+        call = continuation(details._replace(metadata=metadata), request)
+        call.add_done_callback(lambda done: self.log.append((self.name, done.code())))
+        return call
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = note
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_interceptors_before_and_after(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+    echo, address = server
+    log: list[Any] = []
+    with grpc.insecure_channel(address) as bare:
+        around = (Recorder("outer", log), BreakerInterceptor(provider), Recorder("inner", log))
+        channel = grpc.intercept_channel(bare, *around)
+        FORMS[form](channel, ask())
+        assert [value for key, value in echo.metadata[-1] if key == "passed"] == ["outer", "inner"]
+        with pytest.raises(grpc.RpcError):
+            FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
+        assert provider.breakers[METHOD[form]].state is State.OPEN
+        del log[:]
+        with pytest.raises(BreakerOpenRpcError):
+            FORMS[form](channel, ask())
+        assert log == [("outer", grpc.StatusCode.UNAVAILABLE)]
+
+
+class Mapper(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Turns errors into the program's own."""
+
+    class Down(Exception):
+        pass
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = continuation(client_call_details, request)
+        if isinstance(call, grpc.RpcError):
+            raise self.Down from call
+        return call
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = continuation(client_call_details, request)
+
+        def responses() -> Iterator[bytes]:
+            try:
+                yield from call
+            except grpc.RpcError as error:
+                raise self.Down from error
+
+        return responses()
+
+
+@pytest.mark.parametrize("form", ["unary-call", "unary-stream"])
+def test_errors_of_the_programs_own_are_failures(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+    with grpc.insecure_channel(server[1]) as bare:
+        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider), Mapper())
+        assert FORMS[form](channel, ask())
+        with pytest.raises(Mapper.Down):
+            FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
+        breaker = provider.breakers[METHOD[form]]
+        assert counts(breaker) == {"successes": 1, "failures": 1}
+        assert breaker.state is State.OPEN
+        with pytest.raises(BreakerOpenError):
+            FORMS[form](channel, ask())
+
+
+def test_errors_without_a_status_go_by_the_breakers_own_options(server: tuple[Echo, str], patient: Provider) -> None:
+    patient.get_breaker(UU, ignore_on=Mapper.Down)
+    with grpc.insecure_channel(server[1]) as bare:
+        channel = grpc.intercept_channel(bare, BreakerInterceptor(patient), Mapper())
+        with pytest.raises(Mapper.Down):
+            channel.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
+    assert counts(patient.breakers[UU]) == {"ignored": 1}
+
+
+class Cache(grpc.aio.UnaryUnaryClientInterceptor):
+    """Gives back an answer instead of a call: gRPC makes a call of it that cannot report its end."""
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+        return await call
+
+
+class Filter(grpc.aio.UnaryStreamClientInterceptor):
+    """Gives back an iterator in place of the stream."""
+
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+
+        async def responses() -> Any:
+            async for response in call:
+                yield response
+
+        return responses()
+
+
+class AioRecorder(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, log: list[Any]) -> None:
+        self.log = log
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+        self.log.append(await call.code())
+        return call
+
+
+@pytest.mark.parametrize("form", ["unary-await", "unary-stream-for"])
+def test_aio_interceptors_before_and_after(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+    log: list[Any] = []
+
+    async def main() -> None:
+        around = [AioRecorder(log), *aio_interceptors(provider), Cache(), Filter()]
+        async with grpc.aio.insecure_channel(server[1], interceptors=around) as channel:
+            await AIO_FORMS[form](channel, ask())
+            with pytest.raises(grpc.aio.AioRpcError):
+                await AIO_FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
+            with pytest.raises(BreakerOpenError):
+                await AIO_FORMS[form](channel, ask())
+
+    asyncio.run(main())
+    assert counts(provider.breakers[AIO_METHOD[form]]) == {"successes": 1, "failures": 1, "rejected": 1}
+    if form == "unary-await":
+        assert log == [grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE]
