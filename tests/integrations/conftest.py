@@ -1,16 +1,13 @@
-"""Fixtures for the integrations. Tests of one are collected where its library can be installed.
+"""Fixtures for the integrations. Tests of one are collected where it can have its library."""
 
-grpcio has no wheels for free-threaded interpreters; everywhere else the `test` extra brings it.
-"""
-
-import importlib.util
 from collections.abc import Callable
 
 import pytest
 
 from breaker import Policy, Provider
+from support.libraries import MISSING
 
-collect_ignore_glob = [] if importlib.util.find_spec("grpc") else ["test_grpc*"]
+collect_ignore_glob = [f"test_{library}*" for library in MISSING]
 
 
 @pytest.fixture

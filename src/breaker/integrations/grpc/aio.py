@@ -43,15 +43,15 @@ class _Interceptor:
     def __init__(self, protection: Protection) -> None:
         self._protection = protection
 
-    async def _intercept(self, continuation: Continuation, details: Any, request: Any) -> Any:
+    async def intercept(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
         try:
-            permit = self._protection.breaker_of(details).acquire()
+            permit = self._protection.breaker_of(client_call_details).acquire()
         except BreakerOpenError as rejected:
             # Returned, as gRPC returns a call that fails: raised, its traceback and gRPC's task would hold each other.
             kind = _RejectedWriting if getattr(request, "__name__", None) == _OF_WRITES else RejectedCall
             return kind(aio_rejection_of(rejected))
         try:
-            call = await continuation(details, request)
+            call = await continuation(client_call_details, request)
         except BaseException as error:
             self._protection.settle_error(permit, error)
             raise
@@ -62,28 +62,23 @@ class _Interceptor:
         return call
 
 
+# The same method under the name of each kind: a coroutine around it would cost as much as the rest.
+
+
 class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
-        return await self._intercept(continuation, client_call_details, request)
+    intercept_unary_unary: Any = _Interceptor.intercept
 
 
 class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
-        return await self._intercept(continuation, client_call_details, request)
+    intercept_unary_stream: Any = _Interceptor.intercept
 
 
 class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(
-        self, continuation: Continuation, client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        return await self._intercept(continuation, client_call_details, request_iterator)
+    intercept_stream_unary: Any = _Interceptor.intercept
 
 
 class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
-    async def intercept_stream_stream(
-        self, continuation: Continuation, client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        return await self._intercept(continuation, client_call_details, request_iterator)
+    intercept_stream_stream: Any = _Interceptor.intercept
 
 
 def _settle(protection: Protection, permit: Permit, call: Any) -> None:

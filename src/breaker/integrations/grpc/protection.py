@@ -39,7 +39,7 @@ _TOO_LARGE_TO_SEND = "CLIENT: Sent message larger than max"
 class Protection:
     """The settings of one interceptor, checked. ``owner`` is what errors call it."""
 
-    __slots__ = ("_failures", "_ignored", "_name", "_owner", "_provider")
+    __slots__ = ("_failures", "_ignored", "_name", "_ok_succeeds", "_owner", "_provider")
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Protection:
             )
         self._failures = failures
         self._ignored = ignored
+        self._ok_succeeds = _Codes.OK not in failures | ignored
 
     def breaker_of(self, details: Any) -> Breaker:
         """The breaker of a call. Raises `TypeError`, `ValueError` or `RuntimeError` where ``name=`` gives none."""
@@ -101,7 +102,9 @@ class Protection:
 
     def settle(self, permit: Permit, code: grpc.StatusCode, details: str, error: BaseException | None = None) -> None:
         """Settle by a status. ``error`` is what ``last_error`` tells; None: the status itself."""
-        if code in self._ignored or (code is _Codes.CANCELLED and details in _CANCELLED_HERE):
+        if code is _Codes.OK and self._ok_succeeds:
+            permit.success()
+        elif code in self._ignored or (code is _Codes.CANCELLED and details in _CANCELLED_HERE):
             permit.ignore()
         elif code not in self._failures:
             permit.success()

@@ -1,0 +1,186 @@
+"""Calls leave nothing behind: no object that waits for the collector, no memory that grows."""
+
+import asyncio
+import gc
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from breaker import Policy, Provider
+from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
+from support.drive import counts
+from support.rpc import AIO_FORMS, AIO_METHOD, FORMS, METHOD, SU, US, UU, Echo, ask, serving
+from support.threads import eventually
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Echo, str]]:
+    echo = Echo()
+    with serving(echo) as address:
+        yield echo, address
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def garbage_of(work: Callable[[], Any], times: int) -> float:
+    """How many objects each turn leaves for the collector."""
+    for _ in range(5):
+        work()
+    with no_collector():
+        time.sleep(0.02)  # gRPC's threads let go of the last call
+        gc.collect()
+        for _ in range(times):
+            work()
+        time.sleep(0.02)
+        return gc.collect() / times
+
+
+def swallowing(call: Callable[..., Any], *args: Any) -> Callable[[], None]:
+    def work() -> None:
+        with suppress(grpc.RpcError):
+            call(*args)
+
+    return work
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_answers_and_rejections_need_no_collector(server: tuple[Echo, str], patient: Provider, form: str) -> None:
+    with grpc.insecure_channel(server[1]) as bare:
+        channel = grpc.intercept_channel(bare, BreakerInterceptor(patient))
+        assert garbage_of(swallowing(FORMS[form], channel, ask()), 50) < 1
+        patient.breakers[METHOD[form]].force_open()
+        assert garbage_of(swallowing(FORMS[form], channel, ask()), 50) < 1
+        assert counts(patient.breakers[METHOD[form]]) == {"successes": 55, "rejected": 55}
+
+
+def test_failures_leave_to_the_collector_what_grpc_leaves(server: tuple[Echo, str], patient: Provider) -> None:
+    class Nothing(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+        def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+            return continuation(client_call_details, request)
+
+        intercept_unary_stream = intercept_unary_unary
+
+    wish = ask(grpc.StatusCode.UNAVAILABLE)
+    with grpc.insecure_channel(server[1]) as bare:
+        for form in ("unary-call", "unary-future", "unary-stream"):
+            without = garbage_of(swallowing(FORMS[form], grpc.intercept_channel(bare, Nothing()), wish), 50)
+            ours = grpc.intercept_channel(bare, BreakerInterceptor(patient))
+            assert garbage_of(swallowing(FORMS[form], ours, wish), 50) <= without + 10, form
+
+
+@pytest.mark.parametrize("form", AIO_FORMS)
+def test_answers_and_rejections_of_aio_leave_no_more_than_without(
+    server: tuple[Echo, str], patient: Provider, form: str
+) -> None:
+    async def garbage(channel: Any, times: int = 50) -> float:
+        async def work() -> None:
+            with suppress(grpc.RpcError):
+                await AIO_FORMS[form](channel, ask())
+
+        for _ in range(5):
+            await work()
+        with no_collector():
+            await asyncio.sleep(0.02)
+            gc.collect()
+            for _ in range(times):
+                await work()
+            await asyncio.sleep(0.02)
+            return gc.collect() / times
+
+    class Nothing:
+        async def intercept(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+            return await continuation(client_call_details, request)
+
+    def nothing(base: type, method: str) -> Any:
+        return type("Nothing", (base,), {method: Nothing.intercept})()
+
+    async def main() -> None:
+        idle = [
+            nothing(grpc.aio.UnaryUnaryClientInterceptor, "intercept_unary_unary"),
+            nothing(grpc.aio.UnaryStreamClientInterceptor, "intercept_unary_stream"),
+            nothing(grpc.aio.StreamUnaryClientInterceptor, "intercept_stream_unary"),
+            nothing(grpc.aio.StreamStreamClientInterceptor, "intercept_stream_stream"),
+        ]
+        async with grpc.aio.insecure_channel(server[1], interceptors=idle) as channel:
+            without = await garbage(channel)
+        async with grpc.aio.insecure_channel(server[1], interceptors=aio_interceptors(patient)) as channel:
+            assert await garbage(channel) <= without + 1
+            patient.breakers[AIO_METHOD[form]].force_open()
+            assert await garbage(channel) <= without + 1
+
+    asyncio.run(main())
+
+
+def test_channels_interceptors_and_providers_die_without_the_collector(server: tuple[Echo, str]) -> None:
+    from breaker import get_default_config
+
+    with no_collector():
+        provider = Provider(get_default_config("svc", "dev"))
+        interceptor = BreakerInterceptor(provider)
+        with grpc.insecure_channel(server[1]) as bare:
+            channel = grpc.intercept_channel(bare, interceptor)
+            channel.unary_unary(UU)(ask())
+            list(channel.unary_stream(US)(ask()))
+            channel.stream_unary(SU).future(iter([ask()])).result()
+        gone = [weakref.ref(thing) for thing in (provider, interceptor, provider.breakers[UU])]
+        del provider, interceptor, channel, bare
+        eventually(lambda: [thing() for thing in gone] == [None] * 3)
+
+
+@pytest.mark.timeout(120)
+def test_memory_is_flat_over_a_hundred_thousand_calls(provider_of: Callable[..., Provider]) -> None:
+    """Rejections for the most part, for they are what an outage brings; and calls of each form that are answered."""
+    closed, opened = provider_of(Policy(2**31 - 1)), provider_of()
+    service = Quiet()
+    interceptors = [BreakerServerInterceptor(provider_of(Policy(2**31 - 1)))]
+    with (
+        serving(service, interceptors=interceptors) as address,
+        grpc.insecure_channel(address) as bare,
+    ):
+        answered = grpc.intercept_channel(bare, BreakerInterceptor(closed))
+        rejected = grpc.intercept_channel(bare, BreakerInterceptor(opened))
+        for method in set(METHOD.values()):
+            opened.get_breaker(method).force_open()
+        good, bad = ask(responses=1), ask(grpc.StatusCode.UNAVAILABLE)
+
+        def work(rounds: int) -> None:
+            for number in range(rounds):
+                for form in FORMS.values():
+                    swallowing(form, rejected, good)()
+                for form in list(FORMS.values())[number % 8 : number % 8 + 1]:
+                    swallowing(form, answered, bad if number % 5 == 0 else good)()
+
+        work(1000)
+        gc.collect()
+        before = sys.getallocatedblocks()
+        work(10_200)
+        time.sleep(0.1)
+        gc.collect()
+        grown = sys.getallocatedblocks() - before
+    total = sum(breaker.snapshot().rejected for breaker in opened.breakers.values())
+    total += sum(sum(counts(breaker).values()) for breaker in closed.breakers.values())
+    assert total == 11_200 * 9 > 100_000
+    # A block for each hundredth call would be a thousand.
+    assert grown < 500
+
+
+class Quiet(Echo):
+    """Echo without its notes, which grow."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        return self._handlers.get(handler_call_details.method)
