@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from support.libraries import MISSING
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -27,18 +32,50 @@ coroutine:  7
 """
 
 
-def test_basic(tmp_path: Path) -> None:
+GRPC = """\
+healthy:   Ada Lovelace
+not found: nobody (no user 'eve')
+failing:   Ada Lovelace (cached; UNAVAILABLE: the database is down)
+failing:   Ada Lovelace (cached; UNAVAILABLE: the database is down)
+failing:   Ada Lovelace (cached; UNAVAILABLE: the database is down)
+failing:   Ada Lovelace (cached; not asked, /users.v1.UserService/GetUser is OPEN)
+failing:   Ada Lovelace (cached; not asked, /users.v1.UserService/GetUser is OPEN)
+list:      Ada Lovelace, Grace Hopper
+requests of 5 calls that reached the service: 3
+recovered: Ada Lovelace
+"""
+
+
+def run(example: str, cwd: Path) -> str:
+    """Start an example as its README says, with warnings as errors; it must end well. Returns its output."""
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / "basic" / "main.py")],
+        [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / example / "main.py")],
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
-        cwd=tmp_path,
+        cwd=cwd,
     )
-    assert done.stderr == ""
-    assert done.stdout == BASIC
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_basic(tmp_path: Path) -> None:
+    assert run("basic", tmp_path) == BASIC
+
+
+@pytest.mark.skipif("grpc" in MISSING, reason="grpcio has no wheels for free-threaded interpreters")
+def test_grpc(tmp_path: Path) -> None:
+    lines = run("grpc", tmp_path).splitlines(keepends=True)
+    assert "".join(line for line in lines if not line.startswith("{")) == GRPC
+    log = [json.loads(line) for line in lines if line.startswith("{")]
+    get_user = [line for line in log if line["name"] == "/users.v1.UserService/GetUser"]
+    changes = [(line["from"], line["to"]) for line in get_user if line["msg"] == "circuit breaker state changed"]
+    assert changes == [("CLOSED", "OPEN"), ("OPEN", "HALF_OPEN"), ("HALF_OPEN", "CLOSED")]
+    (updated,) = [line for line in log if line["msg"] == "circuit breaker policy updated"]
+    assert updated["name"] == "/users.v1.UserService/GetUser"
+    assert updated["changed"] == {"openStateTimeout": ["1m", "200ms"]}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_example_has_a_readme_of_about_ten_lines() -> None:
