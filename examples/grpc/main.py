@@ -31,10 +31,9 @@ def user_service(compiled_proto: Path) -> Iterator[str]:
     """The service in a process of its own; gives its address."""
     program = Path(__file__).parent / "server.py"
     command = [sys.executable, str(program), str(compiled_proto)]
+    # Leaving the block closes the service's input, which is its end.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None and process.stdout is not None
         yield f"127.0.0.1:{int(process.stdout.readline())}"
-        process.stdin.close()  # its end
 
 
 class Users:
