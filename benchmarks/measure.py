@@ -64,18 +64,25 @@ def async_loop(statement: str, names: Namespace) -> Loop:
     return Loop(run, statement)
 
 
-def _timed(loop: Loop, n: int) -> float:
-    # The processor's time of this thread: what other programs take of a busy machine is not ours.
-    start = time.thread_time_ns()
+Clock = Callable[[], int]
+
+# The processor's time of this thread: what other programs take of a busy machine is not ours.
+PROCESSOR: Clock = time.thread_time_ns
+# For what happens in other threads and processes too. It wants a machine that does nothing else.
+WALL: Clock = time.perf_counter_ns
+
+
+def _timed(loop: Loop, n: int, clock: Clock) -> float:
+    start = clock()
     loop.run(n)
-    return (time.thread_time_ns() - start) / n
+    return (clock() - start) / n
 
 
-def _batch(loop: Loop) -> int:
+def _batch(loop: Loop, clock: Clock) -> int:
     """How many turns take about one batch's time. Also warms the loop up."""
     loop.run(100)
     n = 100
-    while n < 10_000_000 and (nanoseconds := _timed(loop, n) * n) < BATCH_SECONDS * 1e9:
+    while n < 10_000_000 and (nanoseconds := _timed(loop, n, clock) * n) < BATCH_SECONDS * 1e9:
         n = int(n * min(10.0, max(1.5, BATCH_SECONDS * 1e9 / max(nanoseconds, 1.0))))
     return n
 
@@ -86,16 +93,16 @@ def _rounds(count: int, repeats: int) -> Iterator[range]:
         yield range(count) if repeat % 2 == 0 else range(count - 1, -1, -1)
 
 
-def interleaved(loops: Sequence[Loop], repeats: int) -> list[float]:
+def interleaved(loops: Sequence[Loop], repeats: int, clock: Clock = PROCESSOR) -> list[float]:
     """Median nanoseconds per turn of each loop, all of them measured in every repeat."""
-    batches = [_batch(loop) for loop in loops]
+    batches = [_batch(loop, clock) for loop in loops]
     samples: list[list[float]] = [[] for _ in loops]
     collecting = gc.isenabled()
     gc.disable()
     try:
         for order in _rounds(len(loops), repeats):
             for index in order:
-                samples[index].append(_timed(loops[index], batches[index]))
+                samples[index].append(_timed(loops[index], batches[index], clock))
     finally:
         if collecting:
             gc.enable()

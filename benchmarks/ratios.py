@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks import cases, footprint, report
 from benchmarks.measure import Loop, interleaved, sync_loop
 from benchmarks.report import Row, at_most
-from benchmarks.sections import construction_rows, registry_rows, thread_rows
+from benchmarks.sections import construction_rows, grpc_rows, registry_rows, thread_rows
 
 BARE_GOAL = {"closed": 2.2}
 
@@ -59,7 +59,7 @@ def loop_row(repeats: int) -> Row:
 
 
 SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "await",
-            "threads", "registry", "construction", "memory", "import")  # fmt: skip
+            "threads", "registry", "construction", "memory", "import", "grpc")  # fmt: skip
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -79,6 +79,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from memory_rows(options.growth_calls)
         elif section == "import":
             yield from import_rows(max(5, repeats // 2))
+        elif section == "grpc":
+            yield from grpc_rows(repeats)
     yield loop_row(repeats)
 
 

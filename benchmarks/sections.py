@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import breaker
 from benchmarks import report
-from benchmarks.measure import Loop, interleaved, sync_loop
+from benchmarks.measure import WALL, Loop, interleaved, sync_loop
 from benchmarks.report import Row, at_least, at_most
 from benchmarks.subjects import CLOSED, floor, names, noop, provider, subject
 from benchmarks.threads import median_throughputs, waiting
@@ -92,3 +92,24 @@ def construction_rows(repeats: int) -> Iterator[Row]:
     yield Row("construction", "a decorated function", decorate, "ns", wrap, "C vectorcall object")
     yield Row("construction", "a policy", policy, "ns")
     owner.close()
+
+
+def grpc_rows(repeats: int) -> Iterator[Row]:
+    """What a unary call over loopback takes without and with the interceptor, and what of it is gRPC's, what is ours.
+
+    The time of a call that goes through two processes wanders more than the interceptor adds to it. What is added runs
+    in the calling thread, so its processor time is counted, and set beside the whole call.
+    """
+    from benchmarks.rpc import KINDS, aio_subjects, sync_subjects
+
+    for form, subjects in (("sync", sync_subjects), ("aio", aio_subjects)):
+        with subjects() as made:
+            loops = [made.loops[kind] for kind in KINDS]
+            whole = dict(zip(KINDS, interleaved(loops, repeats, WALL), strict=True))
+            own = dict(zip(KINDS, interleaved(loops, repeats), strict=True))
+        call = whole["bare"]
+        ours, grpcs = own["breaker"] - own["passing-on"], own["passing-on"] - own["bare"]
+        yield Row("grpc", f"unary, {form}", whole["breaker"], "ns", call, "the channel without an interceptor")
+        yield Row("grpc", f"added by the breaker, {form}", ours, "ns", call, "the whole call", at_most(0.03))
+        yield Row("grpc", f"added by any interceptor, {form}", grpcs, "ns", call, "the whole call")
+        yield Row("grpc", f"rejected, {form}", whole["rejected"], "ns", call, "the call that it spares")
