@@ -90,9 +90,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS + ON_REQUEST}"
-    )
+    every = SECTIONS + ON_REQUEST
+    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"any of {every}")
     parser.add_argument("--repeats", type=int, default=51)
     parser.add_argument("--thread-seconds", type=float, default=0.15, help="of work that threads divide")
     parser.add_argument("--names", type=int, default=1_000_000, help="size of the largest registry")

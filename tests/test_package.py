@@ -106,6 +106,7 @@ def test_a_wheel_is_built_from_the_sdist_and_works(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive_of_wheel:
         shipped = set(archive_of_wheel.namelist())
     assert {"breaker/py.typed", "breaker/_core.pyi", "breaker/sources/files.py", "breaker/cli/demo.py"} <= shipped
+    assert "breaker/integrations/grpc/client.py" in shipped
     assert not [name for name in shipped if name.endswith((".pyx", ".c", ".h", ".pxi"))]
     pip("install", str(wheel), python=python)
     program = (

@@ -106,6 +106,25 @@ def test_errors_without_a_status_go_by_the_breakers_own_options(server: tuple[Ec
     assert counts(patient.breakers[UU]) == {"ignored": 1}
 
 
+def test_an_inner_interceptor_with_a_bare_result_of_its_own(server: tuple[Echo, str], provider: Provider) -> None:
+    class Answer:
+        def __init__(self, call: Any) -> None:
+            self.result = call.result
+
+    class Bare(grpc.UnaryUnaryClientInterceptor):
+        def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+            return Answer(continuation(client_call_details, request))
+
+    with grpc.insecure_channel(server[1]) as bare:
+        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider), Bare())
+        for form in ("unary-call", "unary-future"):
+            assert FORMS[form](channel, ask())
+        assert counts(provider.breakers[UU]) == {"successes": 2}
+        with pytest.raises(grpc.RpcError):
+            channel.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
+        assert provider.breakers[UU].state is State.OPEN
+
+
 class Cache(grpc.aio.UnaryUnaryClientInterceptor):
     """Gives back an answer instead of a call: gRPC makes a call of it that cannot report its end."""
 

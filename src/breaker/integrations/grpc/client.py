@@ -92,7 +92,7 @@ class _Unsettled:
             self._protection.settle_finished(self._permit, call)
 
     def ended(self) -> None:
-        """The last response was taken."""
+        """The last response was taken, or the only one."""
         self._protection.settle(self._permit, grpc.StatusCode.OK, "")
 
     def raised(self, error: Exception) -> None:
@@ -137,6 +137,18 @@ class _GuardedCall(grpc.Call, Future):
             self._unsettled.raised(error)
             raise
 
+    def result(self, timeout: float | None = None) -> Any:
+        try:
+            value = self._call.result() if timeout is None else self._call.result(timeout)
+        except (grpc.FutureTimeoutError, grpc.FutureCancelledError):
+            self._look()
+            raise
+        except Exception as error:
+            self._unsettled.raised(error)
+            raise
+        self._unsettled.ended()
+        return value
+
     def _look(self) -> None:
         done = getattr(self._call, "done", None)
         if done is not None and done():
@@ -151,7 +163,6 @@ class _GuardedCall(grpc.Call, Future):
     exception = _looking("exception")
     initial_metadata = _looking("initial_metadata")
     is_active = _looking("is_active")
-    result = _looking("result")
     running = _looking("running")
     time_remaining = _looking("time_remaining")
     traceback = _looking("traceback")
