@@ -11,7 +11,7 @@ import pytest
 from breaker import BreakerOpenError, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
 from support.drive import counts
-from support.rpc import AIO_FORMS, AIO_METHOD, FORMS, METHOD, UU, Echo, ask, serving
+from support.rpc import AIO_FORMS, AIO_METHOD, FORMS, METHOD, US, UU, Echo, ask, serving
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,25 @@ def test_errors_without_a_status_go_by_the_breakers_own_options(server: tuple[Ec
         with pytest.raises(Mapper.Down):
             channel.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
     assert counts(patient.breakers[UU]) == {"ignored": 1}
+
+
+@pytest.mark.parametrize("kind", [list, iter, lambda responses: map(bytes, responses)], ids=["list", "iter", "map"])
+def test_responses_that_an_inner_interceptor_gives_back_bare(
+    server: tuple[Echo, str], provider: Provider, kind: Any
+) -> None:
+    class Bare(grpc.UnaryStreamClientInterceptor):
+        def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+            return kind(continuation(client_call_details, request))
+
+    with grpc.insecure_channel(server[1]) as bare:
+        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider), Bare())
+        assert len(FORMS["unary-stream"](channel, ask())) == 3
+        assert counts(provider.breakers[US]) == {"successes": 1}
+        with pytest.raises(grpc.RpcError) as caught:
+            FORMS["unary-stream"](channel, ask(grpc.StatusCode.UNAVAILABLE))
+        if kind is not list:
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert provider.breakers[US].state is State.OPEN
 
 
 def test_an_inner_interceptor_with_a_bare_result_of_its_own(server: tuple[Echo, str], provider: Provider) -> None:

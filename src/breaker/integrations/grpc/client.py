@@ -34,7 +34,8 @@ class BreakerInterceptor(
     successes. A list that is given wins over the other's default.
 
     Raises `TypeError` for an argument of the wrong kind, `ValueError` for an unknown code or one in both lists. A call
-    whose name cannot be found is not made: what ``name`` raised, or a `TypeError`, reaches its caller.
+    whose breaker cannot be named is not made; its caller gets a `RuntimeError` from what ``name`` raised, a `TypeError`
+    where it gave no text, a `ValueError` where no breaker can have that name.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class BreakerInterceptor(
         except BaseException as error:
             self._protection.settle_error(permit, error)
             raise
-        done = getattr(call, "done", None)  # a bare iterator of an inner interceptor has none
-        if done is not None and done():
-            self._protection.settle_finished(permit, call)
-            return call
-        return _GuardedCall(call, _Unsettled(self._protection, permit, call))
+        if hasattr(call, "done"):
+            if call.done():
+                self._protection.settle_finished(permit, call)
+                return call
+        elif hasattr(call, "__iter__"):  # responses that an inner interceptor gives back bare
+            call = iter(call)
+        return _GuardedCall(call, _Unsettled(self._protection, permit))
 
     # Four names for one thing: a call more for each would cost as much as the rest.
     intercept_unary_stream: Any = intercept_unary_unary
@@ -74,22 +77,32 @@ class BreakerInterceptor(
 class _Unsettled:
     """The permit of a call that is not over. Settled by the callback and by the caller's looks, whichever is first."""
 
-    __slots__ = ("_call", "_permit", "_protection")
+    __slots__ = ("_permit", "_protection")
 
-    def __init__(self, protection: Protection, permit: Permit, call: Any) -> None:
+    def __init__(self, protection: Protection, permit: Permit) -> None:
         self._protection = protection
         self._permit = permit
-        # The call holds its callback, and so this. Held in return it could not be dropped, and only a call that is
-        # dropped is cancelled when its caller has abandoned it.
-        self._call = weakref.ref(call)
 
-    def over(self) -> None:
-        """The call is over. Whoever saw the end has settled it; dropped unseen, it was cancelled by its caller."""
-        call = self._call()
+    def watch(self, call: Any) -> None:
+        """Have the end of a call reported, if it is one that reports."""
+        if not hasattr(call, "add_callback"):
+            return
+        # Weak: the call holds its callback, and only a call that nobody holds is cancelled when it is abandoned.
+        # A partial: gRPC's thread looks for its name when a callback raises.
+        if not call.add_callback(partial(self._reported, weakref.ref(call))):
+            self.over(call)
+
+    def _reported(self, reference: weakref.ref[Any]) -> None:
+        call = reference()
         if call is None:
+            # Whoever sees the end of a call settles it first. Nobody has: its caller abandoned it.
             self._permit.ignore()
         else:
-            self._protection.settle_finished(self._permit, call)
+            self.over(call)
+
+    def over(self, call: Any) -> None:
+        """The call is over."""
+        self._protection.settle_finished(self._permit, call)
 
     def ended(self) -> None:
         """The last response was taken, or the only one."""
@@ -119,10 +132,7 @@ class _GuardedCall(grpc.Call, Future):
     def __init__(self, call: Any, unsettled: _Unsettled) -> None:
         self._call = call
         self._unsettled = unsettled
-        register = getattr(call, "add_callback", None)
-        # A partial: gRPC's thread looks for its name when a callback raises.
-        if register is not None and not register(partial(_Unsettled.over, unsettled)):
-            unsettled.over()
+        unsettled.watch(call)
 
     def __iter__(self) -> _GuardedCall:
         return self
@@ -150,9 +160,8 @@ class _GuardedCall(grpc.Call, Future):
         return value
 
     def _look(self) -> None:
-        done = getattr(self._call, "done", None)
-        if done is not None and done():
-            self._unsettled.over()
+        if hasattr(self._call, "done") and self._call.done():
+            self._unsettled.over(self._call)
 
     cancel = _looking("cancel")
     cancelled = _looking("cancelled")
@@ -176,7 +185,7 @@ class _GuardedCall(grpc.Call, Future):
         self._call.add_done_callback(partial(self._tell, fn))
 
     def _tell(self, fn: Callable[[Any], None], call: Any) -> None:
-        self._unsettled.over()
+        self._unsettled.over(call)
         fn(self)
 
     def __getattr__(self, name: str) -> Any:
