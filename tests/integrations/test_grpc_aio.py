@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -216,7 +216,7 @@ def test_codes_are_counted_as_told(server: tuple[Echo, str], patient: Provider) 
 @pytest.mark.parametrize(
     ("form", "timeout"),
     # Written to, a call that is over already says so in another way.
-    [(form, 0.05) for form in AIO_FORMS] + [(form, 0.0) for form in AIO_FORMS if not form.endswith("write")],
+    [(form, 0.3) for form in AIO_FORMS] + [(form, 0.0) for form in AIO_FORMS if not form.endswith("write")],
 )
 def test_a_deadline_that_passes_is_a_failure(
     server: tuple[Echo, str], patient: Provider, form: str, timeout: float
@@ -322,19 +322,23 @@ def test_a_probe_dropped_unread_is_lost_after_its_lease(
     asyncio.run(main())
 
 
-def test_a_stream_counts_at_its_end_and_not_before(server: tuple[Echo, str], patient: Provider) -> None:
-    async def main() -> None:
-        async with guarded(server[1], patient) as channel:
-            stream = channel.unary_stream(US)(ask(responses=3, delay=0.1))
+def test_a_stream_counts_at_its_end_and_not_before(patient: Provider) -> None:
+    echo = Echo()
+
+    async def main(address: str) -> None:
+        async with guarded(address, patient) as channel:
+            stream = channel.unary_stream(US)(ask(responses=3, delay=HANG))
             for _ in range(3):
                 await stream.read()
                 assert counts(patient.breakers[US]) == {}
+            echo.released.set()
             assert await stream.read() is grpc.aio.EOF
             assert counts(patient.breakers[US]) == {"successes": 1}
             assert await stream.code() is grpc.StatusCode.OK
         assert counts(patient.breakers[US]) == {"successes": 1}
 
-    asyncio.run(main())
+    with serving(echo) as address:
+        asyncio.run(main(address))
 
 
 def test_a_stream_that_fails_in_the_middle_is_one_failure(server: tuple[Echo, str], patient: Provider) -> None:
@@ -412,18 +416,22 @@ def test_two_hundred_calls_at_a_time_on_a_server_of_aio(provider_of: Callable[..
     assert sum(total.successes for total in totals) == 200 - len(range(0, 200, 3))
 
 
-def test_calls_in_flight_when_it_opens_are_late(server: tuple[Echo, str], provider_of: Callable[..., Provider]) -> None:
+def test_calls_in_flight_when_it_opens_are_late(provider_of: Callable[..., Provider]) -> None:
     provider = provider_of(Policy(5))
+    echo = Echo()
 
-    async def main() -> None:
-        async with guarded(server[1], provider) as channel:
-            wish = ask(grpc.StatusCode.UNAVAILABLE, delay=0.2)
-            calls: list[Coroutine[Any, Any, Any]] = [AIO_FORMS["unary-await"](channel, wish) for _ in range(100)]
+    async def main(address: str) -> None:
+        async with guarded(address, provider) as channel:
+            wish = ask(grpc.StatusCode.UNAVAILABLE, delay=HANG)
+            calls = [asyncio.ensure_future(AIO_FORMS["unary-await"](channel, wish)) for _ in range(100)]
+            await soon(lambda: echo.total == 100)
+            echo.released.set()
             await asyncio.gather(*calls, return_exceptions=True)
             with pytest.raises(BreakerOpenError):
                 await AIO_FORMS["unary-await"](channel, ask())
 
-    asyncio.run(main())
+    with serving(echo) as address:
+        asyncio.run(main(address))
     assert counts(provider.breakers[UU]) == {"failures": 5, "late": 95, "rejected": 1}
 
 

@@ -51,11 +51,12 @@ def test_a_deadline_that_passes_is_a_failure(
     assert counts(patient.breakers[METHOD[form]]) == {"failures": 1}
 
 
-def test_a_future_that_is_waited_for_too_briefly_goes_on(guarded: grpc.Channel, patient: Provider) -> None:
-    future = guarded.unary_unary(UU).future(ask(delay=0.2))
+def test_a_future_that_is_waited_for_too_briefly_goes_on(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+    future = guarded.unary_unary(UU).future(ask(delay=HANG))
     with pytest.raises(grpc.FutureTimeoutError):
         future.result(timeout=0.01)
     assert counts(patient.breakers[UU]) == {}
+    echo.released.set()
     assert b"number" in future.result(timeout=20)
     assert counts(patient.breakers[UU]) == {"successes": 1}
 
@@ -169,11 +170,12 @@ def test_a_stream_that_ends_unread_is_settled_by_its_status(guarded: grpc.Channe
     assert failed.code() is grpc.StatusCode.INTERNAL
 
 
-def test_a_stream_counts_at_its_end_and_not_before(guarded: grpc.Channel, patient: Provider) -> None:
-    stream = guarded.unary_stream(US)(ask(responses=3, delay=0.1))
+def test_a_stream_counts_at_its_end_and_not_before(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+    stream = guarded.unary_stream(US)(ask(responses=3, delay=HANG))
     for _ in range(3):
         next(stream)
         assert counts(patient.breakers[US]) == {}
+    echo.released.set()
     assert list(stream) == []
     assert counts(patient.breakers[US]) == {"successes": 1}
     assert list(stream) == []
@@ -195,12 +197,13 @@ def test_a_stream_that_fails_in_the_middle_is_one_failure(echo: Echo, patient: P
         assert counts(patient.breakers[US]) == {"failures": 1, "successes": 1}
 
 
-def test_callbacks_get_the_call_that_the_caller_has(guarded: grpc.Channel, patient: Provider) -> None:
+def test_callbacks_get_the_call_that_the_caller_has(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
     told: list[Any] = []
     rang = threading.Event()
-    future = guarded.unary_unary(UU).future(ask(delay=0.05))
+    future = guarded.unary_unary(UU).future(ask(delay=HANG))
     future.add_done_callback(lambda call: told.append((call, counts(patient.breakers[UU]))))
     assert future.add_callback(rang.set)
+    echo.released.set()
     assert rang.wait(20)
     eventually(lambda: told)
     assert told == [(future, {"successes": 1})]
@@ -281,8 +284,9 @@ def test_two_hundred_futures_in_flight_when_it_opens_are_late_and_the_server_see
 ) -> None:
     provider = provider_of(Policy(5))
     guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
-    wanted = ask(grpc.StatusCode.UNAVAILABLE, delay=0.3)
+    wanted = ask(grpc.StatusCode.UNAVAILABLE, delay=HANG)
     futures = [guarded.unary_unary(UU).future(wanted) for _ in range(200)]
+    echo.released.set()
     assert all(future.exception().code() is grpc.StatusCode.UNAVAILABLE for future in futures)
     assert counts(provider.breakers[UU]) == {"failures": 5, "late": 195}
     with pytest.raises(BreakerOpenError):
@@ -297,11 +301,12 @@ def test_half_open_admits_one_of_fifty(
     with pytest.raises(grpc.RpcError):
         guarded.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
-    futures = [guarded.unary_unary(UU).future(ask(delay=0.2)) for _ in range(50)]
+    futures = [guarded.unary_unary(UU).future(ask(delay=HANG)) for _ in range(50)]
     refused = [future for future in futures if isinstance(future, BreakerOpenRpcError)]
     assert len(refused) == 49
     assert {(call.state, call.reason) for call in refused} == {(State.HALF_OPEN, "half_open")}
     (probe,) = set(futures) - set(refused)
+    echo.released.set()
     assert b"number" in probe.result(timeout=20)
     assert echo.total == 2
     assert provider.breakers[UU].state is State.CLOSED

@@ -179,6 +179,36 @@ def test_memory_is_flat_over_a_hundred_thousand_calls(provider_of: Callable[...,
     assert grown < 500
 
 
+def test_memory_is_flat_over_calls_of_aio(provider_of: Callable[..., Provider]) -> None:
+    closed, opened = provider_of(Policy(2**31 - 1)), provider_of()
+    for method in set(AIO_METHOD.values()):
+        opened.get_breaker(method).force_open()
+
+    async def work(rounds: int, answered: Any, rejected: Any) -> None:
+        for number in range(rounds):
+            for form in AIO_FORMS.values():
+                with suppress(grpc.RpcError):
+                    await form(rejected, ask())
+            for form in list(AIO_FORMS.values())[number % 7 : number % 7 + 1]:
+                with suppress(grpc.RpcError):
+                    await form(answered, ask(grpc.StatusCode.UNAVAILABLE if number % 5 == 0 else None, responses=1))
+
+    async def main(address: str) -> int:
+        async with (
+            grpc.aio.insecure_channel(address, interceptors=aio_interceptors(closed)) as answered,
+            grpc.aio.insecure_channel(address, interceptors=aio_interceptors(opened)) as rejected,
+        ):
+            await work(200, answered, rejected)
+            gc.collect()
+            before = sys.getallocatedblocks()
+            await work(1000, answered, rejected)
+            gc.collect()
+            return sys.getallocatedblocks() - before
+
+    with serving(Quiet()) as address:
+        assert asyncio.run(main(address)) < 500
+
+
 class Quiet(Echo):
     """Echo without its notes, which grow."""
 

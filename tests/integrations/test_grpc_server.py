@@ -164,7 +164,7 @@ def test_a_status_that_was_set_before_a_crash_is_the_one_that_counts(patient: Pr
 def test_a_deadline_that_passes_while_the_handler_runs_is_a_failure(patient: Provider, serve: Serve) -> None:
     with serve(patient) as (_, channel):
         for form in KINDS:
-            error = failing(channel, form, ask(delay=HANG), timeout=0.1)
+            error = failing(channel, form, ask(delay=HANG), timeout=0.5)
             assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             breaker = patient.breakers[METHOD[form]]
             eventually(lambda breaker=breaker: counts(breaker) == {"failures": 1})

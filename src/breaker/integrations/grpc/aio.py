@@ -48,8 +48,10 @@ class _Interceptor:
             permit = self._protection.breaker_of(client_call_details).acquire()
         except BreakerOpenError as rejected:
             # Returned, as gRPC returns a call that fails: raised, its traceback and gRPC's task would hold each other.
-            kind = _RejectedWriting if getattr(request, "__name__", None) == _OF_WRITES else RejectedCall
-            return kind(aio_rejection_of(rejected))
+            if getattr(request, "__name__", None) != _OF_WRITES:
+                return RejectedCall(aio_rejection_of(rejected))
+            await request.aclose()  # it and gRPC's call hold each other until it has been read
+            return _RejectedWriting(aio_rejection_of(rejected))
         try:
             call = await continuation(client_call_details, request)
         except BaseException as error:
