@@ -22,7 +22,8 @@ from breaker.integrations.grpc import (
 )
 from support.drive import counts
 from support.processes import run_python
-from support.rpc import AIO_FORMS, FORMS, UU, Echo, ask, serving
+from support.rpc import FORMS, UU, Echo, ask, serving
+from support.rpc_aio import AIO_FORMS
 
 MAKERS = [BreakerInterceptor, BreakerServerInterceptor, aio_interceptors]
 every_maker = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

@@ -10,12 +10,7 @@ from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.drive import counts
-from support.rpc import FORMS, METHOD, SS, UU, Echo, ask, serving
-
-FAILURES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
-COUNTED = {code: "failures" if code.name in FAILURES else "successes" for code in grpc.StatusCode}
-COUNTED[grpc.StatusCode.CANCELLED] = "ignored"
-ENDINGS = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, ask, serving
 
 every_form = pytest.mark.parametrize("form", FORMS)
 

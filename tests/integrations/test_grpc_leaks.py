@@ -16,7 +16,8 @@ import pytest
 from breaker import Policy, Provider
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
 from support.drive import counts
-from support.rpc import AIO_FORMS, AIO_METHOD, FORMS, METHOD, SU, US, UU, Echo, ask, serving
+from support.rpc import FORMS, METHOD, SU, US, UU, Echo, ask, serving
+from support.rpc_aio import AIO_FORMS, AIO_METHOD
 from support.threads import eventually
 
 

@@ -11,7 +11,8 @@ import pytest
 from breaker import BreakerOpenError, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
 from support.drive import counts
-from support.rpc import AIO_FORMS, AIO_METHOD, FORMS, METHOD, US, UU, Echo, ask, serving
+from support.rpc import FORMS, METHOD, US, UU, Echo, ask, serving
+from support.rpc_aio import AIO_FORMS, AIO_METHOD
 
 
 @pytest.fixture(scope="module")

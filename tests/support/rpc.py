@@ -23,6 +23,11 @@ SERVICE = "/test.Echo/"
 KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
 UU, US, SU, SS = (SERVICE + kind for kind in KINDS)
 LOOPBACK = "127.0.0.1:0"
+ENDINGS = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+_FAILURES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
+# The total in which each status is counted when nothing else was said.
+COUNTED = {code: "failures" if code.name in _FAILURES else "successes" for code in grpc.StatusCode}
+COUNTED[grpc.StatusCode.CANCELLED] = "ignored"
 HANG = 20.0  # longer than any test waits: an answer that never comes
 
 
@@ -265,68 +270,4 @@ METHOD = {
     + {"unary": "Unary", "stream": "Stream"}[form.split("-")[0]]
     + ("Stream" if form in ("unary-stream", "stream-stream") else "Unary")
     for form in FORMS
-}
-
-
-# The same for channels of `grpc.aio`.
-
-
-async def _read(call: Any) -> list[bytes]:
-    responses = []
-    while (response := await call.read()) is not grpc.aio.EOF:
-        responses.append(response)
-    return responses
-
-
-async def _write(call: Any, request: bytes) -> None:
-    await call.write(request)
-    await call.done_writing()
-
-
-async def _unary_await(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    return [await channel.unary_unary(UU)(request, **options)]
-
-
-async def _unary_stream_for(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    return [response async for response in channel.unary_stream(US)(request, **options)]
-
-
-async def _unary_stream_read(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    return await _read(channel.unary_stream(US)(request, **options))
-
-
-async def _stream_unary_await(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    return [await channel.stream_unary(SU)(iter([request]), **options)]
-
-
-async def _stream_unary_write(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    call = channel.stream_unary(SU)(**options)
-    await _write(call, request)
-    return [await call]
-
-
-async def _stream_stream_for(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    return [response async for response in channel.stream_stream(SS)(iter([request]), **options)]
-
-
-async def _stream_stream_write(channel: Any, request: bytes, **options: Any) -> list[bytes]:
-    call = channel.stream_stream(SS)(**options)
-    await _write(call, request)
-    return await _read(call)
-
-
-AIO_FORMS: dict[str, Callable[..., Any]] = {
-    "unary-await": _unary_await,
-    "unary-stream-for": _unary_stream_for,
-    "unary-stream-read": _unary_stream_read,
-    "stream-unary-await": _stream_unary_await,
-    "stream-unary-write": _stream_unary_write,
-    "stream-stream-for": _stream_stream_for,
-    "stream-stream-write": _stream_stream_write,
-}
-AIO_METHOD = {
-    form: SERVICE
-    + ("Unary" if form.startswith("unary") else "Stream")
-    + ("Stream" if "stream" in form.removeprefix("stream-unary").removeprefix("stream-") and "-" in form else "Unary")
-    for form in AIO_FORMS
 }

@@ -1,0 +1,287 @@
+"""How calls on channels of `grpc.aio` end otherwise, and what is passed on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import grpc
+import grpc.aio
+import pytest
+
+from breaker import BreakerOpenError, Policy, Provider, State
+from breaker.integrations.grpc import aio_interceptors
+from breaker.testing import ManualClock
+from support.drive import counts
+from support.rpc import (
+    HANG,
+    SS,
+    SU,
+    US,
+    UU,
+    AioEcho,
+    Echo,
+    aio_serving,
+    ask,
+    relayed,
+    serving,
+)
+from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded, soon
+
+every_form = pytest.mark.parametrize("form", AIO_FORMS)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Echo, str]]:
+    echo = Echo()
+    with serving(echo) as address:
+        yield echo, address
+
+
+# Deadlines and cancellations.
+
+
+@pytest.mark.parametrize(
+    ("form", "timeout"),
+    # Written to, a call that is over already says so in another way.
+    [(form, 0.3) for form in AIO_FORMS] + [(form, 0.0) for form in AIO_FORMS if not form.endswith("write")],
+)
+def test_a_deadline_that_passes_is_a_failure(
+    server: tuple[Echo, str], patient: Provider, form: str, timeout: float
+) -> None:
+    async def main() -> None:
+        async with guarded(server[1], patient) as channel:
+            error = await failing(channel, form, ask(delay=HANG, responses=0), timeout=timeout)
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert counts(patient.breakers[AIO_METHOD[form]]) == {"failures": 1}
+
+    asyncio.run(main())
+
+
+@every_form
+def test_a_cancelled_task_is_ignored(server: tuple[Echo, str], patient: Provider, form: str) -> None:
+    echo, address = server
+
+    async def main() -> None:
+        async with guarded(address, patient) as channel:
+            before = echo.total
+            task = asyncio.ensure_future(AIO_FORMS[form](channel, ask(delay=HANG)))
+            await soon(lambda: echo.total > before)
+            await asyncio.sleep(0.02)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await soon(lambda: counts(patient.breakers[AIO_METHOD[form]]) == {"ignored": 1})
+
+    asyncio.run(main())
+
+
+@every_form
+def test_a_task_cancelled_before_it_began_takes_no_permit(
+    server: tuple[Echo, str], patient: Provider, form: str
+) -> None:
+    async def main() -> None:
+        async with guarded(server[1], patient) as channel:
+            task = asyncio.ensure_future(AIO_FORMS[form](channel, ask()))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert list(patient.breakers) == []
+            task = asyncio.ensure_future(AIO_FORMS[form](channel, ask(delay=HANG)))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises((asyncio.CancelledError, asyncio.InvalidStateError)):  # the second from write()
+                await task
+            await asyncio.sleep(0.05)
+        assert all(set(counts(breaker)) <= {"ignored"} for breaker in patient.breakers.values())
+
+    asyncio.run(main())
+
+
+def test_a_timeout_around_the_call_is_the_callers(server: tuple[Echo, str], patient: Provider) -> None:
+    async def main() -> None:
+        async with guarded(server[1], patient) as channel:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await channel.unary_unary(UU)(ask(delay=HANG))
+            await soon(lambda: counts(patient.breakers[UU]) == {"ignored": 1})
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_stream_is_ignored_and_its_probe_gives_way(
+    server: tuple[Echo, str], provider: Provider, clock: ManualClock
+) -> None:
+    async def main() -> None:
+        async with guarded(server[1], provider) as channel:
+            await failing(channel, "unary-stream-for", ask(grpc.StatusCode.UNAVAILABLE))
+            clock.advance(60)
+            probe = channel.unary_stream(US)(ask(delay=HANG))
+            async for _ in probe:
+                break
+            with pytest.raises(BreakerOpenError) as caught:
+                await AIO_FORMS["unary-stream-for"](channel, ask())
+            assert caught.value.state is State.HALF_OPEN
+            assert probe.cancel()
+            assert counts(provider.breakers[US])["ignored"] == 1
+            assert len(await AIO_FORMS["unary-stream-for"](channel, ask())) == 3
+        assert provider.breakers[US].state is State.CLOSED
+
+    asyncio.run(main())
+
+
+def test_a_probe_dropped_unread_is_lost_after_its_lease(
+    server: tuple[Echo, str], provider: Provider, clock: ManualClock
+) -> None:
+    # grpc.aio holds a stream that nobody reads, with or without interceptors, and reports nothing.
+    async def main() -> None:
+        async with guarded(server[1], provider) as channel:
+            await failing(channel, "unary-stream-for", ask(grpc.StatusCode.UNAVAILABLE))
+            clock.advance(60)
+            channel.unary_stream(US)(ask(delay=HANG))
+            await soon(lambda: provider.breakers[US].state is State.HALF_OPEN)
+            with pytest.raises(BreakerOpenError):
+                await AIO_FORMS["unary-stream-for"](channel, ask())
+            clock.advance(60)
+            assert len(await AIO_FORMS["unary-stream-for"](channel, ask())) == 3
+            assert provider.breakers[US].state is State.CLOSED
+        assert counts(provider.breakers[US]) == {"failures": 1, "rejected": 1, "lost": 1, "successes": 1}
+
+    asyncio.run(main())
+
+
+def test_a_stream_counts_at_its_end_and_not_before(patient: Provider) -> None:
+    echo = Echo()
+
+    async def main(address: str) -> None:
+        async with guarded(address, patient) as channel:
+            stream = channel.unary_stream(US)(ask(responses=3, delay=HANG))
+            for _ in range(3):
+                await stream.read()
+                assert counts(patient.breakers[US]) == {}
+            echo.released.set()
+            assert await stream.read() is grpc.aio.EOF
+            assert counts(patient.breakers[US]) == {"successes": 1}
+            assert await stream.code() is grpc.StatusCode.OK
+        assert counts(patient.breakers[US]) == {"successes": 1}
+
+    with serving(echo) as address:
+        asyncio.run(main(address))
+
+
+def test_a_stream_that_fails_in_the_middle_is_one_failure(server: tuple[Echo, str], patient: Provider) -> None:
+    async def main() -> None:
+        async with guarded(server[1], patient) as channel:
+            stream = aiter(channel.stream_stream(SS)(iter([ask(grpc.StatusCode.DATA_LOSS, responses=2)])))
+            assert len([await anext(stream), await anext(stream)]) == 2
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await anext(stream)
+            assert caught.value.code() is grpc.StatusCode.DATA_LOSS
+        assert counts(patient.breakers[SS]) == {"failures": 1}
+
+    asyncio.run(main())
+
+
+def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, str], patient: Provider) -> None:
+    async def requests() -> AsyncIterator[bytes]:
+        raise ValueError("cannot be made")
+        yield b""
+
+    async def main() -> None:
+        async with guarded(server[1], patient) as channel:
+            with pytest.raises(asyncio.CancelledError):
+                await channel.stream_unary(SU)(requests())
+            assert counts(patient.breakers[SU]) == {"ignored": 1}
+
+    asyncio.run(main())
+
+
+# Servers, and many at a time.
+
+
+def test_a_server_that_is_killed_and_comes_back(provider: Provider, clock: ManualClock) -> None:
+    echo = Echo()
+
+    async def main() -> None:
+        options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20)]
+        with serving(Echo()) as address:
+            pass
+        async with grpc.aio.insecure_channel(
+            address, options=options, interceptors=aio_interceptors(provider)
+        ) as channel:
+            error = await failing(channel, "unary-await", ask())
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            with serving(echo, address):
+                with pytest.raises(BreakerOpenError):
+                    await AIO_FORMS["unary-await"](channel, ask())
+                assert echo.total == 0
+                clock.advance(60)
+                await AIO_FORMS["unary-await"](channel, ask(), wait_for_ready=True, timeout=20)
+                assert echo.total == 1
+        assert provider.breakers[UU].state is State.CLOSED
+
+    asyncio.run(main())
+
+
+def test_two_hundred_calls_at_a_time_on_a_server_of_aio(provider_of: Callable[..., Provider]) -> None:
+    provider = provider_of(Policy(1000))
+    echo = AioEcho()
+
+    async def main() -> None:
+        async with aio_serving(echo) as address, guarded(address, provider) as channel:
+            forms = list(AIO_FORMS.values())
+            calls = [
+                forms[n % len(forms)](channel, ask(grpc.StatusCode.INTERNAL if n % 3 == 0 else None, delay=0.05))
+                for n in range(200)
+            ]
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert sum(isinstance(result, grpc.aio.AioRpcError) for result in results) == len(range(0, 200, 3))
+            assert echo.total == 200
+
+    asyncio.run(main())
+    totals = [breaker.snapshot() for breaker in provider.breakers.values()]
+    assert sum(total.failures for total in totals) == len(range(0, 200, 3))
+    assert sum(total.successes for total in totals) == 200 - len(range(0, 200, 3))
+
+
+def test_calls_in_flight_when_it_opens_are_late(provider_of: Callable[..., Provider]) -> None:
+    provider = provider_of(Policy(5))
+    echo = Echo()
+
+    async def main(address: str) -> None:
+        async with guarded(address, provider) as channel:
+            wish = ask(grpc.StatusCode.UNAVAILABLE, delay=HANG)
+            calls = [asyncio.ensure_future(AIO_FORMS["unary-await"](channel, wish)) for _ in range(100)]
+            await soon(lambda: echo.total == 100)
+            echo.released.set()
+            await asyncio.gather(*calls, return_exceptions=True)
+            with pytest.raises(BreakerOpenError):
+                await AIO_FORMS["unary-await"](channel, ask())
+
+    with serving(echo) as address:
+        asyncio.run(main(address))
+    assert counts(provider.breakers[UU]) == {"failures": 5, "late": 95, "rejected": 1}
+
+
+# What is passed on.
+
+
+@every_form
+def test_options_of_a_call_are_passed_on_untouched(server: tuple[Echo, str], patient: Provider, form: str) -> None:
+    async def main() -> None:
+        sent = (("key", "value"), ("blob-bin", b"\x00\xff"))
+        async with guarded(server[1], patient) as channel:
+            await AIO_FORMS[form](channel, ask(), metadata=sent, timeout=20, wait_for_ready=True)
+        assert set(sent) <= set(server[0].metadata[-1])
+
+    asyncio.run(main())
+
+
+def test_compression_reaches_the_wire(server: tuple[Echo, str], patient: Provider) -> None:
+    async def main() -> None:
+        with relayed(server[1]) as (relay, sent):
+            async with guarded(relay, patient) as channel:
+                await channel.unary_unary(UU)(ask(size=50_000), compression=grpc.Compression.Gzip)
+                assert sent() < 10_000
+                await channel.unary_unary(UU)(ask(size=50_000))
+                assert sent() > 50_000
+
+    asyncio.run(main())
