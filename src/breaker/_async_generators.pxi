@@ -134,7 +134,7 @@ cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) 
     if step.begins and not step.flow.begun and not step.done and value == <PyObject *>None:
         if (<int (*)(AsyncStep) noexcept>begin_step)(step) < 0:
             return PYGEN_ERROR
-    how = PyIter_Send(<PyObject *>step.inner, value, result)
+    how = bk_send(<PyObject *>step.inner, value, result)
     if how == PYGEN_NEXT:
         return how
     if how == PYGEN_ERROR:

@@ -9,6 +9,7 @@
 cdef extern from "_core.h":
     int bk_function_flags(PyObject *fn) noexcept
     bint bk_may_run_later(PyObject *value) noexcept
+    PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
     PyObject *bk_take_exception() noexcept
     void bk_give_exception(PyObject *exception) noexcept
     int BK_LAZY
@@ -277,7 +278,7 @@ cdef PyObject *breaker_do "bk_do_entry"(
     fn = args[0]
     kind = bk_function_flags(fn)
     if BK_UNLIKELY(kind != 0):
-        kind = kind_of_function(fn)
+        kind = kind_of_flags(kind) if BK_LIKELY(kind > 0) else kind_of_function(fn)
         if kind != PLAIN:
             return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
     # Without PY_VECTORCALL_ARGUMENTS_OFFSET: args[0] is not ours to change. In ``b.do(*t)`` it is an item of ``t``, and

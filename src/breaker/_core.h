@@ -158,46 +158,74 @@ static void bk_raise_stop(PyObject *value) {
     if (stop != NULL) bk_give_exception(stop);
 }
 
-/* The same for a value that is awaited. From 3.12 on the interpreter fetches each awaited value out of a StopIteration; making
- * and freeing one costs as much as all the rest that protection adds. So a few are kept: of a subclass, whose instances hold
- * nothing once they are freed. Nobody sees them who does not drive an awaitable by hand. */
-#ifdef Py_GIL_DISABLED
+/* ---- what is kept for the next call ------------------------------------------------------------------------
+ * An object that was freed waits here as one that somebody holds: with a count of one, and tracked by the collector, which
+ * sees nothing in it. So taking and giving back is a few moves in memory. Not on builds that count references themselves,
+ * nor without the GIL, where it would need a lock. */
+#if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
+#define BK_KEEPS 0
+#else
+#define BK_KEEPS 1
+#endif
+#define BK_KEPT 32
+typedef struct { PyObject *objects[BK_KEPT]; int count; } bk_kept_t;
+
+static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* NULL: there is none */
+    return BK_LIKELY(kept->count > 0) ? kept->objects[--kept->count] : NULL;
+}
+/* In a tp_dealloc, of an object that is still tracked. False: it has to be freed. Else it is held by the caller, who empties
+ * it, which may run anything, and then gives it to bk_keep. */
+static inline int bk_may_keep(bk_kept_t *kept, PyObject *object) {
+    if (!BK_KEEPS || BK_UNLIKELY(kept->count == BK_KEPT)) return 0;
+    Py_SET_REFCNT(object, 1);
+    return 1;
+}
+static inline void bk_keep(bk_kept_t *kept, PyObject *object) {
+    if (BK_LIKELY(kept->count < BK_KEPT)) kept->objects[kept->count++] = object;
+    else Py_DECREF(object);
+}
+
+/* Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each one
+ * out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are kept, of
+ * a subclass. Nobody sees them who does not drive an awaitable by hand. */
+#if !BK_KEEPS
 static int bk_make_stops(void) { return 0; }
 #define bk_raise_awaited bk_raise_stop
 #else
-#define BK_STOPS 8
 static PyTypeObject bk_stop_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "breaker._core.StopIteration",
     .tp_basicsize = sizeof(PyStopIterationObject),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 };
-static PyObject *bk_stops[BK_STOPS];
-static int bk_stops_kept;
+static bk_kept_t bk_stops;
+static PyObject *bk_no_args;
 
 static void bk_stop_dealloc(PyObject *self) {
-    PyObject_GC_UnTrack(self);
-    Py_TYPE(self)->tp_clear(self); /* the value, and what raising and catching left on it */
-    if (bk_stops_kept < BK_STOPS) bk_stops[bk_stops_kept++] = self;
-    else PyObject_GC_Del(self);
+    PyStopIterationObject *stop = (PyStopIterationObject *)self;
+    /* What raising and catching in Python leaves on it: then it is not as good as new. */
+    if (BK_UNLIKELY(stop->traceback != NULL || stop->context != NULL || stop->cause != NULL || stop->dict != NULL
+                    || stop->notes != NULL || stop->args != bk_no_args || stop->suppress_context)
+        || !bk_may_keep(&bk_stops, self)) {
+        PyObject_GC_UnTrack(self);
+        ((PyTypeObject *)PyExc_StopIteration)->tp_clear(self);
+        PyObject_GC_Del(self);
+    } else {
+        Py_CLEAR(stop->value);
+        bk_keep(&bk_stops, self);
+    }
 }
 static int bk_make_stops(void) {
-    PyTypeObject *base = (PyTypeObject *)PyExc_StopIteration;
-    bk_stop_type.tp_base = base;
-    bk_stop_type.tp_traverse = base->tp_traverse;
-    bk_stop_type.tp_clear = base->tp_clear;
-    bk_stop_type.tp_dealloc = bk_stop_dealloc;
-    return PyType_Ready(&bk_stop_type);
+    bk_no_args = PyTuple_New(0);
+    bk_stop_type.tp_base = (PyTypeObject *)PyExc_StopIteration;
+    bk_stop_type.tp_traverse = bk_stop_type.tp_base->tp_traverse;
+    bk_stop_type.tp_dealloc = bk_stop_dealloc; /* and no tp_clear: the collector must not empty one that was taken again */
+    return bk_no_args == NULL ? -1 : PyType_Ready(&bk_stop_type);
 }
 static void bk_raise_awaited(PyObject *value) {
-    PyObject *stop, *empty = PyTuple_New(0);
-    if (bk_stops_kept > 0) {
-        stop = PyObject_Init(bk_stops[--bk_stops_kept], &bk_stop_type);
-        ((PyBaseExceptionObject *)stop)->args = empty;
-        PyObject_GC_Track(stop);
-    } else {
-        stop = bk_stop_type.tp_new(&bk_stop_type, empty, NULL);
-        Py_DECREF(empty);
+    PyObject *stop = bk_take_kept(&bk_stops);
+    if (BK_UNLIKELY(stop == NULL)) {
+        stop = bk_stop_type.tp_new(&bk_stop_type, bk_no_args, NULL);
         if (stop == NULL) {
             Py_DECREF(value);
             return;
@@ -217,6 +245,18 @@ static inline int bk_function_flags(PyObject *fn) {
     if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
         return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & (BK_LAZY | CO_ITERABLE_COROUTINE);
     return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
+}
+/* A call of the user's function. To a Python function directly: the checks around it are for C functions. */
+static inline PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
+        return ((PyFunctionObject *)fn)->vectorcall(fn, args, nargsf, kwnames);
+    return PyObject_Vectorcall(fn, args, nargsf, kwnames);
+}
+/* PyIter_Send, without the call of it where the object has am_send. */
+static inline PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) {
+    PyAsyncMethods *async = Py_TYPE(iterator)->tp_as_async;
+    if (BK_LIKELY(async != NULL && async->am_send != NULL)) return async->am_send(iterator, value, result);
+    return PyIter_Send(iterator, value, result);
 }
 /* False for every value that cannot be a coroutine, a generator or an async generator. */
 static inline int bk_may_run_later(PyObject *value) {

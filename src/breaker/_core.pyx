@@ -580,5 +580,6 @@ include "_delivery.pxi"     # what was noted, told in order
 include "_calls.pxi"        # do and the decorator: admit, run, settle
 include "_permits.pxi"      # acquire
 include "_registry.pxi"     # breakers by name
+include "_kinds.pxi"        # what runs at once, what runs later
 include "_flows.pxi"        # coroutines and generators
 include "_async_generators.pxi"

@@ -4,25 +4,11 @@
 # returned it) and settles at its end: returning is a success, an exception is what it means, being closed or dropped on
 # the way is ignored. Values, `send`, `throw`, `close` and the return value pass through.
 
-from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
-from types import MethodType as _MethodType
-
-cdef enum:  # kinds of functions and of values
-    PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
-
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
         PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
     ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
     ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
-    PySendResult PyIter_Send(PyObject *iterator, PyObject *value, PyObject **result) noexcept
-    int CO_COROUTINE
-    int CO_GENERATOR
-    int CO_ASYNC_GENERATOR
-    int CO_ITERABLE_COROUTINE
-    bint PyCoro_CheckExact(PyObject *o) noexcept
-    bint PyGen_CheckExact(PyObject *o) noexcept
-    bint PyAsyncGen_CheckExact(PyObject *o) noexcept
     PyObject *PyExc_MemoryError
     PyObject *PyExc_StopIteration
 
@@ -30,59 +16,13 @@ cdef extern from "_core.h":
     void bk_raise_stop(PyObject *value) noexcept
     void bk_raise_awaited(PyObject *value) noexcept
     int bk_make_stops() except -1
-    void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
-
-
-# ---- kinds ----------------------------------------------------------------------------------------------------
-
-cdef object innermost(fn):
-    """The function inside partials, bound methods and guarded functions."""
-    while True:
-        if isinstance(fn, GuardedFunction):
-            fn = (<GuardedFunction>fn).fn
-        elif isinstance(fn, _partial):
-            fn = fn.func
-        elif isinstance(fn, _MethodType):
-            fn = fn.__func__
-        else:
-            return fn
-
-
-cdef int kind_of_function(PyObject *fn) noexcept:
-    """What calling it gives: a value at once, or something that runs later."""
-    cdef int flags = bk_function_flags(fn)
-    if flags < 0:
-        inner = innermost(<object>fn)
-        flags = bk_function_flags(<PyObject *>inner)
-    if flags <= 0:
-        return PLAIN
-    if flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
-        return COROUTINE
-    return GENERATOR if flags & CO_GENERATOR else ASYNC_GENERATOR
-
-
-cdef int kind_of_value(PyObject *value) noexcept:
-    """Coroutines and generators of other makers count too; futures and other awaitables are plain values."""
-    if PyCoro_CheckExact(value):
-        return COROUTINE
-    if PyGen_CheckExact(value):
-        return COROUTINE if (<object>value).gi_code.co_flags & CO_ITERABLE_COROUTINE else GENERATOR
-    if PyAsyncGen_CheckExact(value):
-        return ASYNC_GENERATOR
-    return kind_of_foreign(<object>value)
-
-
-cdef int kind_of_foreign(value) noexcept:
-    try:
-        if isinstance(value, _Coroutine):
-            return COROUTINE
-        if isinstance(value, _AsyncGenerator):
-            return ASYNC_GENERATOR
-        if isinstance(value, _Generator):
-            return GENERATOR
-    except Exception:
+    PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept
+    ctypedef struct bk_kept_t:
         pass
-    return PLAIN
+    PyObject *bk_take_kept(bk_kept_t *kept) noexcept
+    bint bk_may_keep(bk_kept_t *kept, PyObject *object) noexcept
+    void bk_keep(bk_kept_t *kept, PyObject *object) noexcept
+    void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
 
 
 # ---- one flow -------------------------------------------------------------------------------------------------
@@ -111,7 +51,7 @@ cdef class Flow:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self):
-        return f"<{self.inner!r} guarded by {self.breaker.name!r}>"
+        return f"<{self.inner!r} guarded by {None if self.breaker is None else self.breaker.name!r}>"
 
 
 cdef destructor free_coroutine = (<PyTypeObject *>GuardedCoroutine).tp_dealloc
@@ -119,12 +59,28 @@ cdef destructor free_generator = (<PyTypeObject *>GuardedGenerator).tp_dealloc
 cdef destructor free_async_generator = (<PyTypeObject *>GuardedAsyncGenerator).tp_dealloc
 
 
+cdef bk_kept_t kept_coroutines
+
+
+cdef void dealloc_coroutine(PyObject *self) noexcept:
+    """Emptied, it is a coroutine that is over: whoever finds it among the collector's objects can do no harm with it."""
+    if BK_UNLIKELY((<Flow>self).ticket.live != 0):
+        drop(self, (<Flow>self).breaker, &(<Flow>self).ticket)
+        free_coroutine(self)
+    elif BK_UNLIKELY(not bk_may_keep(&kept_coroutines, self)):
+        free_coroutine(self)
+    else:
+        (<Flow>self).begun = True
+        (<Flow>self).judged = False
+        (<Flow>self).inner = None
+        (<Flow>self).breaker = None
+        bk_keep(&kept_coroutines, self)
+
+
 cdef void dealloc_flow(PyObject *self) noexcept:
     if BK_UNLIKELY((<Flow>self).ticket.live != 0):
         drop(self, (<Flow>self).breaker, &(<Flow>self).ticket)
-    if Py_TYPE(self) == <PyTypeObject *>GuardedCoroutine:
-        free_coroutine(self)
-    elif Py_TYPE(self) == <PyTypeObject *>GuardedGenerator:
+    if Py_TYPE(self) == <PyTypeObject *>GuardedGenerator:
         free_generator(self)
     else:
         free_async_generator(self)
@@ -133,10 +89,11 @@ cdef void dealloc_flow(PyObject *self) noexcept:
 cdef PyObject *call_later(
         Breaker b, PyObject *fn, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     """Call a function whose body runs later. Nothing is admitted yet; wrong arguments raise now, as without us."""
-    cdef PyObject *inner = PyObject_Vectorcall(fn, args, nargsf, kwnames)
+    cdef PyObject *inner = bk_call(fn, args, nargsf, kwnames)
     cdef Ticket ticket
     if inner == NULL:
         return NULL
+    ticket.epoch = 0
     ticket.live = 0
     ticket.probe = NULL
     return new_flow(b, &ticket, inner, kind)
@@ -147,25 +104,26 @@ cdef PyObject *hand_on(Breaker b, Ticket *ticket, PyObject *value) noexcept:
     return new_flow(b, ticket, value, kind_of_value(value))
 
 
-cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
-    cdef Flow flow
-    if kind == COROUTINE:
-        flow = GuardedCoroutine.__new__(GuardedCoroutine)
+cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
+    cdef PyObject *flow
+    if BK_LIKELY(kind == COROUTINE):
+        flow = bk_take_kept(&kept_coroutines)
+        if BK_UNLIKELY(flow == NULL):
+            flow = counted(GuardedCoroutine.__new__(GuardedCoroutine))
+        (<Flow>flow).judged = b.failed_result is not None
     elif kind == GENERATOR:
-        flow = GuardedGenerator.__new__(GuardedGenerator)
+        flow = counted(GuardedGenerator.__new__(GuardedGenerator))
     else:
-        flow = GuardedAsyncGenerator.__new__(GuardedAsyncGenerator)
-    flow.breaker = b
-    flow.inner = <object>inner
+        flow = counted(GuardedAsyncGenerator.__new__(GuardedAsyncGenerator))
+    (<Flow>flow).breaker = b
+    (<Flow>flow).inner = <object>inner
     Py_DECREF(inner)
-    flow.ticket = ticket[0]
-    flow.begun = ticket.live
-    flow.judged = kind == COROUTINE and b.failed_result is not None
-    Py_INCREF(<PyObject *>flow)
-    return <PyObject *>flow
+    (<Flow>flow).ticket = ticket[0]
+    (<Flow>flow).begun = ticket.live
+    return flow
 
 
-cdef int begin_flow(Flow flow) noexcept:
+cdef inline int begin_flow(Flow flow) noexcept:
     """Admit a flow at its first step: 0, or -1 with an error set; then it is over."""
     flow.begun = True
     if begin_closed(flow.breaker.c, &flow.ticket):
@@ -217,7 +175,7 @@ cdef bint was_refused(Flow flow) noexcept:
     return (kind == PyExc_TypeError or kind == PyExc_ValueError or kind == PyExc_RuntimeError) and shows(flow, FRAME)
 
 
-cdef PySendResult end_flow(Flow flow, PySendResult how, PyObject **result) noexcept:
+cdef inline PySendResult end_flow(Flow flow, PySendResult how, PyObject **result) noexcept:
     """Settle by how the flow ended, if it did."""
     if not flow.ticket.live:
         return how
@@ -225,7 +183,7 @@ cdef PySendResult end_flow(Flow flow, PySendResult how, PyObject **result) noexc
         if not was_refused(flow):
             settle_raised(flow.breaker, &flow.ticket)
         return how
-    if not flow.judged and succeed_closed(flow.breaker.c, &flow.ticket, JUDGED):
+    if BK_LIKELY(not flow.judged) and succeed_closed(flow.breaker.c, &flow.ticket, JUDGED):
         return how
     if flow.judged:
         result[0] = settle_value(flow.breaker, &flow.ticket, result[0])
@@ -235,23 +193,27 @@ cdef PySendResult end_flow(Flow flow, PySendResult how, PyObject **result) noexc
     return PYGEN_ERROR if result[0] == NULL else how
 
 
-cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+cdef inline PySendResult step(PyObject *self, PyObject *value, PyObject **result) noexcept:
     """One step of a coroutine or generator."""
     cdef PySendResult how
     result[0] = NULL
     if not (<Flow>self).begun and value == <PyObject *>None:  # a first value is refused by the wrapped object itself
-        if begin_flow(<Flow>self) < 0:
+        if BK_UNLIKELY(begin_flow(<Flow>self) < 0):
             return PYGEN_ERROR
-    how = PyIter_Send(<PyObject *>(<Flow>self).inner, value, result)
+    how = bk_send(<PyObject *>(<Flow>self).inner, value, result)
     if how == PYGEN_NEXT:
         return how
     return end_flow(<Flow>self, how, result)
 
 
+cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    return step(self, value, result)
+
+
 cdef PyObject *flow_next(PyObject *self) noexcept:
     """The same as ``__next__``: a return is a StopIteration that carries the value."""
     cdef PyObject *result
-    if flow_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
+    if step(self, <PyObject *>None, &result) == PYGEN_RETURN:
         raise_stop(result)
         return NULL
     return result
@@ -260,7 +222,7 @@ cdef PyObject *flow_next(PyObject *self) noexcept:
 cdef PyObject *coroutine_next(PyObject *self) noexcept:
     """The same for an awaitable: the interpreter takes its value at once."""
     cdef PyObject *result
-    if flow_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
+    if step(self, <PyObject *>None, &result) == PYGEN_RETURN:
         if result == <PyObject *>None:
             Py_DECREF(result)
         else:
@@ -362,5 +324,5 @@ cdef class GuardedGenerator(SteppedFlow):
 bk_make_stops()
 bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, coroutine_next)
 bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
-(<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_flow
+(<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_coroutine
 (<PyTypeObject *>GuardedGenerator).tp_dealloc = dealloc_flow

@@ -1,0 +1,70 @@
+# What calling a function gives, and what a value is that a call returned: something at once, or something that runs later.
+
+from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
+from types import MethodType as _MethodType
+
+cdef enum:  # kinds of functions and of values
+    PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
+
+cdef extern from "Python.h":
+    int CO_COROUTINE
+    int CO_GENERATOR
+    int CO_ASYNC_GENERATOR
+    int CO_ITERABLE_COROUTINE
+    bint PyCoro_CheckExact(PyObject *o) noexcept
+    bint PyGen_CheckExact(PyObject *o) noexcept
+    bint PyAsyncGen_CheckExact(PyObject *o) noexcept
+
+
+cdef object innermost(fn):
+    """The function inside partials, bound methods and guarded functions."""
+    while True:
+        if isinstance(fn, GuardedFunction):
+            fn = (<GuardedFunction>fn).fn
+        elif isinstance(fn, _partial):
+            fn = fn.func
+        elif isinstance(fn, _MethodType):
+            fn = fn.__func__
+        else:
+            return fn
+
+
+cdef int kind_of_function(PyObject *fn) noexcept:
+    """What calling it gives: a value at once, or something that runs later."""
+    cdef int flags = bk_function_flags(fn)
+    if flags < 0:
+        inner = innermost(<object>fn)
+        flags = bk_function_flags(<PyObject *>inner)
+    return kind_of_flags(flags)
+
+
+cdef inline int kind_of_flags(int flags) noexcept:
+    if flags <= 0:
+        return PLAIN
+    if flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
+        return COROUTINE
+    return GENERATOR if flags & CO_GENERATOR else ASYNC_GENERATOR
+
+
+cdef int kind_of_value(PyObject *value) noexcept:
+    """Coroutines and generators of other makers count too; futures and other awaitables are plain values."""
+    if PyCoro_CheckExact(value):
+        return COROUTINE
+    if PyGen_CheckExact(value):
+        return COROUTINE if (<object>value).gi_code.co_flags & CO_ITERABLE_COROUTINE else GENERATOR
+    if PyAsyncGen_CheckExact(value):
+        return ASYNC_GENERATOR
+    return kind_of_foreign(<object>value)
+
+
+cdef int kind_of_foreign(value) noexcept:
+    try:
+        if isinstance(value, _Coroutine):
+            return COROUTINE
+        if isinstance(value, _AsyncGenerator):
+            return ASYNC_GENERATOR
+        if isinstance(value, _Generator):
+            return GENERATOR
+    except Exception:
+        pass
+    return PLAIN
