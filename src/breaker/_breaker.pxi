@@ -30,7 +30,7 @@ cdef class Breaker:
             raise TypeError(f"failed_result must be a callable, got {type(failed_result).__name__}")
         self.failed_result = failed_result
         self.c = <Core *>calloc(1, sizeof(Core))
-        if self.c == NULL or bk_counter_init(&self.c.successes) < 0:
+        if self.c == NULL:
             raise MemoryError()
         cdef Core *c = self.c
         read_limits(policy, &c.limits)

@@ -18,6 +18,9 @@ cdef extern from "_core.h":
     int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
     void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
     int bk_forbid_making(PyTypeObject *type) except -1
+    void bk_share(PyObject *object) noexcept
+    bint bk_is_shared(PyObject *object) noexcept
+    bint bk_may_share(PyObject *object) noexcept
 
 cdef extern from *:
     """
@@ -120,14 +123,16 @@ cdef void refuse(Breaker b, Refusal *no) noexcept:
 
 # ---- settling -------------------------------------------------------------------------------------------------
 
-cdef inline bint succeed_closed(Core *c, Ticket *ticket, uint64_t passing) noexcept:
+cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) noexcept:
     """Record a success that needs no lock: nothing has changed since admission and no failure is on record.
 
-    ``passing``: bits of the word that do not matter here.
+    ``b`` is a `Breaker`; ``passing``: bits of the word that do not matter here.
     """
+    cdef Core *c = (<Breaker>b).c
     if BK_LIKELY((bk_load(&c.word) & ~passing) == ticket.epoch << EPOCH_SHIFT and ticket.probe == NULL):
         if bk_claim(&ticket.live):
-            bk_count(&c.successes)
+            if bk_count(&c.successes):
+                bk_share(b)
         return True
     return False
 
@@ -231,23 +236,29 @@ cdef PyObject *settle_value(Breaker b, Ticket *ticket, PyObject *value) noexcept
 
 # ---- the call -------------------------------------------------------------------------------------------------
 
-cdef inline PyObject *call(Breaker b, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
-    """Run a plain callable under protection."""
-    cdef Core *c = b.c
+cdef inline PyObject *call(
+        PyObject *b, PyObject *called, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    """Run a plain callable under protection. ``b``: the `Breaker`, whose references are not counted on the way.
+
+    ``called``: the object that the program called instead, or NULL.
+    """
+    cdef Core *c = (<Breaker>b).c
     cdef uint64_t word = bk_load(&c.word)
     cdef PyObject *value
     if BK_UNLIKELY((word & OVERLAID) != 0):
-        return call_admitted(b, fn, args, nargsf, kwnames)
+        return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
     value = PyObject_Vectorcall(fn, args, nargsf, kwnames)
     if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED)) == 0
                  and not bk_may_run_later(value)):
-        bk_count(&c.successes)
+        if bk_count(&c.successes):
+            bk_share(b)
+            bk_share(called)
         return value
     cdef Ticket ticket
     ticket.epoch = word >> EPOCH_SHIFT
     ticket.probe = NULL
     ticket.live = 1
-    return finish(b, &ticket, value)
+    return finish(<Breaker>b, &ticket, value)
 
 
 cdef PyObject *call_admitted(
@@ -283,7 +294,7 @@ cdef PyObject *breaker_do "bk_do_entry"(
             return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
     # Without PY_VECTORCALL_ARGUMENTS_OFFSET: args[0] is not ours to change. In ``b.do(*t)`` it is an item of ``t``, and
     # another call with the same tuple would find the instance of a bound method in it.
-    return call(<Breaker>self, fn, args + 1, <size_t>(nargs - 1), kwnames)
+    return call(self, NULL, fn, args + 1, <size_t>(nargs - 1), kwnames)
 
 
 # ---- the decorated function -----------------------------------------------------------------------------------
@@ -296,6 +307,7 @@ cdef class GuardedFunction:
     cdef Breaker breaker
     cdef object fn
     cdef int kind
+    cdef bint shared        # among threads, or that was tried
     cdef dict __dict__
     cdef object __weakref__
 
@@ -334,9 +346,13 @@ cdef object new_function(Breaker b, fn):
 
 cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     cdef PyObject *fn = <PyObject *>(<GuardedFunction>self).fn
+    cdef PyObject *b = <PyObject *>(<GuardedFunction>self).breaker
     if BK_UNLIKELY((<GuardedFunction>self).kind != PLAIN):
-        return call_later((<GuardedFunction>self).breaker, fn, (<GuardedFunction>self).kind, args, nargsf, kwnames)
-    return call((<GuardedFunction>self).breaker, fn, args, nargsf, kwnames)
+        if bk_is_shared(b) and bk_may_share(self) and not (<GuardedFunction>self).shared:
+            (<GuardedFunction>self).shared = True  # once: where it fails it would fail for long
+            bk_share(self)
+        return call_later(<Breaker>b, fn, (<GuardedFunction>self).kind, args, nargsf, kwnames)
+    return call(b, self, fn, args, nargsf, kwnames)
 
 
 cdef GuardedFunction _blank = GuardedFunction.__new__(GuardedFunction)

@@ -1,4 +1,4 @@
-/* What Cython cannot say by itself: the lock, atomic reads, the clock, the shape of functions, and the slots and
+/* What Cython cannot say by itself: the clock, the shape of functions, what is kept for the next call, and the slots and
  * methods that keep a protected call from packing its arguments into a tuple and a dict. */
 #ifndef BREAKER_CORE_H
 #define BREAKER_CORE_H
@@ -11,108 +11,14 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define BK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define BK_COLD __attribute__((noinline, cold))
 #else
 #define BK_LIKELY(x) (x)
 #define BK_UNLIKELY(x) (x)
+#define BK_COLD
 #endif
 
-/* ---- the lock of one breaker ------------------------------------------------------------------------------
- * 3.13 brought PyMutex: one byte, a few nanoseconds. Before it every build has the GIL, and a section that makes no
- * Python call is never entered by two threads at once: the flag is then never found taken. It is a lock all the
- * same, so that the rule "only C scalars move under it" has one meaning everywhere. */
-#if PY_VERSION_HEX >= 0x030D0000
-typedef PyMutex bk_lock_t;
-static inline void bk_lock(bk_lock_t *lock) { PyMutex_Lock(lock); }
-static inline void bk_unlock(bk_lock_t *lock) { PyMutex_Unlock(lock); }
-#else
-typedef char bk_lock_t;
-static inline void bk_lock(bk_lock_t *lock) {
-    if (BK_UNLIKELY(*lock)) Py_FatalError("breaker: Python code ran under a breaker's lock");
-    *lock = 1;
-}
-static inline void bk_unlock(bk_lock_t *lock) { *lock = 0; }
-#endif
-
-/* ---- what is read and counted without the lock ------------------------------------------------------------
- * With the GIL plain memory is exact. Without it the word is read with acquire and written with release, and the
- * success counter is spread over cache lines, or two threads would take turns on one. */
-#ifdef Py_GIL_DISABLED
-#define BK_STRIPES 8
-typedef struct { _Alignas(64) uint64_t n; } bk_stripe_t;
-typedef struct { bk_stripe_t *stripes; } bk_counter_t;
-static inline uint64_t bk_load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static inline void bk_store(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
-static inline int bk_claim(int *flag) { return __atomic_exchange_n(flag, 0, __ATOMIC_ACQ_REL); }
-static inline int bk_counter_init(bk_counter_t *c) {
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, BK_STRIPES * sizeof(bk_stripe_t)) != 0) return -1;
-    memset(memory, 0, BK_STRIPES * sizeof(bk_stripe_t));
-    c->stripes = (bk_stripe_t *)memory;
-    return 0;
-}
-static inline void bk_counter_free(bk_counter_t *c) { free(c->stripes); }
-static inline void bk_count(bk_counter_t *c) {
-    uintptr_t thread = (uintptr_t)_Py_ThreadId();
-    thread ^= thread >> 17;
-    __atomic_fetch_add(&c->stripes[(thread >> 6) % BK_STRIPES].n, 1, __ATOMIC_RELAXED);
-}
-static inline uint64_t bk_counted(const bk_counter_t *c) {
-    uint64_t sum = 0;
-    for (int i = 0; i < BK_STRIPES; i++) sum += __atomic_load_n(&c->stripes[i].n, __ATOMIC_RELAXED);
-    return sum;
-}
-#else
-typedef struct { uint64_t n; } bk_counter_t;
-static inline uint64_t bk_load(const uint64_t *p) { return *p; }
-static inline void bk_store(uint64_t *p, uint64_t v) { *p = v; }
-static inline int bk_claim(int *flag) { int was = *flag; *flag = 0; return was; }
-static inline int bk_counter_init(bk_counter_t *c) { c->n = 0; return 0; }
-static inline void bk_counter_free(bk_counter_t *c) { (void)c; }
-static inline void bk_count(bk_counter_t *c) { c->n += 1; }
-static inline uint64_t bk_counted(const bk_counter_t *c) { return c->n; }
-#endif
-
-/* ---- fork ---------------------------------------------------------------------------------------------------
- * Without the GIL another thread may be inside a breaker's lock at the moment of a fork; the child would find the lock
- * taken for ever, and what it guards half written. So the forking thread takes all of them for that moment. */
-#ifdef Py_GIL_DISABLED
-typedef struct bk_member { struct bk_member *before, *after; bk_lock_t *lock; } bk_member_t;
-static bk_member_t *bk_members;
-static bk_lock_t bk_members_lock;
-static inline void bk_join(bk_member_t *member, bk_lock_t *lock) {
-    bk_lock(&bk_members_lock);
-    *member = (bk_member_t){NULL, bk_members, lock};
-    if (bk_members != NULL) bk_members->before = member;
-    bk_members = member;
-    bk_unlock(&bk_members_lock);
-}
-static inline void bk_leave(bk_member_t *member) {
-    if (member->lock == NULL) return;
-    bk_lock(&bk_members_lock);
-    if (member->before != NULL) member->before->after = member->after;
-    else bk_members = member->after;
-    if (member->after != NULL) member->after->before = member->before;
-    bk_unlock(&bk_members_lock);
-}
-static inline void bk_before_fork(void) {
-    bk_lock(&bk_members_lock);
-    for (bk_member_t *member = bk_members; member != NULL; member = member->after) bk_lock(member->lock);
-}
-static inline void bk_after_fork(int in_child) {
-    for (bk_member_t *member = bk_members; member != NULL; member = member->after) {
-        if (in_child) *member->lock = (bk_lock_t){0}; /* threads that waited for it are not here to be woken */
-        else bk_unlock(member->lock);
-    }
-    if (in_child) bk_members_lock = (bk_lock_t){0};
-    else bk_unlock(&bk_members_lock);
-}
-#else
-typedef char bk_member_t;
-static inline void bk_join(bk_member_t *member, bk_lock_t *lock) { (void)member; (void)lock; }
-static inline void bk_leave(bk_member_t *member) { (void)member; }
-static inline void bk_before_fork(void) {}
-static inline void bk_after_fork(int in_child) { (void)in_child; }
-#endif
+#include "_threads.h"
 
 /* ---- the clock: monotonic nanoseconds, never the wall clock ------------------------------------------------ */
 static inline int64_t bk_monotonic_ns(void) {

@@ -27,7 +27,7 @@ Read on: the C structs → the gate → time → begin → settle → operator, 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport pow
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 import os as _os
@@ -45,9 +45,8 @@ cdef extern from "_core.h":
     uint64_t bk_load(const uint64_t *p) noexcept nogil
     void bk_store(uint64_t *p, uint64_t value) noexcept nogil
     bint bk_claim(int *flag) noexcept nogil
-    int bk_counter_init(bk_counter_t *counter) noexcept nogil
     void bk_counter_free(bk_counter_t *counter) noexcept nogil
-    void bk_count(bk_counter_t *counter) noexcept nogil
+    bint bk_count(bk_counter_t *counter) noexcept nogil
     uint64_t bk_counted(const bk_counter_t *counter) noexcept nogil
     ctypedef struct bk_member_t:
         pass
@@ -108,15 +107,15 @@ cdef enum:
 
 
 cdef struct Limits:         # a policy in numbers; replaced as a whole
-    int64_t failure_threshold
-    int64_t success_threshold
-    int64_t max_probes
+    int32_t failure_threshold
+    int32_t success_threshold
+    int32_t max_probes
+    int32_t mode
     int64_t open_ns
     int64_t probe_ns
     int64_t open_max_ns
     double multiplier
     double jitter
-    int mode
 
 
 cdef struct Probe:          # a half-open slot; its memory belongs to the ticket
@@ -173,13 +172,13 @@ cdef struct Core:
     uint64_t word           # read without the lock; written by publish_locked alone
     bk_counter_t successes  # counted without the lock
     bk_lock_t lock
-    bk_member_t member      # of all breakers, for fork
-    # All below is guarded by the lock.
-    bint judged             # a failed_result predicate exists
-    bint would_have_opened  # a shadow episode goes on
-    int state
-    int mode                # the overlay in force
-    int override            # the operator's own, -1: none
+    # All below is guarded by the lock. Small beside small: a breaker is half a kilobyte.
+    int8_t judged           # a failed_result predicate exists
+    int8_t would_have_opened  # a shadow episode goes on
+    int8_t state
+    int8_t mode             # the overlay in force
+    int8_t override         # the operator's own, -1: none
+    bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
     uint64_t epoch
     int64_t streak          # failures in a row
     int64_t probe_successes

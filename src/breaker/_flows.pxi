@@ -183,7 +183,7 @@ cdef inline PySendResult end_flow(Flow flow, PySendResult how, PyObject **result
         if not was_refused(flow):
             settle_raised(flow.breaker, &flow.ticket)
         return how
-    if BK_LIKELY(not flow.judged) and succeed_closed(flow.breaker.c, &flow.ticket, JUDGED):
+    if BK_LIKELY(not flow.judged) and succeed_closed(<PyObject *>flow.breaker, &flow.ticket, JUDGED):
         return how
     if flow.judged:
         result[0] = settle_value(flow.breaker, &flow.ticket, result[0])

@@ -29,7 +29,7 @@ cdef class Permit:
 
     def success(self):
         """The call succeeded."""
-        if not succeed_closed(self.breaker.c, &self.ticket, JUDGED):
+        if not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
             settle(self.breaker, &self.ticket, SUCCESS, None)
 
     def failure(self, exc=None):
@@ -47,7 +47,7 @@ cdef class Permit:
 
     def __exit__(self, kind, exc, traceback):
         if exc is None:
-            if not succeed_closed(self.breaker.c, &self.ticket, JUDGED):
+            if not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
                 settle(self.breaker, &self.ticket, SUCCESS, None)
         else:
             settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>exc), exc)
