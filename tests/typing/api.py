@@ -1,6 +1,6 @@
 """What type checkers must understand. Never run: mypy and pyright read it in ``make check``.
 
-A line with an ignore is one that must be refused: mypy reports an ignore that it does not need.
+A line with an ignore is one that must be refused: both checkers report an ignore that they do not need.
 """
 
 import asyncio
