@@ -45,6 +45,7 @@ FRESH_CONTEXT = "C method returning a new empty context manager"
 RAISE = "Python function that raises"
 SAME = "the same without a breaker"
 AWAIT = "bare await"
+LATER = "C awaitable that forwards"
 
 
 def _caught(statement: str, error: str) -> str:
@@ -158,6 +159,7 @@ PROBE: Sequence[Case] = (
 AWAITED: Sequence[Case] = (
     Case("await", "do", "await b.do(answer, 1)", "await answer(1)", AWAIT, goal=2.5, awaited=True),
     Case("await", "decorated", "await decorated_answer(1)", "await answer(1)", AWAIT, goal=2.5, awaited=True),
+    Case("await", "beside-forwarder", "await b.do(answer, 1)", "await forward.later(answer, 1)", LATER, awaited=True),
     Case(
         "await",
         "with-acquire",

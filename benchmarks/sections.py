@@ -25,17 +25,27 @@ def _thread_goal(threads: int) -> report.Goal | None:
     return at_least(0.95) if threads == 8 else None
 
 
+def _shared() -> dict[str, tuple[str, str]]:
+    """What threads call at once: statement and label by name. Without the interpreter's lock, what else scales how."""
+    called = {"breaker": ("b.do(noop)", "one breaker")}
+    if report.free_threaded():
+        called["decorated"] = ("decorated()", "one decorated function")
+    called["floor"] = ("forward.do(noop)", "for comparison: the forwarding floor")
+    if report.free_threaded():
+        called["object"] = ("service.bare()", "for comparison: a method of a Python object")
+        called["bare"] = ("noop()", "for comparison: the bare call")
+    return called
+
+
 def thread_rows(repeats: int, seconds: float) -> Iterator[Row]:
     """Throughput beside one thread's, of the breaker and of the floor; then calls that wait."""
     made = subject("closed")
-    scope = names(made.breaker)
-    statements = {"breaker": "b.do(noop)", "floor": "forward.do(noop)"}
-    subjects = _runs(statements, scope)
+    called = _shared()
+    subjects = _runs({name: statement for name, (statement, _) in called.items()}, names(made.breaker))
     found = median_throughputs(subjects, THREADS, seconds, repeats)
-    for name in subjects:
+    for name, (_, label) in called.items():
         for count in THREADS[1:]:
-            goal = _thread_goal(count) if name == "breaker" else None
-            label = "one breaker" if name == "breaker" else "for comparison: the forwarding floor"
+            goal = _thread_goal(count) if name in ("breaker", "decorated") else None
             one, several = found[name, 1] / 1e6, found[name, count] / 1e6
             yield Row("threads", f"{count} on {label}", several, "M/s", one, "one thread", goal)
     yield _waiting_row(made.breaker, repeats)

@@ -42,6 +42,65 @@ static PyTypeObject EmptyType = {
     .tp_new = PyType_GenericNew,
 };
 
+/* -- an awaitable that only forwards ------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *coroutine;
+} Later;
+
+static PySendResult
+later_send(PyObject *self, PyObject *value, PyObject **result)
+{
+    return PyIter_Send(((Later *)self)->coroutine, value, result);
+}
+
+static PyObject *
+later_next(PyObject *self)
+{
+    PyObject *result = NULL;
+    if (PyIter_Send(((Later *)self)->coroutine, Py_None, &result) == PYGEN_RETURN) {
+        PyErr_SetObject(PyExc_StopIteration, result);
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+static int
+later_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((Later *)self)->coroutine);
+    return 0;
+}
+
+static void
+later_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(((Later *)self)->coroutine);
+    PyObject_GC_Del(self);
+}
+
+static PyObject *
+later_await(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+static PyAsyncMethods later_async = {.am_await = later_await, .am_send = later_send};
+
+static PyTypeObject LaterType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "_floor.Later",
+    .tp_basicsize = sizeof(Later),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "An awaitable that only forwards to a coroutine.",
+    .tp_as_async = &later_async,
+    .tp_iternext = later_next,
+    .tp_traverse = later_traverse,
+    .tp_dealloc = later_dealloc,
+};
+
 /* -- methods that only forward ------------------------------------------ */
 
 typedef struct {
@@ -71,6 +130,27 @@ forward_do_without_offset(PyObject *Py_UNUSED(self), PyObject *const *args, Py_s
 }
 
 static PyObject *
+forward_later(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "later() needs a callable");
+        return NULL;
+    }
+    PyObject *coroutine = PyObject_Vectorcall(args[0], args + 1, (size_t)(nargs - 1), kwnames);
+    if (coroutine == NULL) {
+        return NULL;
+    }
+    Later *later = PyObject_GC_New(Later, &LaterType);
+    if (later == NULL) {
+        Py_DECREF(coroutine);
+        return NULL;
+    }
+    later->coroutine = coroutine;
+    PyObject_GC_Track(later);
+    return (PyObject *)later;
+}
+
+static PyObject *
 forward_acquire(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     return (PyObject *)PyObject_New(Empty, &EmptyType);
@@ -94,6 +174,7 @@ static PyMethodDef forward_methods[] = {
     {"do", (PyCFunction)(void (*)(void))forward_do, METH_FASTCALL | METH_KEYWORDS, NULL},
     {"do_without_offset", (PyCFunction)(void (*)(void))forward_do_without_offset,
      METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"later", (PyCFunction)(void (*)(void))forward_later, METH_FASTCALL | METH_KEYWORDS, NULL},
     {"acquire", forward_acquire, METH_NOARGS, NULL},
     {"pass_through", forward_pass_through, METH_O, NULL},
     {"refuse", (PyCFunction)(void (*)(void))forward_refuse, METH_FASTCALL | METH_KEYWORDS, NULL},
@@ -191,7 +272,7 @@ static PyTypeObject WrapperType = {
 static int
 floor_exec(PyObject *module)
 {
-    if (PyModule_AddType(module, &EmptyType) < 0 || PyModule_AddType(module, &ForwardType) < 0) {
+    if (PyType_Ready(&LaterType) < 0 || PyModule_AddType(module, &EmptyType) < 0 || PyModule_AddType(module, &ForwardType) < 0) {
         return -1;
     }
     return PyModule_AddType(module, &WrapperType);

@@ -94,10 +94,6 @@ static inline void bk_keep(bk_kept_t *kept, PyObject *object) {
 /* Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each one
  * out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are kept, of
  * a subclass. Nobody sees them who does not drive an awaitable by hand. */
-#if !BK_KEEPS
-static int bk_make_stops(void) { return 0; }
-#define bk_raise_awaited bk_raise_stop
-#else
 static PyTypeObject bk_stop_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "breaker._core.StopIteration",
@@ -140,7 +136,6 @@ static void bk_raise_awaited(PyObject *value) {
     ((PyStopIterationObject *)stop)->value = value;
     bk_give_exception(stop);
 }
-#endif
 
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
 #define BK_LAZY (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)
