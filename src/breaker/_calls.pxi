@@ -247,7 +247,7 @@ cdef inline PyObject *call(
     cdef PyObject *value
     if BK_UNLIKELY((word & OVERLAID) != 0):
         return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
-    value = PyObject_Vectorcall(fn, args, nargsf, kwnames)
+    value = bk_call(fn, args, nargsf, kwnames)
     if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED)) == 0
                  and not bk_may_run_later(value)):
         if bk_count(&c.successes):
