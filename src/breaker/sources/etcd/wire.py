@@ -67,11 +67,11 @@ class Item(NamedTuple):
 
 
 class Page(NamedTuple):
-    """An answer to `Session.range`. ``revision``: of the store; ``count``: of all keys in range, beyond this page too."""
+    """An answer to `Session.range`. ``revision``: of the store; ``total``: keys in the range, beyond this page too."""
 
     revision: int
     items: list[Item]
-    count: int
+    total: int
     more: bool
 
 
