@@ -14,33 +14,11 @@ from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import FileSource
 from support.drive import NAME, of_type
 from support.processes import fork_and_check
+from support.watching import Lines, eventually
 
 Providers = Callable[..., Provider]
 POLL = 0.01
 PATH = "config/dev/svc/breakers"
-
-
-class Lines:
-    """A structlog-like logger that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, dict[str, Any]]] = []
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        if level not in ("debug", "info", "warning", "error"):
-            raise AttributeError(level)
-        return lambda message, **keys: self.lines.append((level, message, keys))
-
-    def of(self, message: str) -> list[dict[str, Any]]:
-        return [keys for _, said, keys in self.lines if said == message]
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait for what the watcher does in its own time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the watcher did not get there"
-        time.sleep(POLL / 2)
 
 
 @pytest.fixture
@@ -80,15 +58,15 @@ def test_documents_are_there_when_the_provider_is(directory: Path, provider_of: 
 
 def test_a_change_in_place_by_rename_and_a_deletion_are_obeyed(directory: Path, provider: Provider) -> None:
     file = write(directory, failureThreshold=2)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     write(directory, failureThreshold=3)
-    until(has(provider, 3))
+    eventually(has(provider, 3))
     other = directory / "written beside"
     other.write_text('{"failureThreshold": 4}')
     other.replace(file)
-    until(has(provider, 4))
+    eventually(has(provider, 4))
     file.unlink()
-    until(has(provider, 5))
+    eventually(has(provider, 5))
 
 
 def test_the_link_swap_of_a_mounted_configuration_is_obeyed(tmp_path: Path, provider_of: Providers) -> None:
@@ -104,40 +82,40 @@ def test_the_link_swap_of_a_mounted_configuration_is_obeyed(tmp_path: Path, prov
     assert has(provider, 2)()
     (directory / "..new").symlink_to("..2")
     (directory / "..new").replace(directory / "..data")
-    until(has(provider, 3))
+    eventually(has(provider, 3))
 
 
 def test_a_rewrite_of_the_same_size_with_the_same_stamp_is_seen(directory: Path, provider: Provider) -> None:
     file = write(directory, failureThreshold=2)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     stamp = file.stat()
     with file.open("r+") as open_file:
         open_file.write('{"failureThreshold": 3}')
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    until(has(provider, 3))
+    eventually(has(provider, 3))
 
 
 def test_a_half_written_document_keeps_the_old_policy(directory: Path, provider: Provider, lines: Lines) -> None:
     file = write(directory, failureThreshold=2)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     file.write_text('{"failureThres')
-    until(lambda: lines.of("circuit breaker policy rejected"))
+    eventually(lambda: lines.of("circuit breaker policy rejected"))
     assert has(provider, 2)()
     (rejection,) = lines.of("circuit breaker policy rejected")
     assert str(file) in rejection["error"]
     assert "no JSON" in rejection["error"]
     write(directory, failureThreshold=3)
-    until(has(provider, 3))
+    eventually(has(provider, 3))
 
 
 def test_a_bad_document_leaves_the_others_alone_and_is_reported_once(
     directory: Path, provider: Provider, lines: Lines
 ) -> None:
     bad = write(directory, "bad", failureThreshold="5", openStateTimeout=60)
-    until(lambda: lines.of("circuit breaker policy rejected"))
+    eventually(lambda: lines.of("circuit breaker policy rejected"))
     for threshold in (2, 3, 4):
         write(directory, failureThreshold=threshold)
-        until(has(provider, threshold))
+        eventually(has(provider, threshold))
     (rejection,) = lines.of("circuit breaker policy rejected")
     assert rejection["error"].startswith(f"{bad}: failureThreshold must be a whole number from 1 to 2147483647")
     assert "write 5 without quotes" in rejection["error"]
@@ -146,9 +124,9 @@ def test_a_bad_document_leaves_the_others_alone_and_is_reported_once(
 def test_unknown_fields_are_warned_about_once_per_revision(directory: Path, provider: Provider, lines: Lines) -> None:
     message = "circuit breaker policy has unknown fields"
     write(directory, failureThreshold=2, newer=1)
-    until(lambda: lines.of(message))
+    eventually(lambda: lines.of(message))
     write(directory, "other", failureThreshold=2)
-    until(has(provider, 2, "other"))
+    eventually(has(provider, 2, "other"))
     assert [keys["fields"] for keys in lines.of(message)] == [{f"{NAME}.json": ["newer"]}]
 
 
@@ -157,13 +135,13 @@ def test_a_directory_may_come_late_go_and_come_back(tmp_path: Path, provider: Pr
     directory = tmp_path / PATH
     directory.mkdir(parents=True)
     file = write(directory, failureThreshold=2)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     file.unlink()
     directory.rmdir()
-    until(has(provider, 5))
+    eventually(has(provider, 5))
     directory.mkdir()
     write(directory, failureThreshold=3)
-    until(has(provider, 3))
+    eventually(has(provider, 3))
     assert lines.of("circuit breaker policy source failed") == []
 
 
@@ -172,10 +150,10 @@ def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_told_once(
 ) -> None:
     write(directory, failureThreshold=2).rename(directory.parent / "kept")
     (directory.parent / "kept").rename(directory / f"{NAME}.json")
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     directory.rename(directory.parent / "aside")
     directory.write_text("no directory")
-    until(lambda: lines.of("circuit breaker policy source failed"))
+    eventually(lambda: lines.of("circuit breaker policy source failed"))
     time.sleep(5 * POLL)
     assert has(provider, 2)()
     (failure,) = lines.of("circuit breaker policy source failed")
@@ -184,7 +162,7 @@ def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_told_once(
     directory.unlink()
     (directory.parent / "aside").rename(directory)
     write(directory, failureThreshold=3)
-    until(has(provider, 3))
+    eventually(has(provider, 3))
     assert len(lines.of("circuit breaker policy source is back")) == 1
 
 
@@ -222,7 +200,7 @@ def test_things_that_are_no_documents_do_not_stop_the_watch(directory: Path, pro
     (directory / "loop.json").symlink_to("loop.json")
     (directory / "notes.txt").write_text("not a policy")
     write(directory, failureThreshold=2)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     rejected = {Path(keys["key"]).name: keys["error"] for keys in lines.of("circuit breaker policy rejected")}
     assert sorted(rejected) == ["folder.json", "loop.json", "pipe.json"]
     assert "not a regular file" in rejected["pipe.json"]
@@ -234,9 +212,9 @@ def test_names_that_are_not_escaped_are_warned_about_once(directory: Path, provi
         (directory / name).write_text('{"failureThreshold": 1}')
     (Path(os.fsdecode(os.fsencode(directory) + b"/\xff.json"))).write_text("{}")
     write(directory, failureThreshold=2)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     write(directory, failureThreshold=3)
-    until(has(provider, 3))
+    eventually(has(provider, 3))
     warned = [Path(keys["file"]).name for keys in lines.of("circuit breaker policy file ignored")]
     assert sorted(warned) == ["%64efault.json", ".json", "\\udcff.json", "a%2fb.json", "a%b.json"]
 
@@ -246,7 +224,7 @@ def test_a_name_of_any_kind_has_its_file(directory: Path, provider: Provider, na
     from breaker.config import document_key
 
     (directory / document_key(name)).write_text('{"failureThreshold": 2}')
-    until(has(provider, 2, name))
+    eventually(has(provider, 2, name))
 
 
 def test_two_thousand_documents_and_one_change(directory: Path, provider_of: Providers, tmp_path: Path) -> None:
@@ -258,7 +236,7 @@ def test_two_thousand_documents_and_one_change(directory: Path, provider_of: Pro
     for number in range(0, 2000, 100):
         assert has(provider, number + 1, f"name-{number}")()
     write(directory, "name-100", failureThreshold=9999)
-    until(has(provider, 9999, "name-100"))
+    eventually(has(provider, 9999, "name-100"))
     assert [event.name for event in of_type(heard, PolicyUpdated)] == ["name-100"]
     assert of_type(heard, PolicyRejected) == []
 
@@ -267,11 +245,11 @@ def test_one_source_serves_two_providers(directory: Path, provider_of: Providers
     source = FileSource(tmp_path, POLL)
     one, two = provider_of(Policy(), policy_source=source), provider_of(Policy(), policy_source=source)
     write(directory, failureThreshold=2)
-    until(has(one, 2))
-    until(has(two, 2))
+    eventually(has(one, 2))
+    eventually(has(two, 2))
     one.close()
     write(directory, failureThreshold=3)
-    until(has(two, 3))
+    eventually(has(two, 3))
     assert has(one, 2)()
 
 

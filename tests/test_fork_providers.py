@@ -18,7 +18,8 @@ from breaker.sources.base import Feed
 from support.drive import NAME, Boom, document, fail, raiser, rejected, succeed
 from support.processes import fork_and_check
 from support.threads import Crowd, HookClock
-from support.tree import Tree, eventually
+from support.tree import Tree
+from support.watching import eventually
 
 CONFIG = Config("svc", "/config/dev/svc/breakers/")
 QUICK = 0.005

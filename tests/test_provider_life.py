@@ -17,7 +17,8 @@ from breaker.sources.base import Feed
 from support.drive import NAME, Boom, document, fail, of_type, rejected, succeed
 from support.processes import run_python
 from support.threads import Crowd, HookClock, in_another_thread, together
-from support.tree import Tree, eventually
+from support.tree import Tree
+from support.watching import eventually
 
 CONFIG = Config("svc", "/config/dev/svc/breakers/")
 QUICK = 0.005

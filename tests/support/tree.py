@@ -10,16 +10,9 @@ from typing import Any
 from breaker import Provider
 from breaker.sources.base import Document
 from support.drive import document
+from support.watching import eventually
 
 PATH = "/config/dev/svc/breakers/"
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 15) -> None:
-    """Wait until the condition is true: asked often, so that a test takes no longer than what it waits for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.002)
 
 
 class Tree:

@@ -1,0 +1,29 @@
+"""What tests of sources share: waiting for a watcher, and a logger that keeps its lines."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 15) -> None:
+    """Wait until the condition is true: asked often, so that a test takes no longer than what it waits for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.002)
+
+
+class Lines:
+    """A structlog-like logger that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        if level not in ("debug", "info", "warning", "error"):
+            raise AttributeError(level)
+        return lambda message, **keys: self.lines.append((level, message, keys))
+
+    def of(self, message: str) -> list[dict[str, Any]]:
+        """The keys of each line with this message, in order."""
+        return [keys for _, said, keys in self.lines if said == message]
