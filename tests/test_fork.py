@@ -17,7 +17,8 @@ from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, counts, drive_to, fail, of_type, rejected, succeed, trip
 from support.processes import FREE_THREADED, fork_and_check
 from support.threads import in_another_thread
-from test_file_source import PATH, has, until, write
+from support.watching import eventually
+from test_file_source import PATH, has, write
 
 Providers = Callable[..., Provider]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
@@ -176,13 +177,13 @@ def test_parent_and_child_each_follow_the_files(tmp_path: Path, provider_of: Pro
 
     def child() -> None:
         write(directory, failureThreshold=2)
-        until(has(provider, 2))
+        eventually(has(provider, 2))
         provider.close()
 
     fork_and_check(child)
-    until(has(provider, 2))
+    eventually(has(provider, 2))
     write(directory, failureThreshold=3)
-    until(has(provider, 3))
+    eventually(has(provider, 3))
 
 
 def test_documents_put_in_the_child_stay_there(provider_of: Providers, source: MemorySource) -> None:

@@ -7,6 +7,7 @@ from breaker._record import Record
 DEFAULT_NAME = "default"
 SUFFIX = ".json"
 MAX_NAME_BYTES = 255
+NAME_HINT = "its name is not the escaped name of a breaker; write '/' as %2F and '%' as %25"
 _ENVIRONMENTS = {"production": "prod", "development": "dev"}
 
 

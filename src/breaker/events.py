@@ -88,6 +88,22 @@ class ProbeLost:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class SourceLost:
+    """Policies cannot be read; the last ones stay. ``error`` says why and how to mend it. Once per kind and episode."""
+
+    endpoint: str | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRegained:
+    """Policies are read again. ``revision``: of the source, as it counts."""
+
+    endpoint: str | None
+    revision: int
+
+
 Event = (
     BreakerCreated
     | StateChanged
@@ -97,4 +113,6 @@ Event = (
     | CallFailed
     | WouldHaveOpened
     | ProbeLost
+    | SourceLost
+    | SourceRegained
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 
 TYPE_CHECKING = False
@@ -10,29 +11,55 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from breaker.provider import Provider
-    from breaker.sources.base import Document
+    from breaker.sources.base import Document, PolicySource, SourceStatus
 
 _PAUSE = 1.0  # seconds before a loop that broke off begins anew
 
 
 class ProviderFeed:
-    """What one provider gives to its source. Knows whether it is closed and whether documents have come."""
+    """What one provider gives to its source. Knows whether it is closed, and how the source is."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, source: PolicySource) -> None:
         self.path = provider.config.policies_path
         self.closed = threading.Event()
         self.loaded = threading.Event()
         # Weak, and kept by no thread while it waits: a provider that is dropped without close() ends its watcher.
-        self._provider = weakref.ref(provider)
+        self._provider = weakref.ref(provider, _stopper(source, weakref.ref(self)))
         self._thread: threading.Thread | None = None
-        self._problem: str | None = None
+        self._told: set[str] = set()  # kinds of failures in this episode
+        self._up = False
+        self._endpoint: str | None = None
+        self._connections = 0
+        self._last_error: str | None = None
+        self._last_change: float | None = None
+
+    # -- from the source --
+
+    def connected(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._connections += 1
 
     def publish(self, documents: Mapping[str, Document], revision: int, *, restarted: bool = False) -> None:
         if provider := self._provider():
-            if self._problem is not None:
-                self._problem = None
-                provider._log("info", "circuit breaker policy source is back", revision=revision)
-            provider._apply(self, documents, revision, restarted)
+            self._up = True
+            if self._told:
+                self._told.clear()
+                provider._tell_source("SourceRegained", self._endpoint, revision)
+            if provider._apply(self, documents, revision, restarted):
+                self._last_change = time.time()
+
+    def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
+        self._up, self._last_error = False, problem
+        kind = kind or problem
+        if (provider := self._provider()) and kind not in self._told:
+            self._told.add(kind)
+            provider._tell_source("SourceLost", endpoint, problem)
+        if not soon:
+            self.loaded.set()  # there is nothing to wait for
+
+    def warn(self, message: str, **keys: object) -> None:
+        if provider := self._provider():
+            provider._log("warning", message, **keys)
 
     def run(self, loop: Callable[[], None]) -> None:
         name = f"breaker-policies-{self.path}"
@@ -52,16 +79,30 @@ class ProviderFeed:
     def wait(self, seconds: float) -> bool:
         return self.closed.wait(seconds) or self._provider() is None
 
-    def failed(self, problem: str) -> None:
-        if (provider := self._provider()) and problem != self._problem:
-            self._problem = problem
-            provider._log("error", "circuit breaker policy source failed", error=problem)
-        self.loaded.set()  # there is nothing to wait for
+    # -- from the provider --
 
-    def warn(self, message: str, **keys: object) -> None:
-        if provider := self._provider():
-            provider._log("warning", message, **keys)
+    def status(self, revision: int) -> SourceStatus:
+        from breaker.sources.base import SourceStatus
+
+        return SourceStatus(
+            connected=self._up and not self.closed.is_set(),
+            endpoint=self._endpoint,
+            revision=revision,
+            last_change=self._last_change,
+            last_error=self._last_error,
+            reconnects=max(0, self._connections - 1),
+        )
 
     def join(self, seconds: float) -> None:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)
+
+
+def _stopper(source: PolicySource, feed: weakref.ref[ProviderFeed]) -> Callable[[object], None]:
+    """Called when the provider is dropped: a source that waits in a socket is woken only by `stop`."""
+
+    def stop(_: object) -> None:
+        if (dropped := feed()) is not None:
+            source.stop(dropped)
+
+    return stop

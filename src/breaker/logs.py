@@ -119,6 +119,10 @@ def _policy_updated(event: events.PolicyUpdated) -> Line:
     return "info", "circuit breaker policy updated", keys
 
 
+def _source(event: events.SourceLost | events.SourceRegained) -> dict[str, object]:
+    return {} if event.endpoint is None else {"endpoint": event.endpoint}
+
+
 _LINES: dict[str, Callable[[Any], Line]] = {
     "BreakerCreated": lambda e: ("info", "circuit breaker created", {"name": e.name, "policy": e.policy.document()}),
     "StateChanged": _state_changed,
@@ -136,4 +140,10 @@ _LINES: dict[str, Callable[[Any], Line]] = {
         {"name": e.name, "failures": e.consecutive_failures},
     ),
     "ProbeLost": lambda e: ("warning", "circuit breaker probe lost", {"name": e.name}),
+    "SourceLost": lambda e: ("error", "circuit breaker policy source failed", _source(e) | {"error": e.error}),
+    "SourceRegained": lambda e: (
+        "info",
+        "circuit breaker policy source is back",
+        _source(e) | {"revision": e.revision},
+    ),
 }

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from breaker.hub import Listener
-    from breaker.sources.base import Document, PolicySource
+    from breaker.sources.base import Document, PolicySource, SourceStatus
 
     _Publication = tuple[ProviderFeed, Mapping[str, Document], int, bool]
     ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
@@ -144,26 +144,33 @@ class Provider(Registry):
 
     # -- policies --
 
-    def _apply(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> None:
-        """Take over a publication: swap policies under the lock, then tell.
+    @property
+    def source_status(self) -> SourceStatus | None:
+        """How the source of policies is, None where there is none. Reads what is known; asks nobody."""
+        return None if self._feed is None else self._feed.status(self._revision)
+
+    def _apply(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> bool:
+        """Take over a publication: swap policies under the lock, then tell. Returns whether documents have changed.
 
         One that comes meanwhile in the same thread, from a signal handler or a clock, waits: of two that are taken over
         one inside the other, the older would be finished last.
         """
+        changed = False
         with self._lock:
             self._publications.append((feed, documents, revision, restarted))
             while self._publications and not self._taking_over:
                 self._taking_over = True
                 try:
                     while self._publications:
-                        self._take_over(*self._publications.popleft())
+                        changed |= self._take_over(*self._publications.popleft())
                 finally:
                     self._taking_over = False
         self._tell()
+        return changed
 
-    def _take_over(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> None:
+    def _take_over(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> bool:
         if feed.closed.is_set() or (revision < self._revision and not restarted):
-            return
+            return False
         self._revision = revision
         everybody, self._incomplete = self._incomplete, True
         change = self._book.update(documents)
@@ -178,6 +185,7 @@ class Provider(Registry):
             message = "circuit breaker policy has unknown fields"
             self._untold.append(partial(self._log, "warning", message, fields=change.unknown_fields, revision=revision))
         feed.loaded.set()
+        return bool(change.names or change.everybody or change.rejected)
 
     def _bring_up_to_date(self, breaker: Breaker) -> bool:
         """Give a breaker the policy of the documents of now. Returns whether it had another."""
@@ -198,6 +206,10 @@ class Provider(Registry):
     def _tell_rejected(self, key: str, error: str, revision: int) -> None:
         self._hub.tell(self._hub.events.PolicyRejected(key, error, revision))
 
+    def _tell_source(self, event: str, *values: object) -> None:
+        if self._hub.listeners:
+            self._hub.tell(getattr(self._hub.events, event)(*values))
+
     def _log(self, level: str, message: str, **keys: object) -> None:
         """One line that belongs to no event; a logger that fails is reported like a listener that does."""
         logger = self._hub.logger
@@ -210,7 +222,7 @@ class Provider(Registry):
     # -- life --
 
     def _start(self, source: PolicySource) -> ProviderFeed:
-        feed = self._feed = ProviderFeed(self)
+        feed = self._feed = ProviderFeed(self, source)
         source.start(feed)
         return feed
 
@@ -221,12 +233,11 @@ class Provider(Registry):
         at all for itself.
         """
         with self._lock:
-            feed, self._feed = self._feed, None
-            self._closed = True
-        if feed is not None and self._source is not None:
-            feed.closed.set()
-            self._source.stop(feed)
-            feed.join(_CLOSE_LIMIT)
+            was_closed, self._closed = self._closed, True
+        if not was_closed and self._feed is not None and self._source is not None:
+            self._feed.closed.set()
+            self._source.stop(self._feed)
+            self._feed.join(_CLOSE_LIMIT)
 
     def __enter__(self) -> Self:
         return self
@@ -251,7 +262,7 @@ class Provider(Registry):
 
     def _restart_after_fork(self) -> None:
         """The parent's watcher is not here: begin anew."""
-        if self._feed is None or self._source is None:
+        if self._closed or self._feed is None or self._source is None:
             return
         parents = self._feed
         parents.closed = threading.Event()  # its own lock may be held too
@@ -262,7 +273,7 @@ class Provider(Registry):
             self._start(self._source)
         except Exception as error:
             problem = f"{error!r} in a forked process; its breakers keep the policies of now"
-            self._log("error", "circuit breaker policy source failed", error=problem)
+            self._tell_source("SourceLost", None, problem)
 
 
 class _View(Mapping[str, Breaker]):

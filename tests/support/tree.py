@@ -57,6 +57,7 @@ class Steps:
         self.path = PATH
         self.published: list[tuple[dict[str, Document], int, bool]] = []
         self.problems: list[str] = []
+        self.places: list[str] = []
         self.warnings: list[dict[str, object]] = []
         self._steps = iter(steps)
         self.while_settling = while_settling
@@ -86,7 +87,10 @@ class Steps:
             step()
         return False
 
-    def failed(self, problem: str) -> None:
+    def connected(self, endpoint: str) -> None:
+        self.places.append(endpoint)
+
+    def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         self.problems.append(problem)
 
     def warn(self, message: str, **keys: object) -> None:

@@ -1,7 +1,22 @@
 """Where policy documents come from. A source publishes; the provider compares, validates and swaps."""
 
-from breaker.sources.base import Feed, PolicySource, Unreadable
+from __future__ import annotations
+
+from breaker.sources.base import Feed, PolicySource, SourceStatus, Unreadable
 from breaker.sources.files import FileSource
 from breaker.sources.memory import MemorySource
 
-__all__ = ["Feed", "FileSource", "MemorySource", "PolicySource", "Unreadable"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from breaker.sources.etcd import EtcdSource
+
+__all__ = ["EtcdSource", "Feed", "FileSource", "MemorySource", "PolicySource", "SourceStatus", "Unreadable"]
+
+
+def __getattr__(name: str) -> object:
+    """`EtcdSource` is loaded at its first use: HTTP and TLS cost more than all the rest of the package."""
+    if name == "EtcdSource":
+        from breaker.sources.etcd import EtcdSource
+
+        return EtcdSource
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

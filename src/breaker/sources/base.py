@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
+
+from breaker.config import DEFAULT_NAME, SUFFIX, check_name, document_key
+from breaker.policy import Policy
 
 
 class Unreadable(NamedTuple):
@@ -13,6 +17,45 @@ class Unreadable(NamedTuple):
 
 
 Document = bytes | str | Unreadable
+Given = bytes | str | Policy | Mapping[str, object]  # a document as a program writes it
+
+
+def document_key_of(name: str) -> str:
+    """The key of a breaker's document, or of ``"default"``. Raises `TypeError` or `ValueError` for no such name."""
+    if name == DEFAULT_NAME:
+        return DEFAULT_NAME + SUFFIX
+    check_name(name)
+    return document_key(name)
+
+
+def raw_document(document: Given) -> bytes | str:
+    """The JSON text of a document. Raises `TypeError` for what cannot be one."""
+    if isinstance(document, Policy):
+        return document.to_json()
+    if isinstance(document, bytes | str):
+        return document
+    if isinstance(document, bytearray | memoryview):
+        return bytes(document)
+    if isinstance(document, Mapping):
+        return json.dumps(dict(document))
+    raise TypeError(f"a document is JSON text, a mapping or a Policy, got {type(document).__name__}")
+
+
+class SourceStatus(NamedTuple):
+    """How a provider's source is (`Provider.source_status`).
+
+    ``connected``: policies can be read now; ``endpoint``: the server, or where else the documents are from;
+    ``revision``: of the last publication, as the source counts; ``last_change``: when documents changed last, seconds
+    since 1970, None: they never did; ``last_error``: the last problem, also after it has ended; ``reconnects``: how
+    often a connection was made anew.
+    """
+
+    connected: bool
+    endpoint: str | None
+    revision: int
+    last_change: float | None
+    last_error: str | None
+    reconnects: int
 
 
 class Feed(Protocol):
@@ -27,6 +70,9 @@ class Feed(Protocol):
         dropped, unless the source's own count began anew (``restarted``).
         """
 
+    def connected(self, endpoint: str) -> None:
+        """Say which server (or place) the next publications come from. Each call is a connection anew."""
+
     def run(self, loop: Callable[[], None]) -> None:
         """Run ``loop`` in the provider's one daemon thread. It returns soon after `wait` has answered True."""
 
@@ -34,8 +80,12 @@ class Feed(Protocol):
         """Sleep, at most this long; True: the provider is closed."""
         ...
 
-    def failed(self, problem: str) -> None:
-        """Say that the source cannot be read, and how to mend it. Logged once until the next publication."""
+    def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
+        """Say that the source cannot be read, where, and how to mend it.
+
+        Told once for each ``kind`` (None: each text) until the next publication. ``soon``: it may mend itself at any
+        moment, so a provider that is being made goes on waiting for its first documents.
+        """
 
     def warn(self, message: str, **keys: object) -> None:
         """Log a warning."""

@@ -11,7 +11,7 @@ import stat
 import threading
 import time
 
-from breaker.config import DEFAULT_NAME, SUFFIX, document_name
+from breaker.config import NAME_HINT, SUFFIX, document_name
 from breaker.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Feed, Unreadable
 
@@ -80,12 +80,14 @@ class _Watch:
         try:
             stamps = self._settled()
         except OSError as error:
-            self.feed.failed(_explain(error, self.directory))
+            self.feed.failed(_explain(error, self.directory), endpoint=self.directory)
             self.stamps = None
             return
         if self.stamps is not None and stamps == self.stamps and not self.unsure:
             return
         first, before = self.stamps is None, self.documents
+        if first:
+            self.feed.connected(self.directory)
         self._read(stamps)
         if first or self.documents != before:
             self.revision += 1
@@ -120,14 +122,14 @@ class _Watch:
         return found
 
     def _is_policy(self, file_name: str) -> bool:
-        if file_name == DEFAULT_NAME + SUFFIX or document_name(file_name) is not None:
+        if document_name(file_name) is not None:
             return True
         if file_name not in self.warned:
             self.warned.add(file_name)
             self.feed.warn(
                 "circuit breaker policy file ignored",
                 file=os.path.join(self.directory, file_name).encode(errors="backslashreplace").decode(),
-                error="its name is not the escaped name of a breaker; write '/' as %2F and '%' as %25",
+                error=NAME_HINT,
             )
         return False
 

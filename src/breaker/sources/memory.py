@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 
-from breaker.config import DEFAULT_NAME, SUFFIX, check_name, document_key
-from breaker.policy import Policy
-from breaker.sources.base import Document, Feed
-
-Given = bytes | str | Policy | Mapping[str, object]
+from breaker.sources.base import Document, Feed, Given, document_key_of, raw_document
 
 
 class MemorySource:
@@ -26,11 +21,11 @@ class MemorySource:
         self._documents: dict[str, Document] = {}
         self._revision = 0
         for name, document in (documents or {}).items():
-            self._documents[_key(name)] = _raw(document)
+            self._documents[document_key_of(name)] = raw_document(document)
 
     def put(self, name: str, document: Given) -> None:
         """Set a document. Applied when this returns."""
-        key, raw = _key(name), _raw(document)
+        key, raw = document_key_of(name), raw_document(document)
         with self._lock:
             self._documents[key] = raw
             self._revision += 1
@@ -38,7 +33,7 @@ class MemorySource:
 
     def delete(self, name: str) -> None:
         """Remove a document; one that does not exist is no error. Applied when this returns."""
-        key = _key(name)
+        key = document_key_of(name)
         with self._lock:
             self._documents.pop(key, None)
             self._revision += 1
@@ -67,22 +62,3 @@ class MemorySource:
             documents, revision, feeds = dict(self._documents), self._revision, self._feeds
         for feed in feeds:
             feed.publish(documents, revision)
-
-
-def _key(name: str) -> str:
-    if name == DEFAULT_NAME:
-        return DEFAULT_NAME + SUFFIX
-    check_name(name)
-    return document_key(name)
-
-
-def _raw(document: Given) -> bytes | str:
-    if isinstance(document, Policy):
-        return document.to_json()
-    if isinstance(document, bytes | str):
-        return document
-    if isinstance(document, bytearray | memoryview):
-        return bytes(document)
-    if isinstance(document, Mapping):
-        return json.dumps(dict(document))
-    raise TypeError(f"a document is JSON text, a mapping or a Policy, got {type(document).__name__}")
