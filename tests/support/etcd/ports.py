@@ -1,0 +1,45 @@
+"""Free ports on the loopback, and addresses where nobody answers."""
+
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+HOST = "127.0.0.1"
+# Below the ports that the kernel gives to outgoing connections: while a server is down for some seconds, one of those
+# could take its port, and a client that tries again and again could even connect to itself.
+_LOW, _HIGH = 10_000, 32_000
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now. Another process may be faster: who starts a server must try again."""
+    held: list[socket.socket] = []
+    try:
+        while len(held) < count:
+            candidate = socket.socket()
+            try:
+                candidate.bind((HOST, random.SystemRandom().randrange(_LOW, _HIGH)))
+                held.append(candidate)
+            except OSError:
+                candidate.close()
+        return [each.getsockname()[1] for each in held]
+    finally:
+        for each in held:
+            each.close()
+
+
+@contextmanager
+def unanswered() -> Iterator[str]:
+    """An address that does not even accept: its queue of connections is full, so packets to it are dropped."""
+    with socket.socket() as listener:
+        listener.bind((HOST, free_ports(1)[0]))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(listener.getsockname())
+        try:
+            yield f"{HOST}:{listener.getsockname()[1]}"
+        finally:
+            for each in waiting:
+                each.close()
