@@ -323,5 +323,5 @@ def test_a_broken_document_of_the_user_is_reported_and_left_alone(tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     messages = [line["msg"] for line in Output.of(done.stdout).log]
     assert "circuit breaker policy rejected" in messages
-    assert "demo: the policy file stays as it is" in messages
+    assert "demo: the policy stays as it is" in messages
     assert (documents / f"{INVENTORY}.json").read_text() == '{"failureThreshold": '

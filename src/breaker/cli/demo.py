@@ -4,7 +4,7 @@ One process, loopback only. The times are parts of ``--seconds``::
 
     0      healthy     workers call two endpoints through Breaker.do()
     0.20   outage      /inventory fails: the breaker opens, a fallback answers
-    0.25   policy      openStateTimeout is shortened in the file while the breaker is OPEN
+    0.25   policy      openStateTimeout is shortened in its document while the breaker is OPEN
     0.60   recovery    /inventory answers again: the next probes close the breaker
     0.80   policy      failureThreshold is raised in default.json, from which both breakers inherit it
     1      the table
@@ -27,13 +27,12 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from breaker import Breaker, BreakerOpenError, Provider, Snapshot, State, get_default_config, logs
+from breaker import Breaker, BreakerError, BreakerOpenError, Provider, Snapshot, State, get_default_config, logs
 from breaker.cli import demo_report as report
-from breaker.cli.demo_policies import PolicyDirectory
+from breaker.cli.demo_policies import DemoPolicies, PolicyDirectory, PolicyKeys
 from breaker.cli.demo_service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
 from breaker.cli.signals import stop_signals
 from breaker.events import PolicyUpdated
-from breaker.sources import FileSource
 
 _INVENTORY_BREAKER = "http:inventory-api"
 _PRICING_BREAKER = "http:pricing-api"
@@ -53,7 +52,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--seconds", type=_seconds, default=20.0, help="length of the run (default: 20)")
     parser.add_argument("--workers", type=_workers, default=8, help="threads that make calls (default: 8)")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--etcd",
+        metavar="ENDPOINT",
+        help="keep the policy documents in this etcd, like 127.0.0.1:2379, instead of in files",
+    )
+    where.add_argument(
         "--policies",
         type=_directory,
         metavar="DIR",
@@ -89,14 +94,9 @@ def run(args: argparse.Namespace) -> int:
         output = report.Output()
         logs.configure_json(cast(TextIO, output))
         try:
-            root = args.policies
-            if root is None:
-                root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="breaker-demo-")))
-            policies = PolicyDirectory(root, _CONFIG, _initial_policies(args.seconds))
-        except OSError as error:
-            where = f"--policies {args.policies}" if args.policies else "temporary directory"
-            reason = error.strerror or error
-            print(f"breaker demo: error: {where}: cannot keep policies there: {reason}", file=sys.stderr)
+            policies = _policies(args, stack)
+        except (OSError, BreakerError, ValueError) as error:
+            print(f"breaker demo: error: {error}", file=sys.stderr)
             return 2
         demo = _Demo(args.seconds, args.workers, policies, output, stopped_by)
         try:
@@ -107,6 +107,20 @@ def run(args: argparse.Namespace) -> int:
         if output.closed_early:
             return 128 + signal.SIGPIPE
         return 128 + stopped_by[0] if stopped_by else 0
+
+
+def _policies(args: argparse.Namespace, stack: contextlib.ExitStack) -> DemoPolicies:
+    initial = _initial_policies(args.seconds)
+    if args.etcd is not None:
+        return PolicyKeys(args.etcd, _CONFIG, initial)
+    root = args.policies
+    try:
+        if root is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="breaker-demo-")))
+        return PolicyDirectory(root, _CONFIG, initial, poll_interval=min(max(args.seconds / 40, 0.05), 0.5))
+    except OSError as error:
+        where = f"--policies {args.policies}" if args.policies else "temporary directory"
+        raise OSError(f"{where}: cannot keep policies there: {error.strerror or error}") from error
 
 
 def _initial_policies(seconds: float) -> dict[str, dict[str, object]]:
@@ -148,7 +162,7 @@ class _Demo:
         self,
         seconds: float,
         workers: int,
-        policies: PolicyDirectory,
+        policies: DemoPolicies,
         output: report.Output,
         stopped_by: list[int],
     ) -> None:
@@ -172,10 +186,9 @@ class _Demo:
 
     def run(self) -> None:
         """Make calls until the time is over, a signal comes or nobody reads the output."""
-        source = FileSource(self._policies.root, poll_interval=min(max(self._seconds / 40, 0.05), 0.5))
         logger = structlog.get_logger("breaker")
         with DemoService(stall=2 * self._call_timeout) as service:
-            with Provider(_CONFIG, logger=logger, policy_source=source) as provider:
+            with Provider(_CONFIG, logger=logger, policy_source=self._policies.source) as provider:
                 provider.subscribe(self._policy_updated)
                 self._started = time.monotonic()
                 self._tell_start(service)
@@ -252,15 +265,15 @@ class _Demo:
             time.sleep(_TICK_SECONDS)
 
     def _edit(self, name: str, field: str, value: object) -> None:
-        file = self._policies.file(name)
-        self._tell("demo: editing a policy file", file=str(file), **{field: value})
+        place = self._policies.place(name)
+        self._tell("demo: editing a policy", document=place, **{field: value})
         try:
             self._policies.edit(name, field, value)
-        except (OSError, ValueError) as error:
-            self._tell("demo: the policy file stays as it is", file=str(file), error=str(error))
+        except (OSError, ValueError, KeyError, BreakerError) as error:
+            self._tell("demo: the policy stays as it is", document=place, error=str(error))
 
     def _policy_updated(self, event: object) -> None:
-        """Listener: runs on the thread that watches the files."""
+        """Listener: runs on the thread that watches the documents."""
         if isinstance(event, PolicyUpdated) and event.name in self._snapshots:
             at = time.monotonic() - self._started
             after = self._breakers[event.name].snapshot()
@@ -279,8 +292,8 @@ class _Demo:
             seconds=self._seconds,
             workers=self._workers,
             service="http://{}:{}".format(*service.address),
-            policies=str(self._policies.path),
-            hint="edit the policy files while this runs: the breakers obey",
+            policies=self._policies.path,
+            hint="edit the policies while this runs: the breakers obey",
         )
 
     def _show_progress(self, part: float) -> None:

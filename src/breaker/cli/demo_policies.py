@@ -1,4 +1,4 @@
-"""The demo's policy directory: a small tree of JSON documents that are edited while the breakers run."""
+"""The demo's policies: a few JSON documents, in a directory or in etcd, that are edited while the breakers run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,30 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
-from breaker import Config
+from breaker import BreakerError, Config
+from breaker.sources import EtcdSource, FileSource, PolicySource
+
+
+class DemoPolicies(Protocol):
+    """Where the demo's documents are."""
+
+    path: str
+    source: PolicySource
+
+    def place(self, name: str) -> str:
+        """Where the document of the breaker ``name`` is, or of all others for ``default``."""
+        ...
+
+    def edit(self, name: str, field: str, value: object) -> None:
+        """Set one field of a document, as an operator would.
+
+        Raises ``OSError`` or ``SourceError`` when it cannot be read or written, ``ValueError`` when it is no object.
+        """
+
+    def restore(self) -> None:
+        """Put back what ``edit`` changed, except where somebody has changed the document since."""
 
 
 class PolicyDirectory:
@@ -18,12 +40,15 @@ class PolicyDirectory:
     are kept as they are. Raises ``OSError`` when the directory cannot be made or written to.
     """
 
-    def __init__(self, root: Path, config: Config, initial: dict[str, dict[str, object]]) -> None:
-        self.root = root
-        self.path = root / config.policies_path.strip("/")
-        self.path.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, root: Path, config: Config, initial: dict[str, dict[str, object]], poll_interval: float = 0.5
+    ) -> None:
+        self.source = FileSource(root, poll_interval)
+        self._directory = root / config.policies_path.strip("/")
+        self.path = str(self._directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
         # Tried rather than asked for: os.access says yes to root on a read-only file system.
-        with tempfile.NamedTemporaryFile(dir=self.path, prefix=".", suffix=".new"):
+        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", suffix=".new"):
             pass
         self._edited: dict[Path, tuple[bytes, bytes]] = {}
         for name, document in initial.items():
@@ -33,30 +58,67 @@ class PolicyDirectory:
 
     def file(self, name: str) -> Path:
         """The document of the breaker ``name``, or of all others for ``default``."""
-        return self.path / f"{name}.json"
+        return self._directory / f"{name}.json"
+
+    def place(self, name: str) -> str:
+        return str(self.file(name))
 
     def edit(self, name: str, field: str, value: object) -> None:
-        """Set one field of a document, as an operator would: the file is replaced in one step.
-
-        Raises ``OSError`` when it cannot be read or written, ``ValueError`` when it is not a JSON object.
-        """
         file = self.file(name).resolve()  # a link stays a link
         before = file.read_bytes()
-        document = json.loads(before)
-        if not isinstance(document, dict):
-            raise ValueError("not a JSON object")
-        after = _encode({**document, field: value})
+        after = _with_field(before, field, value)
         _replace(file, after)
         first, _ = self._edited.get(file, (before, after))
         self._edited[file] = (first, after)
 
     def restore(self) -> None:
-        """Put back what ``edit`` changed, except where somebody has changed the file since."""
         for file, (before, after) in self._edited.items():
             with contextlib.suppress(OSError):
                 if file.read_bytes() == after:
                     _replace(file, before)
         self._edited.clear()
+
+
+class PolicyKeys:
+    """The documents of one service in etcd, as keys below ``config.policies_path``.
+
+    Creating it puts the documents of ``initial`` that are not there. Raises ``SourceError`` when etcd cannot be reached
+    or refuses, ``ValueError`` for endpoints that are none.
+    """
+
+    def __init__(self, endpoints: str, config: Config, initial: dict[str, dict[str, object]]) -> None:
+        self.source = EtcdSource(endpoints, policies_path=config.policies_path)
+        self.path = config.policies_path
+        self._edited: dict[str, tuple[bytes, bytes]] = {}
+        present = self.source.list()
+        for name, document in initial.items():
+            if name not in present:
+                self.source.put(name, _encode(document))
+
+    def place(self, name: str) -> str:
+        return f"{self.path}{name}.json"
+
+    def edit(self, name: str, field: str, value: object) -> None:
+        stored = self.source.list()[name]
+        after = _with_field(stored.document, field, value)
+        self.source.put(name, after, expected_revision=stored.revision)
+        first, _ = self._edited.get(name, (stored.document, after))
+        self._edited[name] = (first, after)
+
+    def restore(self) -> None:
+        with contextlib.suppress(BreakerError):
+            present = self.source.list()
+            for name, (before, after) in self._edited.items():
+                if name in present and present[name].document == after:
+                    self.source.put(name, before, expected_revision=present[name].revision)
+        self._edited.clear()
+
+
+def _with_field(text: bytes, field: str, value: object) -> bytes:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    return _encode({**document, field: value})
 
 
 def _encode(document: dict[str, object]) -> bytes:

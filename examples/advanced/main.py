@@ -1,0 +1,172 @@
+"""A shop with four dependencies, each behind a breaker with a policy that suits it.
+
+Run it with ``python main.py``. Policies come from the etcd on this machine if there is one, else from files;
+``--etcd ENDPOINT`` and ``--files`` choose. No network is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import breaker
+from breaker.events import Event, PolicyUpdated, StateChanged
+from documents import Documents, documents, running_etcd
+from services import DuplicateOrder, Orders, Prices, Recommendations, Report, Unavailable
+
+CONFIG = breaker.get_default_config("shop", "development")
+THREADS, TASKS, CALLS = 8, 100, 50
+
+
+class Shop:
+    """The services, their breakers, and what the breakers say."""
+
+    def __init__(self, provider: breaker.Provider) -> None:
+        self.orders, self.recommendations = Orders(), Recommendations()
+        self.prices, self.report = Prices(), Report()
+        # Critical: a duplicate is the answer of a healthy database, so it counts as a success.
+        self.orders_breaker = provider.get_breaker("db:orders", success_on=DuplicateOrder)
+        # Not critical: this client raises for no status, so the result is looked at.
+        self.recommendations_breaker = provider.get_breaker(
+            "http:recommendations", failed_result=lambda response: response.status >= 500
+        )
+        self.prices_breaker = provider.get_breaker("grpc:prices")  # asked thousands of times a second
+        self.report_breaker = provider.get_breaker("batch:nightly-report")  # once a night: one failure is enough
+        self.updated = threading.Event()
+        self.told: list[str] = []
+        provider.subscribe(self._listen)
+
+    def _listen(self, event: Event) -> None:
+        """Called with every event of every breaker, in order; here they become the lines of an operator's screen."""
+        if isinstance(event, StateChanged):
+            self.told.append(f"{event.name}: {event.from_state} -> {event.to_state} ({event.reason})")
+        elif isinstance(event, PolicyUpdated):
+            changes = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in event.old.differences(event.new).items())
+            self.told.append(f"{event.name}: policy {changes}")
+            self.updated.set()
+
+    def tell(self) -> None:
+        for line in self.told:
+            print("   ", line)
+        self.told.clear()
+
+
+def show_policies(shop: Shop) -> None:
+    print("\nfour dependencies, four policies")
+    for each in (shop.orders_breaker, shop.recommendations_breaker, shop.prices_breaker, shop.report_breaker):
+        policy = each.policy
+        print(f"    {each.name}: opens after {policy.failure_threshold}, for {policy.open_state_timeout:g} s")
+
+
+def classify(shop: Shop) -> None:
+    print("\nwhat counts as a failure")
+    shop.orders_breaker.do(shop.orders.insert, 1)
+    for _ in range(5):
+        with contextlib.suppress(DuplicateOrder):
+            shop.orders_breaker.do(shop.orders.insert, 1)
+    print("    five duplicates: db:orders is", shop.orders_breaker.state)
+    shop.recommendations.down = True
+    for _ in range(2):
+        shop.recommendations_breaker.do(shop.recommendations.get, "Ada")
+    print("    two answers with status 503: http:recommendations is", shop.recommendations_breaker.state)
+    print("    the page shows", recommend(shop, "Ada"))
+    shop.tell()
+
+
+def recommend(shop: Shop, customer: str) -> str:
+    """Not critical: without recommendations the page is still a page."""
+    try:
+        return shop.recommendations_breaker.do(shop.recommendations.get, customer).body
+    except breaker.BreakerOpenError:
+        return "bestsellers"
+
+
+def threads_and_tasks(shop: Shop) -> None:
+    print(f"\n{THREADS} threads and {TASKS} tasks ask for prices while the service is down")
+    shop.prices.down = True
+
+    def work() -> None:
+        for _ in range(CALLS):
+            attempt(lambda: shop.prices_breaker.do(shop.prices.get, "apple"))
+
+    async def task() -> None:
+        with contextlib.suppress(Unavailable, breaker.BreakerOpenError):
+            await shop.prices_breaker.do(shop.prices.get_async, "apple")
+
+    async def tasks() -> None:
+        await asyncio.gather(*(task() for _ in range(TASKS)))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        workers = [pool.submit(work) for _ in range(THREADS)]
+        asyncio.run(tasks())
+        for worker in workers:
+            worker.result()
+    calls = THREADS * CALLS + TASKS
+    print(f"    of {calls} calls, fewer than {calls // 4} reached it: {shop.prices.requests < calls // 4}")
+    shop.prices.down = False
+    while shop.prices_breaker.state is not breaker.State.CLOSED:
+        time.sleep(0.02)
+        attempt(lambda: shop.prices_breaker.do(shop.prices.get, "apple"))
+    print("    it is back, and so is the breaker:", shop.prices_breaker.state)
+    shop.told.clear()  # how often it was probed depends on the machine
+
+
+def change_the_policy(shop: Shop, policies: Documents) -> None:
+    print(f"\na policy changes in {policies.place} while its breaker is open")
+    shop.orders.down = True
+    for number in range(2, 5):
+        attempt(lambda number=number: shop.orders_breaker.do(shop.orders.insert, number))
+    print("    next try of db:orders in about an hour:", shop.orders_breaker.retry_after > 3500)
+    shop.orders.down = False
+    shop.updated.clear()
+    policies.write("db:orders", '{"failureThreshold": 3, "successThreshold": 2, "openStateTimeout": "100ms"}')
+    assert shop.updated.wait(10), "the change has not arrived"
+    failures = shop.orders_breaker.snapshot().failures
+    while shop.orders_breaker.state is not breaker.State.CLOSED:
+        time.sleep(0.02)
+        attempt(lambda: shop.orders_breaker.do(shop.orders.insert, 100))
+    print("    counts were kept:", failures == 3)
+    shop.tell()
+
+
+def override(shop: Shop) -> None:
+    print("\nan operator takes over")
+    shop.report_breaker.force_open()
+    try:
+        shop.report_breaker.do(shop.report.run)
+    except breaker.BreakerOpenError as rejected:
+        print(f"    forced open: rejected by the {rejected.reason}; requests: {shop.report.requests}")
+    shop.report_breaker.clear_override()
+    print("    cleared:", shop.report_breaker.do(shop.report.run))
+
+
+def attempt(call: Callable[[], object]) -> None:
+    """Call, whatever comes of it."""
+    with contextlib.suppress(Unavailable, DuplicateOrder, breaker.BreakerOpenError):
+        call()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--etcd", metavar="ENDPOINT", help="the etcd to keep the policies in")
+    where.add_argument("--files", action="store_true", help="keep the policies in files")
+    args = parser.parse_args()
+    etcd = args.etcd or (None if args.files else running_etcd())
+    with documents(etcd, CONFIG) as policies, breaker.Provider(CONFIG, policy_source=policies.source) as provider:
+        print("policies come from", policies.place)
+        shop = Shop(provider)
+        show_policies(shop)
+        classify(shop)
+        threads_and_tasks(shop)
+        change_the_policy(shop, policies)
+        override(shop)
+
+
+if __name__ == "__main__":
+    main()
