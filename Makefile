@@ -6,10 +6,11 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/*.pxi src/breaker/*.h)
 
-.PHONY: help demo test test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions clean
+.PHONY: help demo demo-etcd test test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
+	@echo "make demo-etcd           the same with its policies in a real etcd"
 	@echo "make test    the test suite"
 	@echo "make test-all            the suite on each Python from 3.11 on that the machine has"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
@@ -19,8 +20,13 @@ help:
 	@echo "make bench-instructions  instructions per call against the committed counts (needs valgrind)"
 	@echo "make clean   remove what the others made"
 
+DEMO := -m breaker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKERS),--workers $(WORKERS))
+
 demo: $(VENV)/.built
-	@$(BIN)/python -m breaker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKERS),--workers $(WORKERS))
+	@$(BIN)/python $(DEMO)
+
+demo-etcd: $(VENV)/.test
+	@$(BIN)/python tools/with_etcd.py $(BIN)/python $(DEMO) --etcd {endpoint}
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

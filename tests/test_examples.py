@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.etcd.server import Server
 from support.libraries import MISSING
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -46,27 +47,61 @@ recovered: Ada Lovelace
 """
 
 
-def run(example: str, cwd: Path) -> str:
-    """Start an example as its README says, with warnings as errors; it must end well. Returns its output."""
+ADVANCED = """\
+policies come from {place}
+
+four dependencies, four policies
+    db:orders: opens after 3, for 3600 s
+    http:recommendations: opens after 2, for 300 s
+    grpc:prices: opens after 50, for 0.2 s
+    batch:nightly-report: opens after 1, for 3600 s
+
+what counts as a failure
+    five duplicates: db:orders is CLOSED
+    two answers with status 503: http:recommendations is OPEN
+    the page shows bestsellers
+    http:recommendations: CLOSED -> OPEN (tripped)
+
+8 threads and 100 tasks ask for prices while the service is down
+    of 500 calls, fewer than 125 reached it: True
+    it is back, and so is the breaker: CLOSED
+
+a policy changes in {place} while its breaker is open
+    next try of db:orders in about an hour: True
+    counts were kept: True
+    db:orders: CLOSED -> OPEN (tripped)
+    db:orders: policy openStateTimeout 1h -> 100ms
+    db:orders: OPEN -> HALF_OPEN (timeout)
+    db:orders: HALF_OPEN -> CLOSED (recovered)
+
+an operator takes over
+    forced open: rejected by the operator; requests: 0
+    cleared: report written
+"""
+
+
+def run(folder: Path, example: str, *arguments: str) -> str:
+    """What the example prints; it is started from elsewhere, and warnings are errors."""
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / example / "main.py")],
+        [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / example / "main.py"), *arguments],
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
-        cwd=cwd,
+        cwd=folder,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stderr == ""
+    assert done.returncode == 0
     return done.stdout
 
 
 def test_basic(tmp_path: Path) -> None:
-    assert run("basic", tmp_path) == BASIC
+    assert run(tmp_path, "basic") == BASIC
 
 
 @pytest.mark.skipif("grpc" in MISSING, reason="grpcio has no wheels for free-threaded interpreters")
 def test_grpc(tmp_path: Path) -> None:
-    lines = run("grpc", tmp_path).splitlines(keepends=True)
+    lines = run(tmp_path, "grpc").splitlines(keepends=True)
     assert "".join(line for line in lines if not line.startswith("{")) == GRPC
     log = [json.loads(line) for line in lines if line.startswith("{")]
     get_user = [line for line in log if line["name"] == "/users.v1.UserService/GetUser"]
@@ -76,6 +111,16 @@ def test_grpc(tmp_path: Path) -> None:
     assert updated["name"] == "/users.v1.UserService/GetUser"
     assert updated["changed"] == {"openStateTimeout": ["1m", "200ms"]}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_advanced_with_policies_in_files(tmp_path: Path) -> None:
+    assert run(tmp_path, "advanced", "--files") == ADVANCED.format(place="files")
+
+
+def test_advanced_with_policies_in_etcd(tmp_path: Path) -> None:
+    with Server(tmp_path) as etcd:
+        assert run(tmp_path, "advanced", "--etcd", etcd.endpoint) == ADVANCED.format(place="etcd")
+        assert etcd.api.documents("/") == {}
 
 
 def test_every_example_has_a_readme_of_about_ten_lines() -> None:

@@ -47,7 +47,7 @@ class Follower:
         self._keys: dict[bytes, int] = {}  # all keys below the path → revision of their last change
         self._documents: dict[str, Document] = {}
         self._ignored: set[bytes] = set()  # said once each
-        self._pause = 0.0
+        self._pause = self._step = 0.0
         self._failures = 0  # since the last connection
         self._connected = False
 
@@ -86,18 +86,17 @@ class Follower:
 
     def _failed(self, error: SourceError, endpoint: Endpoint, watched: float) -> None:
         if watched > _GOOD:
-            self._failures, self._pause = 0, 0.0
+            self._failures, self._step = 0, 0.0
         self._failures += 1
-        longest = _REFUSED_PAUSE if isinstance(error, Refused) else _LONGEST_PAUSE
-        step = longest if isinstance(error, Refused) else min(max(_FIRST_PAUSE, self._pause * 2), longest)
-        self._pause = step * random.uniform(0.5, 1.0)  # programs that failed together do not come back together
+        refused = isinstance(error, Refused)
+        self._step = _REFUSED_PAUSE if refused else min(max(_FIRST_PAUSE, self._step * 2), _LONGEST_PAUSE)
+        self._pause = self._step * random.uniform(0.5, 1.0)  # who failed together does not come back together
         if isinstance(error, Interrupted | TooBig) and self._failures < 3:
             return  # the same member will do
         self._endpoints.append(self._endpoints.pop(0))
         if self._connected or self._failures >= len(self._endpoints):
             self._connected = False
-            soon = not isinstance(error, Refused)
-            self._feed.failed(str(error), kind=type(error).__name__, endpoint=str(endpoint), soon=soon)
+            self._feed.failed(str(error), kind=type(error).__name__, endpoint=str(endpoint), soon=not refused)
 
     # -- what there is --
 

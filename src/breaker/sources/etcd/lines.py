@@ -41,10 +41,10 @@ class Lines:
             if len(head) > 1024:
                 raise Unreachable("the answer of etcd is not in chunks as HTTP has them")
             return False
-        try:
-            self._left = int(head.split(b";")[0], 16)
-        except ValueError:
-            raise Unreachable("the answer of etcd is not in chunks as HTTP has them") from None
+        size = head.split(b";")[0].strip()
+        if not size or size.strip(b"0123456789abcdefABCDEF"):
+            raise Unreachable("the answer of etcd is not in chunks as HTTP has them")
+        self._left = int(size, 16)
         del self._raw[: len(head) + 2]
         self.ended = self._left == 0
         return True
