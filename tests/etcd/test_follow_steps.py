@@ -152,7 +152,7 @@ def time_goes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Non
     """Moves the loop's clock; without it the clock stands."""
     now = [100.0]
     monkeypatch.setattr(follow.time, "monotonic", lambda: now[0])
-    yield lambda seconds: now.__setitem__(0, now[0] + seconds)
+    return lambda seconds: now.__setitem__(0, now[0] + seconds)
 
 
 def run(store: Store, feed: ScriptedFeed, *endpoints: Endpoint, **options: Any) -> None:

@@ -1,5 +1,7 @@
 """Lines of a chunked answer come out whole, whatever the network and the proxies made of them."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def all_of(lines: Lines) -> list[bytes]:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(marks)]
 
 
 @given(chunks=st.lists(st.integers(0, 10_000), max_size=12), packets=st.lists(st.integers(0, 10_000), max_size=12))
