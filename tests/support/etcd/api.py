@@ -3,11 +3,14 @@
 import base64
 import http.client
 import json
+import os
 import socket
 import ssl
 import time
 from collections.abc import Iterable
 from typing import Any
+
+from support.etcd.ports import of_the_tests
 
 _SECONDS = 8.0  # for an answer; a busy machine is slow
 
@@ -37,6 +40,11 @@ class Api:
         self._connection: http.client.HTTPConnection | None = None
         self._credentials: tuple[str, str] | None = None
         self._token: str | None = None
+        of_the_tests.add(self)
+
+    def inodes(self) -> set[int]:
+        sock = self._connection and self._connection.sock
+        return {os.fstat(sock.fileno()).st_ino} if sock else set()
 
     def log_in_as(self, user: str, password: str) -> None:
         """Use this user from now on, with a new token whenever the old one is refused."""

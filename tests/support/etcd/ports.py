@@ -2,13 +2,26 @@
 
 import random
 import socket
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 HOST = "127.0.0.1"
 # Below the ports that the kernel gives to outgoing connections: while a server is down for some seconds, one of those
 # could take its port, and a client that tries again and again could even connect to itself.
 _LOW, _HIGH = 10_000, 32_000
+
+
+class HasSockets(Protocol):
+    """A part of the tests that shares its process with what is tested."""
+
+    def inodes(self) -> set[int]:
+        """Its open sockets."""
+        ...
+
+
+of_the_tests: "weakref.WeakSet[HasSockets]" = weakref.WeakSet()  # not counted as sockets that were left behind
 
 
 def free_ports(count: int) -> list[int]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from support.etcd.ports import HOST, free_ports
+from support.etcd.ports import HOST, free_ports, of_the_tests
 
 _CHUNK = 1 << 16
 _FULL = 1 << 18  # bytes on their way in one direction, after which no more are read
@@ -58,6 +58,7 @@ class Proxy:
         self.endpoint = f"{HOST}:{self.port}"
         self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
         self._thread.start()
+        of_the_tests.add(self)
 
     # -- faults --
 
@@ -112,7 +113,6 @@ class Proxy:
         assert not self._thread.is_alive(), "the proxy hangs"
 
     def inodes(self) -> set[int]:
-        """The sockets of the proxy itself, which shares its process with what is tested."""
         with self._lock:
             own = [socket for link in self._links for socket in link.sockets]
             own += [self._wake, self._woken, *([self._listener] if self._listener else [])]

@@ -1,0 +1,133 @@
+"""Fixtures of the tests against real servers: a server, the network before it, and providers that follow it."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from support import apart
+from support.drive import document
+from support.etcd.binaries import BINARIES, WHEEL, Binary
+from support.etcd.proxy import Proxy
+from support.etcd.server import Server
+from support.etcd.subjects import PATH, Subjects
+
+NAMES = [f"name-{number:02}" for number in range(30)]
+HERE = Path(__file__).parent
+Follow: TypeAlias = Callable[..., Subjects]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: waits long, so it has a process of its own")
+    config.addinivalue_line("markers", "undisturbed: measures, so it runs when nothing else does")
+    config.addinivalue_line("markers", "every_version: run with each etcd that this machine has")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Debian's etcd is tested where it is installed; without it there is no such test, rather than one passed over."""
+    if "binary" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_version"):
+        metafunc.parametrize("binary", BINARIES, ids=[binary.origin for binary in BINARIES], scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    apart.set_up(config, [item for item in items if HERE in item.path.parents])
+
+
+def pytest_report_header() -> str:
+    return f"etcd: {', '.join(binary.label for binary in BINARIES)}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was measured, as a table."""
+    rows = [
+        (name, value)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call" and HERE.name in report.nodeid
+        for name, value in report.user_properties
+    ]
+    if rows:
+        terminalreporter.section("etcd: seconds to converge after a fault")
+        width = max(len(name) for name, _ in rows)
+        for name, value in sorted(rows):
+            terminalreporter.write_line(f"{name:<{width}}  {value}")
+
+
+@pytest.fixture(scope="session")
+def binary() -> Binary:
+    return WHEEL
+
+
+@pytest.fixture
+def server(tmp_path: Path, binary: Binary) -> Iterator[Server]:
+    """A server of its own for the test."""
+    with Server(tmp_path, binary) as started:
+        yield started
+
+
+@pytest.fixture
+def proxies() -> Iterator[list[Proxy]]:
+    """The proxies of the test; whoever makes one appends it."""
+    made: list[Proxy] = []
+    yield made
+    for proxy in made:
+        proxy.close()
+
+
+@pytest.fixture
+def proxy(server: Server, proxies: list[Proxy]) -> Proxy:
+    """The network before the server."""
+    proxies.append(Proxy(server.port))
+    return proxies[0]
+
+
+@pytest.fixture
+def follow(proxies: list[Proxy], binary: Binary, record_property: Callable[[str, object], None]) -> Iterator[Follow]:
+    """``follow(endpoint, **options of EtcdSource)``: a provider on each transport, with calls going on.
+
+    ``names``: of breakers that exist from the beginning; ``provider``: options of `Provider`; ``traffic=False``: no
+    calls. When the test ends they are closed, in time and with nothing left.
+    """
+    made: list[Subjects] = []
+    suffix = "" if binary is WHEEL else f", etcd {binary.label}"
+
+    def start(
+        endpoints: str | list[str],
+        names: list[str] | None = None,
+        provider: dict[str, Any] | None = None,
+        traffic: bool = True,
+        **options: Any,
+    ) -> Subjects:
+        subjects = Subjects(lambda what, value: record_property(what + suffix, value))
+        made.append(subjects)
+        subjects.add(endpoints, [*NAMES, "never listed"] if names is None else names, provider, **options)
+        if traffic:
+            subjects.start_traffic()
+        return subjects
+
+    yield start
+    for subjects in made:
+        subjects.close()
+
+
+def fill(server: Server, names: list[str] = NAMES) -> None:
+    """Documents for these names, and for all others, in one transaction."""
+    puts = [(f"{PATH}{name}.json", random_document()) for name in names]
+    server.api.transaction([(f"{PATH}default.json", random_document()), *puts])
+
+
+def shuffle(server: Server, names: list[str] = NAMES) -> None:
+    """Change, delete and add documents at random, at least one of each."""
+    half = random.sample(names, len(names) // 2)
+    gone, changed = half[: len(half) // 2], half[len(half) // 2 :]
+    server.api.transaction(
+        [(f"{PATH}{name}.json", random_document()) for name in changed], [f"{PATH}{name}.json" for name in gone]
+    )
+    for name in random.sample(names, 3):
+        server.api.put(f"{PATH}{name}.json", random_document())
+    server.api.put(f"{PATH}default.json", random_document())
+
+
+def random_document() -> bytes:
+    return document(failureThreshold=random.randrange(1, 10**6), openStateTimeout=f"{random.randrange(1, 1000)}s")
