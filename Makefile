@@ -66,8 +66,12 @@ bench-instructions: $(VENV)/.test
 	$(BIN)/python -m benchmarks.instructions
 
 # What a job needs beyond the package itself; a stamp says that it is there.
-$(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(VENV)/.built
-	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+$(VENV)/.test: $(VENV)/.built
+	@$(BIN)/python -m pip install --quiet --editable '.[test,test-grpc]'
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.built
+	@$(BIN)/python -m pip install --quiet --editable '.[check]'
 	@touch $@
 
 $(VENV)/.built: pyproject.toml setup.py $(CORE) | $(VENV)/bin/python

@@ -1,0 +1,349 @@
+"""etcd over gRPC, by the package ``etcd3``: for programs that hold such a client already, for client certificates as
+identities, and for servers whose JSON gateway is switched off.
+
+A session makes an `etcd3.Etcd3Client` of its own and ends with it, because a channel that lives on keeps its dead
+connection. Of that client it uses the channel, the stubs and the messages. Login and watch are its own: the client logs
+in where nobody can wake it, and its watcher opens a broken stream again in a hot loop and takes a refusal for success.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from breaker.errors import SourceError
+from breaker.sources.etcd import protobuf
+from breaker.sources.etcd.http import Line, Stale, tls_context
+from breaker.sources.etcd.refusals import is_expired, refusal
+from breaker.sources.etcd.stream import Ended, Stream, told
+from breaker.sources.etcd.wire import (
+    Access,
+    Batch,
+    Change,
+    Endpoint,
+    Interrupted,
+    Item,
+    Limits,
+    Page,
+    Refused,
+    Unreachable,
+)
+
+_Metadata = tuple[tuple[str, str], ...]
+
+_WITH_LEADER = ("hasleader", "true")  # a member that loses its leader says so at once, and ends its watches
+_NO_USER = "user name is empty"  # authentication was switched on after we came in without it
+
+# grpc's codes for what it says itself; with any other, the words are etcd's
+_OF_THE_CONNECTION = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "OK", "")
+# part of grpc's text → what it means and how to mend it
+_CONNECTING = (
+    ("Connection refused", "nothing listens there; check the endpoint, and that etcd runs"),
+    ("errors resolving", "the host name is not known; check the endpoint"),
+    ("Socket closed", "it closed the connection; if it wants TLS, write https://"),
+)
+
+
+class ClientTransport:
+    """Speaks with etcd over gRPC. ``client``: an `etcd3.Etcd3Client` whose address and token are used; it stays open.
+
+    Raises `ImportError` that says what to install, `TypeError` for a ``client`` of another kind, `ValueError` for one
+    whose address is unknown or whose certificates are not given as well (it does not keep them), and `OSError` for
+    files of certificates that cannot be read.
+    """
+
+    def __init__(self, access: Access, limits: Limits, client: Any = None) -> None:
+        self._library = protobuf.load()
+        self._access = access
+        self._limits = limits
+        self._given = client
+        self._endpoints = [] if client is None else [self._endpoint_of(client)]
+        if access.ca is not None or access.cert is not None:
+            tls_context(access)  # a wrong file is the caller's mistake, now
+
+    def endpoints(self) -> list[Endpoint]:
+        """Where the given client speaks to; nothing without one."""
+        return list(self._endpoints)
+
+    def session(self, endpoint: Endpoint) -> ClientSession:
+        return ClientSession(self._library, endpoint, self._access, self._limits, self._given)
+
+    def _endpoint_of(self, client: Any) -> Endpoint:
+        if not isinstance(client, self._library.etcd3.Etcd3Client):
+            raise TypeError(f"client must be an etcd3.Etcd3Client, got {type(client).__name__}")
+        host, _, port = str(client._url).rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(
+                f"the given client's address is not host:port but {client._url!r}; pass its address instead"
+            )
+        if client.uses_secure_channel and self._access.ca is None:
+            raise ValueError(
+                "the given client uses TLS and, as etcd3 clients do, has forgotten the certificates; "
+                "pass ca= too (and cert= and key=, if it has them)"
+            )
+        return Endpoint(host.strip("[]"), int(port), bool(client.uses_secure_channel))
+
+
+class ClientSession:
+    """One channel with one login; the watch is a stream on it. ``given``: a client whose token to use, or None."""
+
+    def __init__(
+        self, library: protobuf.Library, endpoint: Endpoint, access: Access, limits: Limits, given: Any
+    ) -> None:
+        self._library = library
+        self._rpc = library.rpc
+        self._endpoint = endpoint
+        self._access = access
+        self._limits = limits
+        self._given = given
+        self._token: str | None = None
+        self._knock: Line | None = None
+        self._client: Any = None
+        self._stream: Stream | None = None
+        self._closed = False
+
+    # -- life --
+
+    def open(self) -> None:
+        if self._endpoint.tls:
+            self._try_tls()
+        self._client = self._make_client()
+        self._end_if_closed()
+        # A request that needs no user, no permission and no leader: is this etcd?
+        self._call(self._client.maintenancestub.Status, self._rpc.StatusRequest(), self._limits.connect)
+        self._log_in()
+
+    def _try_tls(self) -> None:
+        """Shake hands once by the standard library, which says what is wrong; grpc prints it to standard error."""
+        knock = self._knock = Line(self._endpoint, self._access, self._limits._replace(request=self._limits.connect))
+        self._end_if_closed()
+        try:
+            knock.connect()
+            self._hear_refusal(knock)
+        finally:
+            knock.close()
+
+    def _hear_refusal(self, knock: Line) -> None:
+        """With TLS 1.3 a server says only after the handshake what it thinks of our certificate."""
+        try:
+            knock.post("/version", b"", {})
+        except (SourceError, Stale) as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise
+
+    def _make_client(self) -> Any:
+        kind = self._library.etcd3.Etcd3Client
+        host = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
+        files = {}
+        if self._endpoint.tls:
+            credentials = self._credentials()
+            # It takes certificates by the names of files only, and TLS only with one for the authority.
+            kind = type("Client", (kind,), {"_get_secure_creds": lambda *_: credentials})
+            files = {"ca_cert": ""}
+        return kind(host, self._endpoint.port, grpc_options=_options(self._access, self._limits), **files)
+
+    def _credentials(self) -> Any:
+        access = self._access
+        try:
+            authorities = tls_context(access).get_ca_certs(binary_form=True)
+            roots = "".join(map(ssl.DER_cert_to_PEM_cert, authorities)).encode()
+            cert = Path(access.cert).read_bytes() if access.cert else None
+            key = Path(access.key).read_bytes() if access.key else cert
+        except OSError as error:  # ssl's errors too
+            trouble = error.strerror or str(error)
+            raise Refused(
+                f"cannot connect to etcd at {self._endpoint}: {trouble}; check ca=, cert= and key="
+            ) from error
+        return self._library.grpc.ssl_channel_credentials(roots or None, key, cert)
+
+    def _end_if_closed(self) -> None:
+        """After something was made that `close`, in another thread, may just have missed."""
+        if self._closed:
+            self.close()
+            raise self._is_closed()
+
+    def close(self) -> None:
+        self._closed = True
+        for line in (self._knock, self._stream, self._client):
+            if isinstance(line, Stream):
+                line.stop()
+            elif line is not None:
+                line.close()
+
+    def forget(self) -> None:
+        self._closed = True
+        if self._knock is not None:
+            self._knock.forget()
+        _abandoned.append((self._client, self._stream))
+        self._client = self._stream = None
+
+    # -- requests --
+
+    def range(
+        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, newest: bool = False
+    ) -> Page:
+        request = self._rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision, keys_only=keys_only)
+        if newest:
+            request.sort_order = self._rpc.RangeRequest.DESCEND
+            request.sort_target = self._rpc.RangeRequest.MOD
+        answer = self._ask(self._client.kvstub.Range, request)
+        items = [Item(kv.key, kv.value, kv.mod_revision) for kv in answer.kvs]
+        return Page(answer.header.revision, items, answer.count, answer.more)
+
+    def commit(self, key: bytes, value: bytes | None, expected: int | None) -> tuple[bool, int]:
+        rpc = self._rpc
+        if value is None:
+            step = rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
+        else:
+            step = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value))
+        request = rpc.TxnRequest(success=[step])
+        if expected is not None:
+            request.compare.add(key=key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=expected)
+        answer = self._ask(self._client.kvstub.Txn, request)
+        return answer.succeeded, answer.header.revision
+
+    def _ask(self, method: Any, request: Any) -> Any:
+        """A request to the store; after another login, once, where that may help."""
+        try:
+            return method(request, timeout=self._limits.request, metadata=self._metadata())
+        except (self._library.grpc.RpcError, ValueError) as error:
+            if not self._login_may_help(told(error)[1]):
+                raise self._explain(error) from error
+        self._log_in()
+        return self._call(method, request, self._limits.request)
+
+    def _call(self, method: Any, request: Any, seconds: float) -> Any:
+        try:
+            return method(request, timeout=seconds, metadata=self._metadata())
+        except (self._library.grpc.RpcError, ValueError) as error:  # ValueError: the channel is closed
+            raise self._explain(error) from error
+
+    def _metadata(self) -> _Metadata:
+        return (_WITH_LEADER,) if self._token is None else (_WITH_LEADER, ("token", self._token))
+
+    # -- who we are --
+
+    def _log_in(self) -> None:
+        # The token goes as metadata. As credentials of a call grpc would send it over TLS only.
+        self._token = None
+        if self._access.user is None:
+            self._token = None if self._given is None else dict(self._given.metadata or ()).get("token")
+            return
+        try:
+            request = self._rpc.AuthenticateRequest(name=self._access.user, password=self._access.password)
+            authenticate = self._rpc.AuthStub(self._client.channel).Authenticate
+            answer = authenticate(request, timeout=self._limits.request, metadata=self._metadata())
+        except (self._library.grpc.RpcError, ValueError) as error:
+            if "authentication is not enabled" in told(error)[1]:
+                return  # once it is switched on, requests without a token are refused, and log in
+            raise self._explain(error) from error
+        self._token = answer.token
+
+    def _login_may_help(self, text: str) -> bool:
+        return self._access.user is not None and (is_expired(text) or (self._token is None and _NO_USER in text))
+
+    # -- the watch --
+
+    def watch(self, start: bytes, end: bytes, revision: int) -> None:
+        rpc = self._rpc
+        wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=revision)
+        request = rpc.WatchRequest(create_request=wanted)
+        first = self._begin(request)
+        # A refusal is no error of the call: it confirms the watch and cancels it, in one message.
+        if first.canceled and self._login_may_help(first.cancel_reason):
+            self._log_in()
+            first = self._begin(request)
+        self._check(first)
+
+    def _begin(self, request: Any) -> Any:
+        """The first message of a new watch."""
+        if self._stream is not None:
+            self._stream.stop()
+        try:
+            method = self._rpc.WatchStub(self._client.channel).Watch
+            self._stream = Stream(method, request, self._metadata())
+        except ValueError as error:  # the channel is closed
+            raise self._explain(error) from error
+        self._end_if_closed()
+        first = self._next(self._limits.request)
+        if first is None:
+            raise Unreachable(f"etcd at {self._endpoint} does not confirm the watch in time")
+        return first
+
+    def read(self, seconds: float) -> Batch | None:
+        message = self._next(seconds)
+        if message is None:
+            return None
+        self._check(message)
+        return Batch(message.header.revision, [self._change(event) for event in message.events])
+
+    def _next(self, seconds: float) -> Any:
+        assert self._stream is not None, "watch() comes first"
+        try:
+            return self._stream.next(seconds)
+        except Ended as error:
+            raise self._explain(error) from error
+
+    def _check(self, message: Any) -> None:
+        if message.compact_revision:
+            missed = f"has compacted what the watch had not seen yet ({message.compact_revision})"
+            raise Interrupted(f"etcd at {self._endpoint} {missed}")
+        if message.canceled:
+            reason = message.cancel_reason or "no reason given"
+            if is_expired(reason) and self._access.user is not None:
+                raise Interrupted(f"etcd at {self._endpoint} has ended the watch: {reason}")
+            raise self._refusal(reason)
+
+    def _change(self, event: Any) -> Change:
+        kv = event.kv
+        return Change(kv.key, None if event.type == event.DELETE else kv.value, kv.mod_revision)
+
+    # -- errors --
+
+    def _explain(self, error: BaseException) -> SourceError:
+        """What a failed call means. etcd's own errors are told by their text, the others by grpc's code."""
+        if self._closed:
+            return self._is_closed()
+        code, text = told(error)
+        place = f"etcd at {self._endpoint}"
+        if "etcdserver:" in text or code not in _OF_THE_CONNECTION:
+            return self._refusal(text)
+        if code == "DEADLINE_EXCEEDED":
+            return Unreachable(f"no answer in time from {place}; check that it runs and that no firewall is between")
+        if code == "UNIMPLEMENTED" or "Expected SETTINGS" in text:
+            return Refused(
+                f"what answers at {self._endpoint} does not speak gRPC as etcd does; check the endpoint ({text})"
+            )
+        cause = next((meaning for part, meaning in _CONNECTING if part in text), text.rpartition("last error: ")[2])
+        return Unreachable(f"cannot speak with {place}: {cause}")
+
+    def _refusal(self, text: str) -> SourceError:
+        if is_expired(text) and self._given is not None and self._access.user is None:
+            return Refused(
+                f"etcd at {self._endpoint} no longer takes the token of the given client, which does not keep its "
+                f"password; pass user= and password= too (it says: {text})"
+            )
+        return refusal(self._endpoint, text)
+
+    def _is_closed(self) -> Unreachable:
+        return Unreachable(f"the connection to etcd at {self._endpoint} is closed")
+
+
+def _options(access: Access, limits: Limits) -> list[tuple[str, int | str]]:
+    options: list[tuple[str, int | str]] = [
+        ("grpc.max_receive_message_length", limits.answer),
+        # A peer that is gone is noticed in 15 s. etcd ends connections that ask more often than every 5 s.
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),  # without this one 68 s, whatever the one above says
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.use_local_subchannel_pool", 1),  # or a new channel takes over the dead connection of the last one
+        ("grpc.enable_http_proxy", 0),  # as over the gateway: etcd is inside
+    ]
+    if access.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", access.server_name))
+    return options
+
+
+_abandoned: list[object] = []  # the parent's channels in a forked child: to let go of one is to say goodbye on it

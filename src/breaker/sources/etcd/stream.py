@@ -1,0 +1,96 @@
+"""One watch over gRPC, read with a limit on every wait.
+
+grpc's own ``next`` waits for ever, so it has to be called by somebody else. A thread is there already: for every stream
+grpc starts one that asks for the next request to send. There is only one to send, so what that thread does when it asks
+for the second one is to read the answers, until the stream ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+_AHEAD = 8  # messages taken from grpc before the owner has asked for them; then the server has to wait
+
+
+class Ended(Exception):
+    """The stream is over: grpc's name of the status (empty: we have closed it), and the server's words."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(code, details)
+        self.code = code
+        self.details = details
+
+
+def told(error: Any) -> tuple[str, str]:
+    """grpc's name of the status (empty for an error that is none), and the server's or grpc's words in one line."""
+    if isinstance(error, Ended):
+        code, details = error.code, error.details
+    elif hasattr(error, "code") and hasattr(error, "details"):
+        code, details = error.code().name, error.details()
+    else:
+        code, details = "", f"{type(error).__name__}: {error}"
+    return code, " ".join(str(details).split())
+
+
+class Stream:
+    """The messages of one call, in order, and then what ended it."""
+
+    def __init__(self, method: Any, request: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._changed = threading.Condition()  # its lock is re-entrant: a signal handler may stop the stream
+        self._messages: deque[Any] = deque()  # guarded by _changed
+        self._end: tuple[str, str] | None = None  # guarded by _changed
+        self._called = threading.Event()
+        self._call = method(self._requests(request), metadata=metadata)
+        self._called.set()
+
+    def next(self, seconds: float) -> Any:
+        """The next message, or None when none has come in time. Raises `Ended`."""
+        with self._changed:
+            self._changed.wait_for(self._anything, seconds)
+            if self._messages:
+                self._changed.notify_all()
+                return self._messages.popleft()
+            if self._end is not None:
+                raise Ended(*self._end)
+            return None
+
+    def _anything(self) -> bool:
+        return bool(self._messages) or self._end is not None
+
+    def stop(self) -> None:
+        """End the call and wake whoever waits. From any thread."""
+        self._finish("", "")
+        self._call.cancel()
+
+    def _finish(self, code: str, details: str) -> None:
+        with self._changed:
+            self._end = self._end or (code, details)
+            self._changed.notify_all()
+
+    # -- in grpc's thread --
+
+    def _requests(self, request: Any) -> Iterator[Any]:
+        """What is to be sent. Nothing may be raised in here: grpc would print it."""
+        yield request
+        self._called.wait()
+        try:
+            for message in self._call:
+                if not self._keep(message):
+                    return
+            self._finish("OK", "the server has ended the stream")
+        except BaseException as error:
+            # The call is itself the error that it raises. Its traceback would tie it to the frames that refer to it.
+            error.with_traceback(None)
+            self._finish(*told(error))
+
+    def _keep(self, message: Any) -> bool:
+        """Keep a message for the owner. False: nobody wants it any more."""
+        with self._changed:
+            while len(self._messages) >= _AHEAD and self._end is None:
+                self._changed.wait()
+            self._messages.append(message)
+            self._changed.notify_all()
+            return self._end is None
