@@ -67,7 +67,7 @@ bench-instructions: $(VENV)/.test
 
 # What a job needs beyond the package itself; a stamp says that it is there.
 $(VENV)/.test: $(VENV)/.built
-	@$(BIN)/python -m pip install --quiet --editable '.[test,test-grpc]'
+	@$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.built

@@ -13,63 +13,23 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from breaker import Policy
 from support.libraries import MISSING, mentions_a_missing_one
+from support.words import NOT_RUN, Block, blocks, program
 
 ROOT = Path(__file__).parent.parent
 PAGES = [page for page in sorted((ROOT / "docs").glob("**/*.md")) if page.stem not in MISSING]
 FILES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
-NOT_RUN = re.compile(r"<!-- not run: *(.*?) *-->")
-FENCE = re.compile(r"^( *)(```+|~~~+) *(\w*)")
 
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: the number of its first line (from 1), its language, its lines, why it is left out."""
-
-    line: int
-    language: str
-    lines: list[str]
-    excluded: str | None
-
-
-def blocks(text: str) -> list[Block]:
-    found = []
-    lines = text.splitlines()
-    at = 0
-    while at < len(lines):
-        fence = FENCE.match(lines[at])
-        at += 1
-        if fence is None:
-            continue
-        indent, mark, language = fence.groups()
-        end = next((n for n in range(at, len(lines)) if lines[n].strip() == mark), len(lines))
-        assert end < len(lines), f"the block at line {at} has no end"
-        above = next((line for line in reversed(lines[: at - 1]) if line.strip()), "")
-        reason = NOT_RUN.search(above)
-        body = [line.removeprefix(indent) for line in lines[at:end]]
-        found.append(Block(at + 1, language, body, reason[1] if reason else None))
-        at = end + 1
-    return found
-
-
 def blocks_of(file: Path, *languages: str) -> list[Block]:
     return [block for block in blocks(file.read_text(encoding="utf-8")) if block.language in languages]
-
-
-def program(parts: list[Block]) -> str:
-    """The blocks as one program, each at the line where it stands in its file."""
-    lines: list[str] = []
-    for part in parts:
-        lines += [""] * (part.line - 1 - len(lines)) + part.lines
-    return "\n".join(lines) + "\n"
 
 
 @every_file

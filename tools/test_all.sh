@@ -13,7 +13,7 @@ for version in 3.11 3.12 3.13 3.14; do
     echo "python$version: building and testing"
     rm -rf build
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check '.[test,test-grpc]' &&
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check '.[test]' &&
         "$venv/bin/python" -m pytest "$@" || failed="$failed $version"
 done
 [ -n "$found" ] || { echo "no Python from 3.11 on was found"; exit 1; }
