@@ -134,7 +134,7 @@ class GatewaySession:
         raise self._no_gateway(status, body)
 
     def _no_gateway(self, status: int, body: bytes) -> Refused | Unreachable:
-        said = body[:80].decode(errors="replace").strip()
+        said = body.strip().split(b"\n")[0][:60].decode(errors="replace")
         place = f"what answers at {self.endpoint}"
         if b"HTTPS server" in body:
             return Refused(f"{place} wants TLS; write https://")
@@ -143,7 +143,7 @@ class GatewaySession:
                 f"{place} has no JSON gateway of etcd (HTTP 404: {said!r}); check the endpoint, start etcd with "
                 "--enable-grpc-gateway=true, or use transport='etcd3'"
             )
-        if status >= 500:
+        if status in (502, 503, 504):  # a proxy's
             return Unreachable(f"{place} cannot answer now (HTTP {status}: {said!r})")
         return Refused(f"{place} is no JSON gateway of etcd (HTTP {status}: {said!r}); check the endpoint")
 
