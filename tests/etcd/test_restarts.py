@@ -1,7 +1,6 @@
 """A server that ends and comes back: killed, late, wiped, restored."""
 
 import time
-from pathlib import Path
 
 import pytest
 

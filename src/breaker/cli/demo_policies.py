@@ -17,7 +17,11 @@ class DemoPolicies(Protocol):
     """Where the demo's documents are."""
 
     path: str
-    source: PolicySource
+
+    @property
+    def source(self) -> PolicySource:
+        """What the provider reads them from."""
+        ...
 
     def place(self, name: str) -> str:
         """Where the document of the breaker ``name`` is, or of all others for ``default``."""

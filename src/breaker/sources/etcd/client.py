@@ -15,7 +15,7 @@ from typing import Any
 from breaker.errors import SourceError
 from breaker.sources.etcd import protobuf
 from breaker.sources.etcd.http import Line, Stale, tls_context
-from breaker.sources.etcd.refusals import is_expired, refusal
+from breaker.sources.etcd.refusals import is_expired, login_may_help, refusal
 from breaker.sources.etcd.stream import Ended, Stream, told
 from breaker.sources.etcd.wire import (
     Access,
@@ -33,7 +33,6 @@ from breaker.sources.etcd.wire import (
 _Metadata = tuple[tuple[str, str], ...]
 
 _WITH_LEADER = ("hasleader", "true")  # a member that loses its leader says so at once, and ends its watches
-_NO_USER = "user name is empty"  # authentication was switched on after we came in without it
 
 # grpc's codes for what it says itself; with any other, the words are etcd's
 _OF_THE_CONNECTION = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "OK", "")
@@ -241,7 +240,7 @@ class ClientSession:
         self._token = answer.token
 
     def _login_may_help(self, text: str) -> bool:
-        return self._access.user is not None and (is_expired(text) or (self._token is None and _NO_USER in text))
+        return self._access.user is not None and login_may_help(text, self._token)
 
     # -- the watch --
 

@@ -12,7 +12,7 @@ from collections import deque
 from typing import Any
 
 from breaker.sources.etcd.http import Line, Stale, tls_context
-from breaker.sources.etcd.refusals import is_expired, refusal
+from breaker.sources.etcd.refusals import is_expired, login_may_help, refusal
 from breaker.sources.etcd.wire import (
     Access,
     Batch,
@@ -102,7 +102,7 @@ class GatewaySession:
 
     def _ask(self, path: str, request: dict[str, object], *, repeatable: bool = True) -> dict[str, Any]:
         answer = self._post(path, request, repeatable)
-        if is_expired(_error_of(answer)) and self._access.user is not None:
+        if self._access.user is not None and login_may_help(_error_of(answer), self._token):
             self._log_in()
             answer = self._post(path, request, repeatable)
         if error := _error_of(answer):

@@ -34,8 +34,14 @@ _MEANINGS: tuple[tuple[str, type[SourceError], str], ...] = (
 
 
 def is_expired(text: str) -> bool:
-    """Whether another login may help."""
+    """Whether the server no longer takes the token."""
     return any(part in text for part in _TOKEN_EXPIRED)
+
+
+def login_may_help(text: str, token: str | None) -> bool:
+    """Whether a session that has a user should log in (again): also where authentication was switched on after it
+    came in without a token."""
+    return is_expired(text) or (token is None and "user name is empty" in text)
 
 
 def refusal(endpoint: Endpoint, text: str) -> SourceError:
