@@ -9,14 +9,16 @@ in where nobody can wake it, and its watcher opens a broken stream again in a ho
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from breaker.errors import SourceError
-from breaker.sources.etcd import protobuf
+from breaker.sources.etcd import calls, protobuf
 from breaker.sources.etcd.http import Line, Stale, tls_context
 from breaker.sources.etcd.refusals import is_expired, login_may_help, refusal
-from breaker.sources.etcd.stream import Ended, Stream, told
+from breaker.sources.etcd.stream import Ended, Stream
 from breaker.sources.etcd.wire import (
     Access,
     Batch,
@@ -34,6 +36,7 @@ _Metadata = tuple[tuple[str, str], ...]
 
 _WITH_LEADER = ("hasleader", "true")  # a member that loses its leader says so at once, and ends its watches
 
+_FORK = "FORK"  # beside grpc's codes: ended by a fork of this process
 # grpc's codes for what it says itself; with any other, the words are etcd's
 _OF_THE_CONNECTION = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "OK", "")
 # part of grpc's text → what it means and how to mend it
@@ -107,10 +110,12 @@ class ClientSession:
     def open(self) -> None:
         if self._endpoint.tls:
             self._try_tls()
-        self._client = self._make_client()
+        with calls.lock:
+            self._client = self._make_client()
         self._end_if_closed()
         # A request that needs no user, no permission and no leader: is this etcd?
-        self._call(self._client.maintenancestub.Status, self._rpc.StatusRequest(), self._limits.connect)
+        with self._explained():
+            self._call(self._client.maintenancestub.Status, self._rpc.StatusRequest(), self._limits.connect)
         self._log_in()
 
     def _try_tls(self) -> None:
@@ -164,11 +169,12 @@ class ClientSession:
 
     def close(self) -> None:
         self._closed = True
-        for line in (self._knock, self._stream, self._client):
-            if isinstance(line, Stream):
-                line.stop()
-            elif line is not None:
-                line.close()
+        if self._knock is not None:
+            self._knock.close()
+        if self._stream is not None:
+            self._stream.stop()
+        if self._client is not None:
+            calls.close(self._client)
 
     def forget(self) -> None:
         self._closed = True
@@ -199,24 +205,41 @@ class ClientSession:
         request = rpc.TxnRequest(success=[step])
         if expected is not None:
             request.compare.add(key=key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=expected)
-        answer = self._ask(self._client.kvstub.Txn, request)
+        answer = self._ask(self._client.kvstub.Txn, request, patient=True)
         return answer.succeeded, answer.header.revision
 
-    def _ask(self, method: Any, request: Any) -> Any:
+    def _ask(self, method: Any, request: Any, *, patient: bool = False) -> Any:
         """A request to the store; after another login, once, where that may help."""
         try:
-            return method(request, timeout=self._limits.request, metadata=self._metadata())
-        except (self._library.grpc.RpcError, ValueError) as error:
-            if not self._login_may_help(told(error)[1]):
-                raise self._explain(error) from error
+            return self._call(method, request, self._limits.request, patient=patient)
+        except Ended as error:
+            if not self._login_may_help(error.details):
+                raise self._explain(error) from None
         self._log_in()
-        return self._call(method, request, self._limits.request)
+        with self._explained():
+            return self._call(method, request, self._limits.request, patient=patient)
 
-    def _call(self, method: Any, request: Any, seconds: float) -> Any:
+    def _call(self, method: Any, request: Any, seconds: float, *, patient: bool = False) -> Any:
+        """The answer. Raises `Ended`."""
         try:
-            return method(request, timeout=seconds, metadata=self._metadata())
-        except (self._library.grpc.RpcError, ValueError) as error:  # ValueError: the channel is closed
-            raise self._explain(error) from error
+            call = calls.begin(
+                lambda: method.future(request, timeout=seconds, metadata=self._metadata()), patient=patient
+            )
+        except ValueError as error:  # the channel is closed
+            raise Ended("", error) from None
+        code = call.rpc.code()  # when it has ended; unlike result() it raises nothing
+        if call.interrupted:
+            raise Ended(_FORK, "")
+        if code is not self._library.grpc.StatusCode.OK:
+            raise Ended(code.name, call.rpc.details())
+        return call.rpc.result()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Ended as error:
+            raise self._explain(error) from None
 
     def _metadata(self) -> _Metadata:
         return (_WITH_LEADER,) if self._token is None else (_WITH_LEADER, ("token", self._token))
@@ -229,15 +252,14 @@ class ClientSession:
         if self._access.user is None:
             self._token = None if self._given is None else dict(self._given.metadata or ()).get("token")
             return
+        request = self._rpc.AuthenticateRequest(name=self._access.user, password=self._access.password)
+        method = self._rpc.AuthStub(self._client.channel).Authenticate
         try:
-            request = self._rpc.AuthenticateRequest(name=self._access.user, password=self._access.password)
-            authenticate = self._rpc.AuthStub(self._client.channel).Authenticate
-            answer = authenticate(request, timeout=self._limits.request, metadata=self._metadata())
-        except (self._library.grpc.RpcError, ValueError) as error:
-            if "authentication is not enabled" in told(error)[1]:
-                return  # once it is switched on, requests without a token are refused, and log in
-            raise self._explain(error) from error
-        self._token = answer.token
+            self._token = self._call(method, request, self._limits.request).token
+        except Ended as error:
+            # Without authentication there is nothing to do. Once it is switched on, requests are refused, and log in.
+            if "authentication is not enabled" not in error.details:
+                raise self._explain(error) from None
 
     def _login_may_help(self, text: str) -> bool:
         return self._access.user is not None and login_may_help(text, self._token)
@@ -259,11 +281,11 @@ class ClientSession:
         """The first message of a new watch."""
         if self._stream is not None:
             self._stream.stop()
+        method = self._rpc.WatchStub(self._client.channel).Watch
         try:
-            method = self._rpc.WatchStub(self._client.channel).Watch
             self._stream = Stream(method, request, self._metadata())
         except ValueError as error:  # the channel is closed
-            raise self._explain(error) from error
+            raise self._explain(Ended("", error)) from None
         self._end_if_closed()
         first = self._next(self._limits.request)
         if first is None:
@@ -282,7 +304,7 @@ class ClientSession:
         try:
             return self._stream.next(seconds)
         except Ended as error:
-            raise self._explain(error) from error
+            raise self._explain(Ended(_FORK, "") if self._stream.interrupted else error) from None
 
     def _check(self, message: Any) -> None:
         if message.compact_revision:
@@ -300,12 +322,13 @@ class ClientSession:
 
     # -- errors --
 
-    def _explain(self, error: BaseException) -> SourceError:
+    def _explain(self, error: Ended) -> SourceError:
         """What a failed call means. etcd's own errors are told by their text, the others by grpc's code."""
         if self._closed:
             return self._is_closed()
-        code, text = told(error)
-        place = f"etcd at {self._endpoint}"
+        code, text, place = error.code, error.details, f"etcd at {self._endpoint}"
+        if code == _FORK:
+            return Interrupted(f"this process forks; the conversation with {place} begins anew")
         if "etcdserver:" in text or code not in _OF_THE_CONNECTION:
             return self._refusal(text)
         if code == "DEADLINE_EXCEEDED":

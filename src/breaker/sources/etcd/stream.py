@@ -12,27 +12,18 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from breaker.sources.etcd import calls
+
 _AHEAD = 8  # messages taken from grpc before the owner has asked for them; then the server has to wait
 
 
 class Ended(Exception):
-    """The stream is over: grpc's name of the status (empty: we have closed it), and the server's words."""
+    """The call is over: grpc's name of its status (empty: we have ended it), and the server's or grpc's words."""
 
-    def __init__(self, code: str, details: str) -> None:
+    def __init__(self, code: str, details: object) -> None:
         super().__init__(code, details)
         self.code = code
-        self.details = details
-
-
-def told(error: Any) -> tuple[str, str]:
-    """grpc's name of the status (empty for an error that is none), and the server's or grpc's words in one line."""
-    if isinstance(error, Ended):
-        code, details = error.code, error.details
-    elif hasattr(error, "code") and hasattr(error, "details"):
-        code, details = error.code().name, error.details()
-    else:
-        code, details = "", f"{type(error).__name__}: {error}"
-    return code, " ".join(str(details).split())
+        self.details = " ".join(str(details).split())
 
 
 class Stream:
@@ -41,9 +32,9 @@ class Stream:
     def __init__(self, method: Any, request: Any, metadata: tuple[tuple[str, str], ...]) -> None:
         self._changed = threading.Condition()  # its lock is re-entrant: a signal handler may stop the stream
         self._messages: deque[Any] = deque()  # guarded by _changed
-        self._end: tuple[str, str] | None = None  # guarded by _changed
+        self._end: tuple[str, object] | None = None  # guarded by _changed
         self._called = threading.Event()
-        self._call = method(self._requests(request), metadata=metadata)
+        self._call = calls.begin(lambda: method(self._requests(request), metadata=metadata))
         self._called.set()
 
     def next(self, seconds: float) -> Any:
@@ -62,10 +53,15 @@ class Stream:
 
     def stop(self) -> None:
         """End the call and wake whoever waits. From any thread."""
-        self._finish("", "")
+        self._finish("", "closed")
         self._call.cancel()
 
-    def _finish(self, code: str, details: str) -> None:
+    @property
+    def interrupted(self) -> bool:
+        """Whether a fork has ended it."""
+        return self._call.interrupted
+
+    def _finish(self, code: str, details: object) -> None:
         with self._changed:
             self._end = self._end or (code, details)
             self._changed.notify_all()
@@ -76,15 +72,15 @@ class Stream:
         """What is to be sent. Nothing may be raised in here: grpc would print it."""
         yield request
         self._called.wait()
+        rpc = self._call.rpc
         try:
-            for message in self._call:
+            for message in rpc:
                 if not self._keep(message):
                     return
-            self._finish("OK", "the server has ended the stream")
         except BaseException as error:
             # The call is itself the error that it raises. Its traceback would tie it to the frames that refer to it.
             error.with_traceback(None)
-            self._finish(*told(error))
+        self._finish(rpc.code().name, rpc.details())
 
     def _keep(self, message: Any) -> bool:
         """Keep a message for the owner. False: nobody wants it any more."""
