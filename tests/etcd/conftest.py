@@ -107,7 +107,7 @@ def follow(proxies: list[Proxy], binary: Binary, record_property: Callable[[str,
         return subjects
 
     yield start
-    for subjects in made:
+    for subjects in reversed(made):
         subjects.close()
 
 

@@ -16,6 +16,11 @@ class Cluster:
     """Members `m0` … `m2`. One proxy stands before each peer port; who connects is told by the kernel's tables."""
 
     def __init__(self, folder: Path, binary: Binary = WHEEL, *flags: str) -> None:
+        self._build = (folder, binary, flags)
+        self._choose_ports()
+
+    def _choose_ports(self) -> None:
+        folder, binary, flags = self._build
         ports = free_ports(6)
         self.proxies = [Proxy(port) for port in ports[3:]]
         peers = {name: f"http://{proxy.endpoint}" for name, proxy in zip(_NAMES, self.proxies, strict=True)}
@@ -31,16 +36,27 @@ class Cluster:
         return [member.endpoint for member in self.members]
 
     def start(self) -> "Cluster":
-        for member in self.members:
-            member.start(wait=False)
-        for member in self.members:
-            member.wait_ready()
-        return self
+        for last_try in (False, False, True):
+            try:
+                for member in self.members:
+                    member.start(wait=False)
+                for member in self.members:
+                    member.wait_ready()
+                return self
+            except AssertionError:  # a port was taken by another process meanwhile
+                self.close()
+                if last_try:
+                    raise
+                self._choose_ports()
+        raise AssertionError
 
     def __enter__(self) -> "Cluster":
         return self.start()
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for member in self.members:
             member.kill()
         for proxy in self.proxies:

@@ -1,5 +1,6 @@
 """Free ports on the loopback, and addresses where nobody answers."""
 
+import os
 import random
 import socket
 import weakref
@@ -9,8 +10,9 @@ from typing import Protocol
 
 HOST = "127.0.0.1"
 # Below the ports that the kernel gives to outgoing connections: while a server is down for some seconds, one of those
-# could take its port, and a client that tries again and again could even connect to itself.
-_LOW, _HIGH = 10_000, 32_000
+# could take its port, and a client that tries again and again could even connect to itself. Processes that run at the
+# same time choose from different parts, for the same reason.
+_LOW, _PART, _PARTS = 10_000, 500, 44
 
 
 class HasSockets(Protocol):
@@ -27,11 +29,12 @@ of_the_tests: "weakref.WeakSet[HasSockets]" = weakref.WeakSet()  # not counted a
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now. Another process may be faster: who starts a server must try again."""
     held: list[socket.socket] = []
+    low = _LOW + os.getpid() % _PARTS * _PART
     try:
         while len(held) < count:
             candidate = socket.socket()
             try:
-                candidate.bind((HOST, random.SystemRandom().randrange(_LOW, _HIGH)))
+                candidate.bind((HOST, random.SystemRandom().randrange(low, low + _PART)))
                 held.append(candidate)
             except OSError:
                 candidate.close()

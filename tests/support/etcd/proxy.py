@@ -74,6 +74,8 @@ class Proxy:
         """Reset all connections and refuse new ones."""
         with self._lock:
             if self._listener is not None:
+                # A close alone would wait for the thread to leave its select().
+                self._listener.shutdown(socket.SHUT_RDWR)
                 self._listener.close()
                 self._listener = None
         self.cut()

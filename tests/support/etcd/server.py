@@ -43,6 +43,7 @@ class Server:
         ports: tuple[int, int] | None = None,
     ) -> None:
         self.binary, self.name, self.tls = binary, name, tls
+        folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / f"{name}.data"
         self.log = folder / f"{name}.log"
         self._flags = (*flags, *(tls.server_flags(client_auth=client_auth) if tls else ()))

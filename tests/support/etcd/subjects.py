@@ -11,9 +11,8 @@ from typing import Any
 
 from breaker import Config, Policy, Provider
 from breaker.config import document_name
-from breaker.events import SourceLost, SourceRegained
 from breaker.sources import EtcdSource
-from support.drive import identity, of_type
+from support.drive import identity
 from support.etcd.api import Api
 from support.etcd.ports import of_the_tests
 from support.processes import FREE_THREADED
@@ -90,17 +89,19 @@ class Subject:
         return self.provider.get_breaker(name).policy.failure_threshold
 
     @property
-    def losses(self) -> list[SourceLost]:
-        return of_type(self.heard, SourceLost)
+    def losses(self) -> list[dict[str, Any]]:
+        """The lines that said that etcd was lost, those of the construction too."""
+        return self.lines.of(LOST)
 
     @property
-    def returns(self) -> list[SourceRegained]:
-        return of_type(self.heard, SourceRegained)
+    def returns(self) -> list[dict[str, Any]]:
+        return self.lines.of(REGAINED)
 
     def close(self) -> float:
         """Returns the seconds it took."""
         if self.traffic is not None:
             self.traffic.end()
+            self.traffic = None
         began = time.monotonic()
         self.provider.close()
         return time.monotonic() - began
