@@ -187,3 +187,16 @@ def test_more_keys_than_are_allowed_are_refused_and_less_taken_again(server: Ser
         server.api.delete(f"{PATH}more-{number}.json")
     subjects.converge(server.api, 15)
     eventually(lambda: all(subject.returns for subject in subjects))
+
+
+def test_deleting_a_key_that_is_no_text_takes_no_policy_away(server: Server, follow: Follow) -> None:
+    """A key that is no UTF-8 is not confused with the one that it looks like when it is shown."""
+    subjects = follow(server.endpoint, ["\ufffd"], traffic=False)
+    for subject in subjects:
+        server.api.put(PATH.encode() + b"\xff.json", '{"failureThreshold": 666}')
+        server.api.put(f"{PATH}\ufffd.json", '{"failureThreshold": 3}')
+        server.api.delete(PATH.encode() + b"\xff.json")
+        server.api.put(f"{PATH}after.json", '{"failureThreshold": 4}')
+        subjects.eventually(lambda each: each.threshold("after") == 4)
+        assert subject.threshold("\ufffd") == 3
+        server.api.delete_below(PATH)

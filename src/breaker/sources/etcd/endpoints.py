@@ -48,3 +48,11 @@ def range_below(path: str) -> tuple[bytes, bytes]:
     """The first key below a path, and the first one after all of them."""
     start = path.encode()  # ends in '/', so the next byte is no overflow
     return start, start[:-1] + bytes([start[-1] + 1])
+
+
+def key_text(key: bytes) -> str:
+    """A key, or a part of one, as text; empty where it is no UTF-8, as no policy's key is."""
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return ""

@@ -15,7 +15,7 @@ from breaker.config import NAME_HINT, SUFFIX, document_name
 from breaker.errors import SourceError
 from breaker.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Feed
-from breaker.sources.etcd.endpoints import range_below
+from breaker.sources.etcd.endpoints import key_text, range_below
 from breaker.sources.etcd.listing import pages
 from breaker.sources.etcd.wire import Batch, Endpoint, Interrupted, Refused, Session, TooBig, Transport
 
@@ -126,10 +126,7 @@ class Follower:
     def _named(self, key: bytes, value: bytes) -> list[tuple[str, Document]]:
         """The document that a key holds, by file name; none for a key that holds no policy."""
         raw = key.removeprefix(self._start)
-        try:
-            name = raw.decode()
-        except UnicodeDecodeError:
-            name = ""
+        name = key_text(raw)
         if document_name(name) is not None:
             return [(name, value[: MAX_DOCUMENT_BYTES + 1])]  # enough to be refused by its size
         if raw.endswith(SUFFIX.encode()) and b"/" not in raw and key not in self._ignored:
@@ -174,10 +171,9 @@ class Follower:
             raise Interrupted(f"etcd has gone back from revision {self._revision} to {batch.revision}")
         for key, value, revision in batch.changes:
             self._revision = max(self._revision, revision)
-            name = key.removeprefix(self._start).decode(errors="replace")
             if value is None:
                 self._keys.pop(key, None)
-                self._documents.pop(name, None)
+                self._documents.pop(key_text(key.removeprefix(self._start)), None)
             else:
                 self._keys[key] = revision
                 self._documents.update(self._named(key, value))

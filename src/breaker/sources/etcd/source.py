@@ -11,7 +11,7 @@ from breaker.config import Config, document_name
 from breaker.errors import PolicyError, RevisionConflict
 from breaker.policy import Policy, read_document
 from breaker.sources.base import Feed, Given, document_key_of, raw_document
-from breaker.sources.etcd.endpoints import parse_endpoints, range_below
+from breaker.sources.etcd.endpoints import key_text, parse_endpoints, range_below
 from breaker.sources.etcd.follow import Follower, Options
 from breaker.sources.etcd.listing import pages
 from breaker.sources.etcd.wire import Access, Endpoint, Limits, Session, Transport, Unreachable
@@ -131,15 +131,15 @@ class EtcdSource:
         if unknown:
             raise PolicyError(unknown[0], "a field of a policy", "an unknown name", where=key)
         raw = document.encode() if isinstance(document, str) else document
-        with self._opened(key) as (session, found):
-            return _commit(session, name, key, raw, expected_revision, found)
+        with self._opened(key) as (session, _):
+            return _commit(session, name, key, raw, expected_revision)
 
     def delete(self, name: str, *, expected_revision: int | None = None) -> bool:
         """Remove a document and return whether there was one. ``expected_revision`` and errors as for `put`."""
         key = self._key(name)
         with self._opened(key) as (session, found):
             if found or expected_revision is not None:
-                _commit(session, name, key, None, expected_revision, found)
+                _commit(session, name, key, None, expected_revision)
             return bool(found)
 
     def list(self) -> dict[str, StoredPolicy]:
@@ -150,7 +150,7 @@ class EtcdSource:
         with self._opened(path) as (session, _):
             for page in pages(session, start, end):
                 for key, value, revision in page.items:
-                    name = document_name(key.decode(errors="replace").removeprefix(path))
+                    name = document_name(key_text(key).removeprefix(path))
                     if name is not None:
                         stored[name] = _stored(value, revision)
         return stored
@@ -172,22 +172,28 @@ class EtcdSource:
             try:
                 try:
                     session.open()
-                    page = session.range(key.encode(), key.encode() + b"\0", limit=1, keys_only=True)
+                    found = _last_change(session, key)
                 except Unreachable:
                     if endpoint is self._endpoints[-1]:
                         raise
                     continue
-                yield session, page.items[0].revision if page.items else 0
+                yield session, found
                 return
             finally:
                 session.close()
 
 
-def _commit(session: Session, name: str, key: str, value: bytes | None, expected: int | None, found: int) -> int:
+def _last_change(session: Session, key: str) -> int:
+    """The revision of the last change of a key, 0 if there is none."""
+    page = session.range(key.encode(), key.encode() + b"\0", limit=1, keys_only=True)
+    return page.items[0].revision if page.items else 0
+
+
+def _commit(session: Session, name: str, key: str, value: bytes | None, expected: int | None) -> int:
     done, revision = session.commit(key.encode(), value, expected)
     if not done:
         assert expected is not None
-        raise RevisionConflict(name, expected, found)
+        raise RevisionConflict(name, expected, _last_change(session, key))  # what was read before may be the same
     return revision
 
 
