@@ -12,7 +12,7 @@ from support.drive import document
 from support.etcd.binaries import BINARIES, WHEEL, Binary
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
-from support.etcd.subjects import PATH, Subjects
+from support.etcd.subjects import PATH, Belongings, Subjects
 
 NAMES = [f"name-{number:02}" for number in range(30)]
 HERE = Path(__file__).parent
@@ -90,6 +90,7 @@ def follow(proxies: list[Proxy], binary: Binary, record_property: Callable[[str,
     calls. When the test ends they are closed, in time and with nothing left.
     """
     made: list[Subjects] = []
+    before = Belongings()
     suffix = "" if binary is WHEEL else f", etcd {binary.label}"
 
     def start(
@@ -107,8 +108,9 @@ def follow(proxies: list[Proxy], binary: Binary, record_property: Callable[[str,
         return subjects
 
     yield start
-    for subjects in reversed(made):
+    for subjects in made:
         subjects.close()
+    before.check_nothing_is_left()
 
 
 def fill(server: Server, names: list[str] = NAMES) -> None:

@@ -1,0 +1,161 @@
+"""TLS: the server's certificate, a client's own, and names that do not match."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breaker.sources import EtcdSource
+from etcd.conftest import Follow, fill, shuffle
+from support.etcd.proxy import Proxy
+from support.etcd.server import Server
+from support.etcd.subjects import PATH, Subjects
+from support.etcd.tls import Tls
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    return Tls(tmp_path / "tls")
+
+
+@pytest.fixture
+def server(tmp_path: Path, tls: Tls) -> Iterator[Server]:
+    with Server(tmp_path, tls=tls) as started:
+        fill(started)
+        yield started
+
+
+def refused(subjects: Subjects, server: Server, *texts: str) -> None:
+    subjects.eventually(lambda subject: subject.losses)
+    time.sleep(6)
+    for subject in subjects:
+        (loss,) = subject.losses
+        assert any(text in loss["error"] for text in texts), f"{subject.transport}: {loss['error']}"
+        assert server.endpoint in loss["error"]
+        assert subject.threshold("name-00") == 5
+
+
+@pytest.mark.parametrize("scheme", ["", "https://"])
+def test_with_the_authority_of_the_server(server: Server, tls: Tls, follow: Follow, scheme: str) -> None:
+    subjects = follow(scheme + server.endpoint, ca=str(tls.ca))
+    subjects.converge(server.api, 5)
+    shuffle(server)
+    subjects.converge(server.api, 2)
+    for subject in subjects:
+        subject.source.put("name-00", {"failureThreshold": 77})
+        subjects.eventually(lambda each: each.threshold("name-00") == 77)
+        server.api.delete(f"{PATH}name-00.json")
+        subjects.eventually(lambda each: each.threshold("name-00") != 77)
+
+
+def test_killed_and_cut(server: Server, tls: Tls, proxies: list[Proxy], follow: Follow) -> None:
+    proxy = Proxy(server.port)
+    proxies.append(proxy)
+    subjects = follow(proxy.endpoint, ca=str(tls.ca))
+    subjects.converge(server.api, 5)
+    for fault in (proxy.cut, proxy.finish, server.restart):
+        fault()
+        shuffle(server)
+        subjects.converge(server.api, 6, "TLS: cut, ended, restarted")
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(90)
+def test_blackholed_for_good(server: Server, tls: Tls, proxies: list[Proxy], follow: Follow) -> None:
+    proxy = Proxy(server.port)
+    proxies.append(proxy)
+    subjects = follow(proxy.endpoint, ca=str(tls.ca))
+    subjects.converge(server.api, 5)
+    proxy.blackhole(old_only=True)
+    cut = time.monotonic()
+    shuffle(server)
+    subjects.converge(server.api, 30, "TLS: old connections blackholed for good", cut)
+
+
+def test_an_unknown_authority(server: Server, tmp_path: Path, follow: Follow) -> None:
+    other = Tls(tmp_path / "other")
+    refused(follow(server.endpoint, ca=str(other.ca)), server, "ca=")
+
+
+def test_the_authorities_of_the_system_do_not_know_it(server: Server, follow: Follow) -> None:
+    refused(follow(f"https://{server.endpoint}"), server, "ca=")
+
+
+def test_a_certificate_for_another_name(tmp_path: Path, follow: Follow) -> None:
+    tls = Tls(tmp_path / "tls", server_names="DNS:etcd.internal")
+    with Server(tmp_path, tls=tls) as server:
+        fill(server)
+        refused(follow(server.endpoint, ca=str(tls.ca)), server, "server_name=")
+        subjects = follow(server.endpoint, ca=str(tls.ca), server_name="etcd.internal")
+        subjects.converge(server.api, 5)
+        shuffle(server)
+        subjects.converge(server.api, 2)
+
+
+def test_a_server_that_demands_a_certificate(tmp_path: Path, tls: Tls, follow: Follow) -> None:
+    with Server(tmp_path, tls=tls, client_auth=True) as server:
+        fill(server)
+        own = tls.client("program")
+        with_own: dict[str, Any] = {"ca": str(tls.ca), "cert": str(own.cert), "key": str(own.key)}
+        subjects = follow(server.endpoint, **with_own)
+        subjects.converge(server.api, 5)
+        shuffle(server)
+        subjects.converge(server.api, 2)
+        refused(follow(server.endpoint, ca=str(tls.ca)), server, "cert=")
+
+
+def test_a_certificate_that_is_an_identity(tmp_path: Path, tls: Tls, follow: Follow) -> None:
+    """With users too, the gateway takes no certificate with a CommonName and says what to do; gRPC knows the user."""
+    with Server(tmp_path, tls=tls, client_auth=True) as server:
+        fill(server)
+        own = tls.client("program")
+        server.api.set_up_access("secret")
+        server.api.add_reader("program", "unused", PATH)
+        subjects = follow(server.endpoint, ca=str(tls.ca), cert=str(own.cert), key=str(own.key))
+        documents = server.api.documents(PATH)
+        for subject in subjects:
+            if subject.transport == "gateway":
+                subjects.eventually(lambda each: each.losses or each.transport != "gateway")
+                assert "use transport='etcd3'" in subject.losses[0]["error"]
+            else:
+                assert not subject.differences(documents)
+                server.api.put(f"{PATH}name-00.json", '{"failureThreshold": 77}')
+                subjects.eventually(lambda each: each.transport == "gateway" or each.threshold("name-00") == 77)
+
+
+def test_a_certificate_without_a_name_beside_a_password(tmp_path: Path, tls: Tls, follow: Follow) -> None:
+    with Server(tmp_path, tls=tls, client_auth=True) as server:
+        fill(server)
+        server.api.set_up_access("secret")
+        server.api.add_reader("reader", "first", PATH)
+        own = {"cert": str(tls.nameless.cert), "key": str(tls.nameless.key)}
+        subjects = follow(server.endpoint, ca=str(tls.ca), user="reader", password="first", **own)
+        subjects.converge(server.api, 5)
+
+
+@pytest.mark.parametrize("wrong", ["ca", "cert", "key"])
+def test_files_that_cannot_be_read_are_the_callers_mistake(tls: Tls, tmp_path: Path, wrong: str) -> None:
+    files = {"ca": str(tls.ca), "cert": str(tls.server.cert), "key": str(tls.server.key)}
+    with pytest.raises(OSError, match="absent"):
+        EtcdSource("127.0.0.1:2379", **(files | {wrong: str(tmp_path / "absent")}))
+
+
+def test_a_renewed_certificate_is_taken_at_the_next_connection(
+    server: Server, tls: Tls, tmp_path: Path, follow: Follow
+) -> None:
+    """The authority is replaced, in the same file, before the server has its new certificate."""
+    ca = tmp_path / "trusted.pem"
+    ca.write_bytes(tls.ca.read_bytes())
+    subjects = follow(server.endpoint, ca=str(ca))
+    subjects.converge(server.api, 5)
+    new = Tls(tmp_path / "new")
+    ca.write_bytes(new.ca.read_bytes())
+    for name in ("ca.pem", "server.pem", "server.key", "nameless.pem", "nameless.key"):
+        (tmp_path / "tls" / name).write_bytes((tmp_path / "new" / name).read_bytes())
+    server.stop()
+    server.api = type(server.api)("127.0.0.1", server.port, tls.context())
+    server.start()
+    shuffle(server)
+    subjects.converge(server.api, 10, "TLS: certificate and authority renewed")
