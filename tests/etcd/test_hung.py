@@ -22,8 +22,7 @@ def test_hung_for_twenty_seconds(server: Server, follow: Follow) -> None:
     subjects.eventually(lambda subject: subject.losses, 20)
     subjects.record("noticed a hung server after, by all", round(time.monotonic() - began, 1))
     for subject in subjects:
-        error = subject.losses[0]["error"]
-        assert "no answer in time" in error or "ping timeout" in error, error
+        assert "no answer in time" in subject.losses[0]["error"]
         assert not subject.provider.source_status.connected
     time.sleep(max(0, began + 20 - time.monotonic()))
     server.resume()

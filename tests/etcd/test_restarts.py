@@ -1,6 +1,7 @@
 """A server that ends and comes back: killed, late, wiped, restored."""
 
 import time
+from pathlib import Path
 
 import pytest
 

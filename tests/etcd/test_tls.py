@@ -1,5 +1,6 @@
 """TLS: the server's certificate, a client's own, and names that do not match."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from breaker.sources import EtcdSource
 from etcd.conftest import Follow, fill, shuffle
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
-from support.etcd.subjects import PATH, Subjects
+from support.etcd.subjects import PATH, TRANSPORTS, Subjects
 from support.etcd.tls import Tls
 
 
@@ -138,8 +139,41 @@ def test_a_certificate_without_a_name_beside_a_password(tmp_path: Path, tls: Tls
 @pytest.mark.parametrize("wrong", ["ca", "cert", "key"])
 def test_files_that_cannot_be_read_are_the_callers_mistake(tls: Tls, tmp_path: Path, wrong: str) -> None:
     files = {"ca": str(tls.ca), "cert": str(tls.server.cert), "key": str(tls.server.key)}
-    with pytest.raises(OSError, match="absent"):
-        EtcdSource("127.0.0.1:2379", **(files | {wrong: str(tmp_path / "absent")}))
+    for transport in TRANSPORTS:
+        with pytest.raises(OSError, match=r"absent.*No such file"):
+            EtcdSource("127.0.0.1:2379", transport=transport, **(files | {wrong: str(tmp_path / "absent")}))
+
+
+def test_files_that_hold_something_else_are_named(tls: Tls, tmp_path: Path) -> None:
+    """A key with a password too: OpenSSL would ask for it at the terminal, and wait."""
+    other, locked = tmp_path / "other.pem", tmp_path / "locked.key"
+    other.write_text("nothing of that kind")
+    command = ["openssl", "ec", "-in", tls.server.key, "-aes128", "-passout", "pass:secret", "-out", locked]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    good = {"cert": str(tls.server.cert), "key": str(tls.server.key)}
+    for wrong in (
+        {"ca": str(other)},
+        good | {"cert": str(other)},
+        good | {"key": str(other)},
+        good | {"key": str(locked)},
+    ):
+        with pytest.raises(OSError, match=r"(other\.pem|locked\.key).*PEM form and without a password"):
+            EtcdSource("127.0.0.1:2379", **wrong)
+
+
+def test_a_file_that_is_gone_later_is_named_in_the_line(
+    server: Server, tls: Tls, tmp_path: Path, follow: Follow
+) -> None:
+    ca = tmp_path / "soon-gone.pem"
+    ca.write_bytes(tls.ca.read_bytes())
+    subjects = follow(server.endpoint, ca=str(ca))
+    subjects.converge(server.api, 5)
+    ca.unlink()
+    server.restart()
+    subjects.eventually(lambda subject: any("soon-gone.pem" in loss["error"] for loss in subject.losses))
+    ca.write_bytes(tls.ca.read_bytes())
+    shuffle(server)
+    subjects.converge(server.api, 10, "TLS: the file of the authority gone and back")
 
 
 def test_a_renewed_certificate_is_taken_at_the_next_connection(

@@ -1,9 +1,10 @@
 """A pytest plugin that runs tests of one folder in processes of their own, several at once, within one run of pytest.
 
 Tests of faults spend their time waiting for bounds to pass, so they can wait together: eight groups at a time end in
-the time of the longest. A group is a file, or one test that is marked ``alone`` because it waits long; those marked
-``undisturbed`` measure, and run when all others have ended. Each group has a process: whether threads and sockets are
-left is then the test's own affair, a fork copies nothing of others, and what gRPC does to a process ends with it.
+the time of the longest. A group is some tests of a file, or one that is marked ``alone`` because it waits long; those
+marked ``undisturbed`` measure, and run when all others have ended. Each group has a process: whether threads and
+sockets are left is then the test's own affair, a fork copies nothing of others, and what gRPC does to a process ends
+with it.
 
 `pytest-xdist` is not the way: it would spread the other thousands of tests too, among them those that measure, count
 threads and fork, over a machine of two cores, and switch the benchmarks off.
@@ -24,6 +25,7 @@ from typing import Any
 import pytest
 
 AT_ONCE = 8
+TOGETHER = 12  # tests of a file in one process; to start one costs as much as some tests
 _PIPE = "BREAKER_TESTS_REPORT_TO"  # in a group's process: the descriptor that its reports go to
 _LIMIT = 400.0  # seconds without a report, after which a group counts as hung
 
@@ -36,7 +38,7 @@ class Apart:
         self.reports: dict[str, queue.Queue[dict[str, Any] | None]] = {item.nodeid: queue.Queue() for item in items}
         self.groups: dict[str, list[pytest.Item]] = {}
         for item in items:
-            self.groups.setdefault(_group(item), []).append(item)
+            self.groups.setdefault(_group(item, items), []).append(item)
         self.weights = {name: sum(map(_seconds, group)) for name, group in self.groups.items()}
         self.ends: dict[str, str] = {}  # of test → how the process of its group ended
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -124,8 +126,11 @@ class Reporter:
             line = line[os.write(self.pipe, line) :]
 
 
-def _group(item: pytest.Item) -> str:
-    return item.nodeid if item.get_closest_marker("alone") else str(item.path)
+def _group(item: pytest.Item, items: list[pytest.Item]) -> str:
+    if item.get_closest_marker("alone") or item.get_closest_marker("undisturbed"):
+        return item.nodeid
+    file = [other for other in items if other.path == item.path]
+    return f"{item.path} {file.index(item) // TOGETHER}"
 
 
 def _seconds(item: pytest.Item) -> float:
@@ -141,7 +146,7 @@ def set_up(config: pytest.Config, items: list[pytest.Item]) -> None:
             config.pluginmanager.register(Reporter(config, int(pipe)), "reporter")
         return
     debugged = config.getoption("usepdb") or config.getoption("capture") == "no" or config.getoption("collectonly")
-    if debugged or len({_group(item) for item in items}) < 2:
+    if debugged or len({_group(item, items) for item in items}) < 2:
         return
     config.pluginmanager.register(Apart(config, items), "apart")
     for item in items:

@@ -19,6 +19,7 @@ from support.etcd.tls import Tls
 # The kernel kills a server when the thread that started it ends, so this one lives as long as the process. A test that
 # is killed leaves no server behind.
 _spawner = ThreadPoolExecutor(1, "etcd-spawner")
+_spawner.submit(int)  # the thread is there from now on
 _LAUNCHER = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 _START_LIMIT = 30.0  # seconds; 0.2 is usual
 _TRIES = 5  # a port that was free may be taken by another process

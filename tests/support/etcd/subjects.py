@@ -165,14 +165,19 @@ class Belongings:
     """The threads and sockets that there are now, to find those that somebody has left behind later."""
 
     def __init__(self) -> None:
-        self._threads, self._sockets = set(threading.enumerate()), open_sockets()
+        self._threads, self._sockets = _threads(), open_sockets()
 
     def check_nothing_is_left(self, seconds: float = 5) -> None:
         """Nothing has been added; gRPC ends its connections a little after it was asked to."""
         deadline = time.monotonic() + seconds
-        while left := (set(threading.enumerate()) - self._threads) | (open_sockets() - self._sockets):
+        while left := (_threads() - self._threads) | (open_sockets() - self._sockets):
             assert time.monotonic() < deadline, f"left behind: {left}"
             time.sleep(0.01)
+
+
+def _threads() -> set[threading.Thread]:
+    """The threads of this process, without those of the tests' own proxies."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("proxy-")}
 
 
 def open_sockets() -> set[int]:

@@ -43,6 +43,8 @@ _OF_THE_CONNECTION = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEM
 _CONNECTING = (
     ("Connection refused", "nothing listens there; check the endpoint, and that etcd runs"),
     ("errors resolving", "the host name is not known; check the endpoint"),
+    ("timed out", "no answer in time; check that it runs and that no firewall is between"),
+    ("ping timeout", "no answer in time; check that it runs and that no firewall is between"),
     ("Socket closed", "it closed the connection; if it wants TLS, write https://"),
 )
 
@@ -360,6 +362,8 @@ def _options(access: Access, limits: Limits) -> list[tuple[str, int | str]]:
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.http2.ping_timeout_ms", 5_000),  # without this one 68 s, whatever the one above says
         ("grpc.http2.max_pings_without_data", 0),
+        # An attempt to connect takes at most so long. It outlives its channel, which could not be closed for 20 s else.
+        ("grpc.min_reconnect_backoff_ms", round(limits.connect * 1000)),
         ("grpc.use_local_subchannel_pool", 1),  # or a new channel takes over the dead connection of the last one
         ("grpc.enable_http_proxy", 0),  # as over the gateway: etcd is inside
     ]

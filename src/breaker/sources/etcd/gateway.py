@@ -11,6 +11,7 @@ import json
 from collections import deque
 from typing import Any
 
+from breaker.errors import SourceError
 from breaker.sources.etcd.http import Line, Stale, tls_context
 from breaker.sources.etcd.refusals import is_expired, login_may_help, refusal
 from breaker.sources.etcd.wire import (
@@ -133,9 +134,11 @@ class GatewaySession:
             return answer
         raise self._no_gateway(status, body)
 
-    def _no_gateway(self, status: int, body: bytes) -> Refused | Unreachable:
+    def _no_gateway(self, status: int, body: bytes) -> SourceError:
         said = body.strip().split(b"\n")[0][:60].decode(errors="replace")
         place = f"what answers at {self.endpoint}"
+        if "CommonName of client" in said:  # this one is no JSON
+            return refusal(self._endpoint, said)
         if b"HTTPS server" in body:
             return Refused(f"{place} wants TLS; write https://")
         if status == 404:

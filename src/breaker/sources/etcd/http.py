@@ -23,11 +23,27 @@ _PATIENCE = 10  # a long answer may take so many times the limit of a request in
 _PART = 1 << 16
 
 
+class BadFile(OSError):
+    """A file of certificates cannot be used; the text says which and why. `ssl` does not name it."""
+
+
 def tls_context(access: Access) -> ssl.SSLContext:
-    """Made anew for each session, so that files that were replaced are read. Raises `OSError` or `ssl.SSLError`."""
-    context = ssl.create_default_context(cafile=access.ca)
-    if access.cert is not None:
-        context.load_cert_chain(access.cert, access.key)
+    """Made anew for each session, so that files that were replaced are read. Raises `BadFile`."""
+    for path in filter(None, (access.ca, access.cert, access.key)):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise BadFile(f"cannot read {path}: {error.strerror}") from error
+    files = access.ca
+    try:
+        context = ssl.create_default_context(cafile=access.ca)
+        if access.cert is not None:
+            files = f"{access.cert} with the key in {access.key or access.cert}"
+            # With a password, even this one, OpenSSL does not ask for another at the terminal.
+            context.load_cert_chain(access.cert, access.key, password="")
+    except ssl.SSLError as error:
+        raise BadFile(f"{files}: not what is needed, in PEM form and without a password ({error.reason})") from error
     return context
 
 
@@ -226,8 +242,8 @@ class Line:
             return Refused(f"{place}: {_tls_trouble(error)}")
         if isinstance(error, socket.gaierror):
             return Unreachable(f"{place}: the host name is not known ({error.strerror}); check the endpoint")
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            return Refused(f"{place}: cannot read a file of ca=, cert= or key= ({error.strerror})")
+        if isinstance(error, BadFile):
+            return Refused(f"{place}: {error}; check ca=, cert= and key=")
         if isinstance(error, TimeoutError):
             return Unreachable(f"{place}: no answer in time; check that it runs and that no firewall is between")
         if isinstance(error, ConnectionRefusedError):
