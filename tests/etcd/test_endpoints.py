@@ -90,7 +90,7 @@ def test_a_wrong_argument_is_refused_with_the_remedy(
 
 
 def test_a_missing_certificate_file_is_refused_at_once() -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OSError, match=r"cannot read /nowhere/ca\.pem"):
         EtcdSource("a", ca="/nowhere/ca.pem")
 
 
