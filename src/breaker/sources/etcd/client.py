@@ -127,6 +127,9 @@ class ClientSession:
         try:
             knock.connect()
             self._hear_refusal(knock)
+        except SourceError:
+            self._end_if_closed()  # it may have been that
+            raise
         finally:
             knock.close()
 
@@ -273,8 +276,9 @@ class ClientSession:
         wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=revision)
         request = rpc.WatchRequest(create_request=wanted)
         first = self._begin(request)
-        # A refusal is no error of the call: it confirms the watch and cancels it, in one message.
-        if first.canceled and self._login_may_help(first.cancel_reason):
+        # A refusal is no error of the call: it confirms the watch and cancels it, in one message. For a token that has
+        # expired etcd 3.5.1 says "permission denied" there.
+        if first.canceled and not first.compact_revision and self._access.user is not None:
             self._log_in()
             first = self._begin(request)
         self._check(first)
