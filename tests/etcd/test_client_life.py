@@ -13,6 +13,7 @@ import pytest
 from breaker.sources.etcd.client import ClientSession
 from breaker.sources.etcd.wire import Interrupted, Limits, Unreachable
 from support.etcd.ports import HOST, unanswered
+from support.etcd.proxy import Proxy
 from support.etcd.server import Server
 from support.etcd.sessions import END, KEY, PATH, START, session_at, values, watch_from_now
 from support.processes import FREE_THREADED, fork_and_check, run_python
@@ -273,15 +274,16 @@ def test_a_fork_while_a_hung_server_is_asked(server: Server, session: ClientSess
     assert len(errors) == 1
 
 
-def test_a_child_that_ends_as_programs_do_says_nothing_on_the_parents_connection(server: Server) -> None:
+def test_a_child_that_ends_as_programs_do_says_nothing_on_the_parents_connection(proxy: Proxy) -> None:
     program = f"""
 import os, sys, warnings
 from breaker.sources.etcd.wire import *
 from breaker.sources.etcd.client import ClientTransport
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork in a process with threads
-session = ClientTransport(Access(), Limits()).session(Endpoint("{HOST}", {server.port}, False))
+session = ClientTransport(Access(), Limits()).session(Endpoint("{HOST}", {proxy.port}, False))
 session.open()
 for _ in range(5):
+    session.watch(b"a", b"b", 1)
     child = os.fork()
     if not child:
         session.forget()
@@ -291,3 +293,4 @@ for _ in range(5):
 session.close()
 """
     run_python(program)
+    assert proxy.connections == 1

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-_PATIENCE = 0.5  # seconds that a fork waits for calls that change something
+_PATIENCE = 0.2  # seconds that a fork waits for requests to be answered
 _LIMIT = 0.5  # and for calls to end that it has cancelled; then it goes on regardless
 _SETTLE = 0.05  # seconds that gRPC takes to end its threads after the last channel, during which a fork is not safe
 
 
 class Call:
-    """A call under way. ``interrupted``: ended by a fork."""
+    """A call under way. ``patient``: a fork waits for it a little. ``interrupted``: a fork has ended it."""
 
     def __init__(self, rpc: Any, patient: bool) -> None:
         self.rpc = rpc
@@ -39,8 +39,8 @@ class Call:
             self.rpc.cancel()
 
 
-def begin(make: Callable[[], Any], *, patient: bool = False) -> Call:
-    """Begin a call: ``make`` returns grpc's object of it. ``patient``: a fork lets it finish, if it does so soon."""
+def begin(make: Callable[[], Any], *, patient: bool) -> Call:
+    """Begin a call: ``make`` returns grpc's object of it."""
     with lock:
         call = Call(make(), patient)
         if not call.ended.is_set():

@@ -11,11 +11,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from breaker.errors import SourceError
 from breaker.sources.etcd import calls, protobuf
+from breaker.sources.etcd.channel import make_client
 from breaker.sources.etcd.http import Line, Stale, tls_context
 from breaker.sources.etcd.refusals import is_expired, login_may_help, refusal
 from breaker.sources.etcd.stream import Ended, Stream
@@ -113,7 +113,7 @@ class ClientSession:
         if self._endpoint.tls:
             self._try_tls()
         with calls.lock:
-            self._client = self._make_client()
+            self._client = make_client(self._library, self._endpoint, self._access, self._limits)
         self._end_if_closed()
         # A request that needs no user, no permission and no leader: is this etcd?
         with self._explained():
@@ -140,31 +140,6 @@ class ClientSession:
         except (SourceError, Stale) as error:
             if isinstance(error.__cause__, ssl.SSLError):
                 raise
-
-    def _make_client(self) -> Any:
-        kind = self._library.etcd3.Etcd3Client
-        host = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
-        files = {}
-        if self._endpoint.tls:
-            credentials = self._credentials()
-            # It takes certificates by the names of files only, and TLS only with one for the authority.
-            kind = type("Client", (kind,), {"_get_secure_creds": lambda *_: credentials})
-            files = {"ca_cert": ""}
-        return kind(host, self._endpoint.port, grpc_options=_options(self._access, self._limits), **files)
-
-    def _credentials(self) -> Any:
-        access = self._access
-        try:
-            authorities = tls_context(access).get_ca_certs(binary_form=True)
-            roots = "".join(map(ssl.DER_cert_to_PEM_cert, authorities)).encode()
-            cert = Path(access.cert).read_bytes() if access.cert else None
-            key = Path(access.key).read_bytes() if access.key else cert
-        except OSError as error:  # ssl's errors too
-            trouble = error.strerror or str(error)
-            raise Refused(
-                f"cannot connect to etcd at {self._endpoint}: {trouble}; check ca=, cert= and key="
-            ) from error
-        return self._library.grpc.ssl_channel_credentials(roots or None, key, cert)
 
     def _end_if_closed(self) -> None:
         """After something was made that `close`, in another thread, may just have missed."""
@@ -210,34 +185,30 @@ class ClientSession:
         request = rpc.TxnRequest(success=[step])
         if expected is not None:
             request.compare.add(key=key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=expected)
-        answer = self._ask(self._client.kvstub.Txn, request, patient=True)
+        answer = self._ask(self._client.kvstub.Txn, request)
         return answer.succeeded, answer.header.revision
 
-    def _ask(self, method: Any, request: Any, *, patient: bool = False) -> Any:
+    def _ask(self, method: Any, request: Any) -> Any:
         """A request to the store; after another login, once, where that may help."""
         try:
-            return self._call(method, request, self._limits.request, patient=patient)
+            return self._call(method, request, self._limits.request)
         except Ended as error:
             if not self._login_may_help(error.details):
                 raise self._explain(error) from None
         self._log_in()
         with self._explained():
-            return self._call(method, request, self._limits.request, patient=patient)
+            return self._call(method, request, self._limits.request)
 
-    def _call(self, method: Any, request: Any, seconds: float, *, patient: bool = False) -> Any:
+    def _call(self, method: Any, request: Any, seconds: float) -> Any:
         """The answer. Raises `Ended`."""
         try:
-            call = calls.begin(
-                lambda: method.future(request, timeout=seconds, metadata=self._metadata()), patient=patient
-            )
+            call = calls.begin(lambda: method.future(request, timeout=seconds, metadata=self._metadata()), patient=True)
         except ValueError as error:  # the channel is closed
             raise Ended("", error) from None
         code = call.rpc.code()  # when it has ended; unlike result() it raises nothing
-        if call.interrupted:
-            raise Ended(_FORK, "")
-        if code is not self._library.grpc.StatusCode.OK:
-            raise Ended(code.name, call.rpc.details())
-        return call.rpc.result()
+        if code is self._library.grpc.StatusCode.OK:
+            return call.rpc.result()
+        raise Ended(_FORK if call.interrupted else code.name, call.rpc.details())
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -356,24 +327,6 @@ class ClientSession:
 
     def _is_closed(self) -> Unreachable:
         return Unreachable(f"the connection to etcd at {self._endpoint} is closed")
-
-
-def _options(access: Access, limits: Limits) -> list[tuple[str, int | str]]:
-    options: list[tuple[str, int | str]] = [
-        ("grpc.max_receive_message_length", limits.answer),
-        # A peer that is gone is noticed in 15 s. etcd ends connections that ask more often than every 5 s.
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", 5_000),  # without this one 68 s, whatever the one above says
-        ("grpc.http2.max_pings_without_data", 0),
-        # An attempt to connect takes at most so long. It outlives its channel, which could not be closed for 20 s else.
-        ("grpc.min_reconnect_backoff_ms", round(limits.connect * 1000)),
-        ("grpc.use_local_subchannel_pool", 1),  # or a new channel takes over the dead connection of the last one
-        ("grpc.enable_http_proxy", 0),  # as over the gateway: etcd is inside
-    ]
-    if access.server_name is not None:
-        options.append(("grpc.ssl_target_name_override", access.server_name))
-    return options
 
 
 _abandoned: list[object] = []  # the parent's channels in a forked child: to let go of one is to say goodbye on it

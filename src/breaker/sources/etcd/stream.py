@@ -34,7 +34,7 @@ class Stream:
         self._messages: deque[Any] = deque()  # guarded by _changed
         self._end: tuple[str, object] | None = None  # guarded by _changed
         self._called = threading.Event()
-        self._call = calls.begin(lambda: method(self._requests(request), metadata=metadata))
+        self._call = calls.begin(lambda: method(self._requests(request), metadata=metadata), patient=False)
         self._called.set()
 
     def next(self, seconds: float) -> Any:
@@ -80,6 +80,7 @@ class Stream:
         except BaseException as error:
             # The call is itself the error that it raises. Its traceback would tie it to the frames that refer to it.
             error.with_traceback(None)
+            rpc.cancel()  # no more than a formality, unless it was an error of another kind
         self._finish(rpc.code().name, rpc.details())
 
     def _keep(self, message: Any) -> bool:
