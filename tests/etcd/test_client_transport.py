@@ -96,7 +96,7 @@ def test_reading_waits_as_long_as_it_was_told(session: ClientSession) -> None:
     watch_from_now(session)
     began = time.monotonic()
     assert session.read(0.3) is None
-    assert 0.29 < time.monotonic() - began < 1.5
+    assert 0.29 < time.monotonic() - began < 5
 
 
 def test_a_watch_from_before_a_compaction_is_an_interruption(server: Server, session: ClientSession) -> None:
@@ -173,7 +173,7 @@ def test_no_answer_to_the_connection_ends_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(Unreachable, match="no answer in time"):
             session.open()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
         session.close()
 
 
@@ -186,7 +186,7 @@ def test_a_hung_server_ends_requests_and_watches_in_time(server: Server) -> None
         session.range(START, END, limit=1)
     with pytest.raises(Unreachable, match="does not confirm the watch in time"):
         session.watch(START, END, 1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     session.close()
     server.resume()
 
@@ -200,7 +200,7 @@ def test_a_lost_connection_ends_the_watch_at_once(server: Server, proxy: Proxy, 
     began = time.monotonic()
     with pytest.raises(Unreachable, match="cannot speak with etcd at http://127"):
         session.read(30)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     session.close()
 
 

@@ -142,6 +142,12 @@ class Server:
     def pause(self) -> None:
         """Hang it: connections stay, nothing is answered."""
         self._running().send_signal(signal.SIGSTOP)
+        while any(state != "T" for state in self._thread_states()):  # a busy thread takes a moment to notice
+            time.sleep(0.001)
+
+    def _thread_states(self) -> list[str]:
+        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)

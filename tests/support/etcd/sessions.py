@@ -18,7 +18,11 @@ def endpoint_of(port: int, *, tls: bool = False) -> Endpoint:
     return Endpoint(HOST, port, tls)
 
 
-def session_at(port: int, access: Access = Access(), limits: Limits = Limits(), **options: Any) -> ClientSession:  # noqa: B008
+# A busy machine is slow. Where a limit is tested, the test sets it.
+PATIENT = Limits(connect=15, request=15)
+
+
+def session_at(port: int, access: Access = Access(), limits: Limits = PATIENT, **options: Any) -> ClientSession:  # noqa: B008
     """A session that is not open yet. ``tls``, ``client``: as for endpoint and transport."""
     endpoint = endpoint_of(port, tls=options.pop("tls", False))
     return ClientTransport(access, limits, **options).session(endpoint)

@@ -9,6 +9,7 @@ in where nobody can wake it, and its watcher opens a broken stream again in a ho
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -148,6 +149,8 @@ class ClientSession:
             raise self._is_closed()
 
     def close(self) -> None:
+        if sys.is_finalizing():
+            return  # gRPC would wait for its threads, which no longer run
         self._closed = True
         if self._knock is not None:
             self._knock.close()
