@@ -3,7 +3,7 @@
 A child that is forked while a thread is inside gRPC cannot use gRPC safely: it hangs, or dies of a signal, a few times
 in a hundred, whatever ``GRPC_ENABLE_FORK_SUPPORT`` says. So before each fork the calls of this process are brought to
 an end, watches at once and others in time, and new ones wait until the fork is over. The channels stay: gRPC itself
-takes an idle one over a fork. A call that was ended is made again by the loop, as after any other interruption.
+takes an idle one over a fork, and a session goes on where it was, without a word to its owner.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ class ClientSession:
         self._knock: Line | None = None
         self._client: Any = None
         self._stream: Stream | None = None
+        self._watched = (b"", b"")
+        self._resume = 0  # the first revision that the watch has not brought
         self._closed = False
 
     # -- life --
@@ -188,30 +190,36 @@ class ClientSession:
         request = rpc.TxnRequest(success=[step])
         if expected is not None:
             request.compare.add(key=key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=expected)
-        answer = self._ask(self._client.kvstub.Txn, request)
+        answer = self._ask(self._client.kvstub.Txn, request, repeatable=False)
         return answer.succeeded, answer.header.revision
 
-    def _ask(self, method: Any, request: Any) -> Any:
+    def _ask(self, method: Any, request: Any, *, repeatable: bool = True) -> Any:
         """A request to the store; after another login, once, where that may help."""
         try:
-            return self._call(method, request, self._limits.request)
+            return self._call(method, request, self._limits.request, repeatable=repeatable)
         except Ended as error:
             if not self._login_may_help(error.details):
                 raise self._explain(error) from None
         self._log_in()
         with self._explained():
-            return self._call(method, request, self._limits.request)
+            return self._call(method, request, self._limits.request, repeatable=repeatable)
 
-    def _call(self, method: Any, request: Any, seconds: float) -> Any:
-        """The answer. Raises `Ended`."""
-        try:
-            call = calls.begin(lambda: method.future(request, timeout=seconds, metadata=self._metadata()), patient=True)
-        except ValueError as error:  # the channel is closed
-            raise Ended("", error) from None
-        code = call.rpc.code()  # when it has ended; unlike result() it raises nothing
-        if code is self._library.grpc.StatusCode.OK:
-            return call.rpc.result()
-        raise Ended(_FORK if call.interrupted else code.name, call.rpc.details())
+    def _call(self, method: Any, request: Any, seconds: float, *, repeatable: bool = True) -> Any:
+        """The answer. ``repeatable``: ask again where a fork has ended the call. Raises `Ended`."""
+        while True:
+            try:
+                call = calls.begin(
+                    lambda: method.future(request, timeout=seconds, metadata=self._metadata()), patient=True
+                )
+            except ValueError as error:  # the channel is closed
+                raise Ended("", error) from None
+            code = call.rpc.code()  # when it has ended; unlike result() it raises nothing
+            if code is self._library.grpc.StatusCode.OK:
+                return call.rpc.result()
+            if not call.interrupted:
+                raise Ended(code.name, call.rpc.details())
+            if not repeatable:
+                raise Ended(_FORK, "")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -246,8 +254,13 @@ class ClientSession:
     # -- the watch --
 
     def watch(self, start: bytes, end: bytes, revision: int) -> None:
+        self._watched, self._resume = (start, end), revision
+        self._follow()
+
+    def _follow(self) -> None:
         rpc = self._rpc
-        wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=revision)
+        start, end = self._watched
+        wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=self._resume)
         request = rpc.WatchRequest(create_request=wanted)
         first = self._begin(request)
         # A refusal is no error of the call: it confirms the watch and cancels it, in one message. For a token that has
@@ -273,11 +286,20 @@ class ClientSession:
         return first
 
     def read(self, seconds: float) -> Batch | None:
-        message = self._next(seconds)
+        try:
+            message = self._next(seconds)
+        except Interrupted:
+            if self._stream is None or not self._stream.interrupted:
+                raise
+            self._follow()  # a fork has ended it; the server, the connection and our place in its history are the same
+            message = self._next(seconds)
         if message is None:
             return None
         self._check(message)
-        return Batch(message.header.revision, [self._change(event) for event in message.events])
+        changes = [self._change(event) for event in message.events]
+        # Not from the revision in the header: that is the store's, which may be ahead of what was sent.
+        self._resume = max([self._resume, *(change.revision + 1 for change in changes)])
+        return Batch(message.header.revision, changes)
 
     def _next(self, seconds: float) -> Any:
         assert self._stream is not None, "watch() comes first"
@@ -308,7 +330,7 @@ class ClientSession:
             return self._is_closed()
         code, text, place = error.code, error.details, f"etcd at {self._endpoint}"
         if code == _FORK:
-            return Interrupted(f"this process forks; the conversation with {place} begins anew")
+            return Interrupted(f"this process has forked while {place} was asked; what came of it is not known")
         if "etcdserver:" in text or code not in _OF_THE_CONNECTION:
             return self._refusal(text)
         if code == "DEADLINE_EXCEEDED":
