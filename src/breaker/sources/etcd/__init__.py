@@ -1,7 +1,8 @@
 """Policies in etcd.
 
-`source` is what programs use; `follow` the loop; `gateway` (over `http`) and `client` the two ways to speak with a
-server; `wire` what loop and transports say to each other; `refusals` what the server's errors mean.
+`source` is what programs use; `follow` the loop; `gateway` (over `http`) and `client` (over `channel`, `calls` and
+`stream`, by `protobuf`) the two ways to speak with a server; `wire` what loop and transports say to each other;
+`refusals` what the server's errors mean.
 """
 
 from breaker.sources.etcd.source import EtcdSource, StoredPolicy

@@ -139,10 +139,11 @@ def _descriptions() -> list[bytes]:
     spec = importlib.util.find_spec("etcd3")
     if spec is None or spec.loader is None or not spec.submodule_search_locations:
         raise ImportError("it has no sources")
+    loader: Any = spec.loader  # of files and of archives; both have `get_data`
     found = []
     for name in _FILES:
         path = os.path.join(spec.submodule_search_locations[0], "etcdrpc", name)
-        source = spec.loader.get_data(path).decode()  # type: ignore[attr-defined]  # of files and of archives
+        source = loader.get_data(path).decode()
         constant = _DESCRIPTION.search(source)
         if constant is None:
             raise ImportError(f"{name} is not as in etcd3 0.12")
