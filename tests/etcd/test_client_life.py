@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from breaker.sources.etcd.client import ClientSession
-from breaker.sources.etcd.wire import Interrupted, Limits, Page, Unreachable
+from breaker.sources.etcd.wire import Forked, Interrupted, Limits, Page, Unreachable
 from support.etcd.ports import HOST, unanswered
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
@@ -260,7 +260,7 @@ def test_a_fork_while_other_threads_are_busy(server: Server) -> None:
 
     def repeat(session: ClientSession, step: Callable[[ClientSession], object]) -> None:
         while not stop.is_set():
-            with suppress(Interrupted):
+            with suppress(Forked):
                 step(session)
 
     def follow(session: ClientSession) -> None:
@@ -294,7 +294,7 @@ def test_a_fork_while_a_hung_server_is_asked(server: Server, session: ClientSess
     def ask() -> None:
         try:
             ended.append(session.commit(KEY, b"", None) if change else session.range(START, END, limit=1))
-        except Interrupted as error:
+        except Forked as error:
             ended.append(error)
 
     server.pause()
@@ -306,7 +306,7 @@ def test_a_fork_while_a_hung_server_is_asked(server: Server, session: ClientSess
     assert time.monotonic() - began < 5
     server.resume()
     crowd.join(20)
-    assert [type(each) for each in ended] == [Interrupted if change else Page]
+    assert [type(each) for each in ended] == [Forked if change else Page]
     if change:
         assert "what came of it is not known" in str(ended[0])
 

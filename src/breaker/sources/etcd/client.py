@@ -25,6 +25,7 @@ from breaker.sources.etcd.wire import (
     Batch,
     Change,
     Endpoint,
+    Forked,
     Interrupted,
     Item,
     Limits,
@@ -288,9 +289,7 @@ class ClientSession:
     def read(self, seconds: float) -> Batch | None:
         try:
             message = self._next(seconds)
-        except Interrupted:
-            if self._stream is None or not self._stream.interrupted:
-                raise
+        except Forked:
             self._follow()  # a fork has ended it; the server, the connection and our place in its history are the same
             message = self._next(seconds)
         if message is None:
@@ -330,7 +329,7 @@ class ClientSession:
             return self._is_closed()
         code, text, place = error.code, error.details, f"etcd at {self._endpoint}"
         if code == _FORK:
-            return Interrupted(f"this process has forked while {place} was asked; what came of it is not known")
+            return Forked(f"this process has forked while {place} was asked; what came of it is not known")
         if "etcdserver:" in text or code not in _OF_THE_CONNECTION:
             return self._refusal(text)
         if code == "DEADLINE_EXCEEDED":

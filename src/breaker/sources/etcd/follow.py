@@ -17,7 +17,7 @@ from breaker.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Feed
 from breaker.sources.etcd.endpoints import key_text, range_below
 from breaker.sources.etcd.listing import pages
-from breaker.sources.etcd.wire import Batch, Endpoint, Interrupted, Refused, Session, TooBig, Transport
+from breaker.sources.etcd.wire import Batch, Endpoint, Forked, Interrupted, Refused, Session, TooBig, Transport
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts; doubled from one to the next
 _REFUSED_PAUSE = 5.0  # seconds, where someone has to mend it first
@@ -85,6 +85,9 @@ class Follower:
             session.close()
 
     def _failed(self, error: SourceError, endpoint: Endpoint, watched: float) -> None:
+        if isinstance(error, Forked):  # no fault: a program that forks often is not kept from its policies
+            self._pause = 0.0 if self._connected else self._pause
+            return
         if watched > _GOOD:
             self._failures, self._step = 0, 0.0
         self._failures += 1

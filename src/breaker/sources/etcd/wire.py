@@ -23,6 +23,10 @@ class Interrupted(SourceError):
     """What this session saw may have a gap or be of another history: list anew."""
 
 
+class Forked(Interrupted):
+    """This process has forked, and the transport cannot carry a session over it: begin another one, at once."""
+
+
 class TooBig(SourceError):
     """An answer is larger than `Limits.answer`: ask for less at once."""
 
