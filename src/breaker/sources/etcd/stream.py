@@ -2,7 +2,8 @@
 
 grpc's own ``next`` waits for ever, so it has to be called by somebody else. A thread is there already: for every stream
 grpc starts one that asks for the next request to send. There is only one to send, so what that thread does when it asks
-for the second one is to read the answers, until the stream ends.
+for the second one is to read the answers, until the stream ends. It does not ask where the call ends before the first
+one is sent; that end is noted by the call's own callback.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ class Stream:
         self._changed = threading.Condition()  # its lock is re-entrant: a signal handler may stop the stream
         self._messages: deque[Any] = deque()  # guarded by _changed
         self._end: tuple[str, object] | None = None  # guarded by _changed
+        self._reading = False
         self._called = threading.Event()
         self._call = calls.begin(lambda: method(self._requests(request), metadata=metadata), patient=False)
         self._called.set()
+        if not self._call.rpc.add_callback(self._note_end):
+            self._note_end()
 
     def next(self, seconds: float) -> Any:
         """The next message, or None when none has come in time. Raises `Ended`."""
@@ -66,11 +70,17 @@ class Stream:
             self._end = self._end or (code, details)
             self._changed.notify_all()
 
-    # -- in grpc's thread --
+    # -- in threads of grpc's --
+
+    def _note_end(self) -> None:
+        """The call has ended. Who reads it notices by itself, after what has come before; else nobody will read."""
+        if not self._reading:
+            self._finish(self._call.rpc.code().name, self._call.rpc.details())
 
     def _requests(self, request: Any) -> Iterator[Any]:
         """What is to be sent. Nothing may be raised in here: grpc would print it."""
         yield request
+        self._reading = True
         self._called.wait()
         rpc = self._call.rpc
         try:
