@@ -27,6 +27,7 @@ class Tls:
         _openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"),
             *("-keyout", str(folder / "ca.key"), "-out", str(self.ca), "-subj", "/CN=tests"),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # Python 3.13 demands it, and the key's identifier
         )
         self.server = self._issue("server", "/CN=etcd", server_names)
         # The gateway of a server with users refuses every request whose certificate has a CommonName.
@@ -39,7 +40,9 @@ class Tls:
     def _issue(self, file: str, subject: str, names: str) -> Pair:
         pair = Pair(self._folder / f"{file}.pem", self._folder / f"{file}.key")
         request, extensions = self._folder / f"{file}.csr", self._folder / f"{file}.ext"
-        extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
+        extensions.write_text(
+            f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\nauthorityKeyIdentifier=keyid\n"
+        )
         _openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", subject),
             *("-keyout", str(pair.key), "-out", str(request)),
