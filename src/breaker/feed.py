@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -99,10 +100,13 @@ class ProviderFeed:
 
 
 def _stopper(source: PolicySource, feed: weakref.ref[ProviderFeed]) -> Callable[[object], None]:
-    """Called when the provider is dropped: a source that waits in a socket is woken only by `stop`."""
+    """Called when the provider is dropped: a source that waits in a socket is woken only by `stop`.
 
-    def stop(_: object) -> None:
-        if (dropped := feed()) is not None:
+    Not by the end of the interpreter: nothing waits then, and gRPC would wait for its thread, which no longer runs.
+    """
+
+    def stop(_: object, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending() and (dropped := feed()) is not None:
             source.stop(dropped)
 
     return stop

@@ -248,8 +248,9 @@ class Line:
             return Unreachable(f"{place}: no answer in time; check that it runs and that no firewall is between")
         if isinstance(error, ConnectionRefusedError):
             return Unreachable(f"{place}: nothing listens there; check the endpoint, and that etcd runs")
-        if isinstance(error, http.client.RemoteDisconnected):
-            return Unreachable(f"{place}: it closed the connection; if it wants TLS, write https://")
+        if isinstance(error, ConnectionResetError):  # of http.client too
+            hint = "if it speaks no TLS, write http://" if self.endpoint.tls else "if it wants TLS, write https://"
+            return Unreachable(f"{place}: it closed the connection; {hint}")
         if isinstance(error, http.client.BadStatusLine):
             return Refused(f"{place}: what answers there does not speak HTTP; check the endpoint, http:// or https://")
         return Unreachable(f"{place}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}")
