@@ -31,8 +31,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("binary", BINARIES, ids=[binary.origin for binary in BINARIES], scope="session")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    apart.set_up(config, [item for item in items if HERE in item.path.parents])
+def pytest_collection_finish(session: pytest.Session) -> None:
+    apart.set_up(session.config, [item for item in session.items if HERE in item.path.parents])
 
 
 def pytest_report_header() -> str:

@@ -43,6 +43,7 @@ class Apart:
         self.ends: dict[str, str] = {}  # of test → how the process of its group ended
         self.processes: list[subprocess.Popen[bytes]] = []
         self.thread: threading.Thread | None = None
+        self.stopped = False
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         if item.nodeid not in self.reports:
@@ -57,8 +58,11 @@ class Apart:
         return True
 
     def pytest_sessionfinish(self) -> None:
+        self.stopped = True
         for process in self.processes:
             process.kill()
+        if self.thread is not None:
+            self.thread.join(30)
 
     def _reports_of(self, item: pytest.Item) -> Iterator[pytest.TestReport]:
         while True:
@@ -85,6 +89,8 @@ class Apart:
                 self._run(name)
 
     def _run(self, name: str) -> None:
+        if self.stopped:
+            return
         names = [item.nodeid for item in self.groups[name]]
         reader, writer = os.pipe()
         with tempfile.TemporaryDirectory() as folder, open(reader, encoding="utf-8") as reports:
