@@ -6,12 +6,13 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/*.pxi src/breaker/*.h)
 
-.PHONY: help demo demo-etcd test test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions clean
+.PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
 	@echo "make demo-etcd           the same with its policies in a real etcd"
 	@echo "make test    the test suite"
+	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the suite on each Python from 3.11 on that the machine has"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
@@ -30,6 +31,9 @@ demo-etcd: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+test-chaos: $(VENV)/.test
+	CHAOS_SECONDS=$(or $(SECONDS),200) CHAOS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/etcd/chaos.py -s
 
 test-all:
 	@sh tools/test_all.sh
