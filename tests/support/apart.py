@@ -27,6 +27,8 @@ import pytest
 AT_ONCE = 8
 TOGETHER = 12  # tests of a file in one process; to start one costs as much as some tests
 _PIPE = "BREAKER_TESTS_REPORT_TO"  # in a group's process: the descriptor that its reports go to
+# Plugins that these tests do not use; to import hypothesis costs twice as much as all the rest.
+_WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")
 _LIMIT = 400.0  # seconds without a report, after which a group counts as hung
 
 
@@ -96,7 +98,7 @@ class Apart:
         with tempfile.TemporaryDirectory() as folder, open(reader, encoding="utf-8") as reports:
             arguments, output = Path(folder, "tests"), Path(folder, "output")
             arguments.write_text("\n".join(names))
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"@{arguments}"]
+            command = [sys.executable, "-m", "pytest", "-q", *_WITHOUT, f"@{arguments}"]
             with output.open("wb") as out:
                 process = subprocess.Popen(
                     command,

@@ -46,6 +46,7 @@ _CONNECTING = (
     ("Connection refused", "nothing listens there; check the endpoint, and that etcd runs"),
     ("errors resolving", "the host name is not known; check the endpoint"),
     ("timed out", "no answer in time; check that it runs and that no firewall is between"),
+    ("handshaker shutdown", "no answer in time; check that it runs and that no firewall is between"),
     ("ping timeout", "no answer in time; check that it runs and that no firewall is between"),
     ("Socket closed", "it closed the connection; if it wants TLS, write https://"),
 )
