@@ -15,18 +15,17 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
 
 
 def connected(cluster: Cluster, follow: Follow) -> tuple[Subjects, Server]:
-    """Providers that are all connected to one and the same member, with the two others to turn to."""
-    victim = cluster.members[0]
-    fill(victim)
+    """Providers that happen to be connected to one and the same member, with the two others to turn to."""
+    fill(cluster.members[0])
     for _ in range(50):
-        subjects = follow([victim.endpoint, *(member.endpoint for member in cluster.others(victim))], traffic=False)
-        subjects.converge(victim.api, 5)
-        subjects.eventually(lambda subject: subject.provider.source_status.endpoint)
-        if all(cluster.at(subject.provider.source_status.endpoint) is victim for subject in subjects):
+        subjects = follow(cluster.endpoints, traffic=False)
+        subjects.converge(cluster.members[0].api, 10)
+        members = {cluster.at(subject.provider.source_status.endpoint).name for subject in subjects}
+        if len(members) == 1:
             subjects.start_traffic()
-            return subjects, victim
+            return subjects, next(member for member in cluster.members if member.name in members)
         subjects.close()
-    raise AssertionError("no provider went to the first member")
+    raise AssertionError("no two providers went to the same member")
 
 
 @pytest.mark.every_version

@@ -1,5 +1,6 @@
 """Three members whose traffic among each other goes through proxies, so that one can be partitioned from the rest."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ class Cluster:
                 self.close()
                 if last_try:
                     raise
+                for member in self.members:
+                    shutil.rmtree(member.data, ignore_errors=True)
                 self._choose_ports()
         raise AssertionError
 

@@ -13,6 +13,7 @@ HOST = "127.0.0.1"
 # could take its port, and a client that tries again and again could even connect to itself. Processes that run at the
 # same time choose from different parts, for the same reason.
 _LOW, _PART, _PARTS = 10_000, 500, 44
+_given: set[int] = set()  # lately, for a server that may not listen yet
 
 
 class HasSockets(Protocol):
@@ -30,12 +31,18 @@ def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now. Another process may be faster: who starts a server must try again."""
     held: list[socket.socket] = []
     low = _LOW + os.getpid() % _PARTS * _PART
+    if len(_given) > _PART // 2:
+        _given.clear()
     try:
         while len(held) < count:
+            port = random.SystemRandom().randrange(low, low + _PART)
+            if port in _given:
+                continue
             candidate = socket.socket()
             try:
-                candidate.bind((HOST, random.SystemRandom().randrange(low, low + _PART)))
+                candidate.bind((HOST, port))
                 held.append(candidate)
+                _given.add(port)
             except OSError:
                 candidate.close()
         return [each.getsockname()[1] for each in held]
