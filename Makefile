@@ -6,7 +6,7 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/*.pxi src/breaker/*.h)
 
-.PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions clean
+.PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions bench-etcd clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   benchmarks, with a table of ratios"
 	@echo "make bench-peers         the other breakers of the index beside this one"
 	@echo "make bench-instructions  instructions per call against the committed counts (needs valgrind)"
+	@echo "make bench-etcd          a thousand watchers on one etcd, about two minutes (WATCHERS=, TRANSPORT=)"
 	@echo "make clean   remove what the others made"
 
 DEMO := -m breaker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKERS),--workers $(WORKERS))
@@ -68,6 +69,9 @@ bench-peers: $(VENV)/.test
 
 bench-instructions: $(VENV)/.test
 	$(BIN)/python -m benchmarks.instructions
+
+bench-etcd: $(VENV)/.test
+	@$(BIN)/python -m benchmarks.etcd_scale $(if $(WATCHERS),--watchers $(WATCHERS)) $(if $(TRANSPORT),--transport $(TRANSPORT))
 
 # What a job needs beyond the package itself; a stamp says that it is there.
 $(VENV)/.test: $(VENV)/.built
