@@ -110,7 +110,7 @@ class Proxy:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-        self._poke()
+            self._poke()  # before the thread has seen it, and closed the way to wake it
         self._thread.join(5)
         assert not self._thread.is_alive(), "the proxy hangs"
 
