@@ -16,11 +16,11 @@ from pathlib import Path
 
 import grpc
 import structlog
-from compile_proto import compiled
 
 import breaker
 from breaker.integrations.grpc import BreakerInterceptor
 from breaker.sources import FileSource
+from compile_proto import compiled
 
 GET_USER = "/users.v1.UserService/GetUser"
 CONFIG = breaker.get_default_config("shop", "development")

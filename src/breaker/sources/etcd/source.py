@@ -235,8 +235,8 @@ def _check_access(access: Access) -> None:
         raise ValueError("key= is the private key of a certificate: pass cert= too")
 
 
-def _check_number(name: str, value: object, kinds: tuple[type, ...]) -> None:
+def _check_number(name: str, value: float, kinds: tuple[type, ...]) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not 0 < value <= threading.TIMEOUT_MAX:  # type: ignore[operator]  # false for NaN too
+    if not 0 < value <= threading.TIMEOUT_MAX:  # false for NaN too
         raise ValueError(f"{name} must be positive, got {value}")
