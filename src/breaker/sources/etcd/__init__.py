@@ -5,6 +5,24 @@
 `refusals` what the server's errors mean.
 """
 
+from __future__ import annotations
+
 from breaker.sources.etcd.source import EtcdSource, StoredPolicy
 
-__all__ = ["EtcdSource", "StoredPolicy"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["EtcdSource", "StoredPolicy", "import_etcd3"]
+
+
+def import_etcd3() -> ModuleType:
+    """The package ``etcd3``, imported beside any protobuf from 4.25 on.
+
+    By itself ``etcd3`` 0.12 works with protobuf up to 3.20 only. Call this once, before the program's own first ``import
+    etcd3``, which then works. Raises `ImportError` that says what to install.
+    """
+    from breaker.sources.etcd import protobuf
+
+    module: ModuleType = protobuf.load().etcd3
+    return module
