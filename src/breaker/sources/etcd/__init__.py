@@ -19,8 +19,8 @@ __all__ = ["EtcdSource", "StoredPolicy", "import_etcd3"]
 def import_etcd3() -> ModuleType:
     """The package ``etcd3``, imported beside any protobuf from 4.25 on.
 
-    By itself ``etcd3`` 0.12 works with protobuf up to 3.20 only. Call this once, before the program's own first ``import
-    etcd3``, which then works. Raises `ImportError` that says what to install.
+    By itself ``etcd3`` 0.12 works with protobuf up to 3.20 only. Call this once, before the program's own first
+    ``import etcd3``, which then works. Raises `ImportError` that says what to install.
     """
     from breaker.sources.etcd import protobuf
 
