@@ -11,6 +11,13 @@ from breaker.testing import ManualClock
 from support.drive import NAME, Put, document
 
 
+def pytest_report_header() -> str:
+    """Which servers the tests of etcd run against."""
+    from support.etcd.binaries import BINARIES
+
+    return f"etcd: {', '.join(binary.label for binary in BINARIES)}"
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     """A clock that stands at 0 until the test advances it."""

@@ -25,18 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_version: run with each etcd that this machine has")
 
 
+@pytest.hookimpl(tryfirst=True)  # or the names of tests would depend on how pytest was called
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Debian's etcd is tested where it is installed; without it there is no such test, rather than one passed over."""
     if "binary" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_version"):
-        metafunc.parametrize("binary", BINARIES, ids=[binary.origin for binary in BINARIES], scope="session")
+        metafunc.parametrize("binary", BINARIES, ids=[binary.origin for binary in BINARIES])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     apart.set_up(session.config, [item for item in session.items if HERE in item.path.parents])
-
-
-def pytest_report_header() -> str:
-    return f"etcd: {', '.join(binary.label for binary in BINARIES)}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -53,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(f"{name:<{width}}  {max(values)}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def binary() -> Binary:
     return WHEEL
 

@@ -140,8 +140,11 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        """Hang it: connections stay, nothing is answered."""
+        """Hang it: connections stay, nothing is answered. Returns when the last of its threads has stopped."""
         self._running().send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+        while any(_state(thread / "stat") not in "Tt" for thread in threads.iterdir()):
+            time.sleep(0.001)
         while any(state != "T" for state in self._thread_states()):  # a busy thread takes a moment to notice
             time.sleep(0.001)
 
@@ -195,3 +198,8 @@ class Server:
     def memory(self) -> int:
         """Resident bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _state(stat: Path) -> str:
+    """The kernel's letter for what a thread does."""
+    return stat.read_text().rpartition(")")[2].split()[0]
