@@ -39,13 +39,14 @@ class ProviderFeed:
     def connected(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._connections += 1
+        self._up = True
 
     def publish(self, documents: Mapping[str, Document], revision: int, *, restarted: bool = False) -> None:
         if provider := self._provider():
-            self._up = True
-            if self._told:
+            if self._told and self._up:
                 self._told.clear()
                 provider._tell_source("SourceRegained", self._endpoint, revision)
+            self._up = not self._told
             if provider._apply(self, documents, revision, restarted):
                 self._last_change = time.time()
 

@@ -36,6 +36,7 @@ class Store:
         self.watched: list[int] = []
         self.closed = 0
         self.refusals: list[Exception | None] = []  # of `open`, in turn
+        self.unwatchable: list[Exception] = []  # what `watch` raises, in turn
         self.largest = 1 << 30  # keys in a page that is not too big
 
     def put(self, name: str, value: bytes = b"{}", *, told: bool = True) -> Batch:
@@ -71,6 +72,8 @@ class ScriptedSession:
         return Page(self.store.revision, items[:limit], len(items), len(items) > limit)
 
     def watch(self, start: bytes, end: bytes, revision: int) -> None:
+        if self.store.unwatchable:
+            raise self.store.unwatchable.pop(0)
         self.store.watched.append(revision)
 
     def read(self, seconds: float) -> Batch | None:
@@ -377,3 +380,12 @@ def test_interruptions_without_end_are_told(store: Store, feed: ScriptedFeed) ->
     store.reads = [Interrupted("compacted")] * 5
     run(store, feed, A)
     assert ("compacted", "Interrupted", True) in feed.problems
+
+
+def test_what_can_be_read_and_not_watched_is_in_force_and_no_connection(store: Store, feed: ScriptedFeed) -> None:
+    store.put("a.json", told=False)
+    store.unwatchable = [Refused("no watches here")] * 3
+    run(store, feed)
+    assert feed.problems == [("no watches here", "Refused", False)] * 3
+    assert [sorted(documents) for documents, _, _ in feed.published] == [["a.json"]] * 4
+    assert feed.places == ["http://a:1"]  # the fourth time

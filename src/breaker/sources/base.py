@@ -71,7 +71,10 @@ class Feed(Protocol):
         """
 
     def connected(self, endpoint: str) -> None:
-        """Say which server (or place) the next publications come from. Each call is a connection anew."""
+        """Say which server (or place) the next publications come from. Each call is a connection anew.
+
+        What was told by `failed` has ended with the publication after it.
+        """
 
     def run(self, loop: Callable[[], None]) -> None:
         """Run ``loop`` in the provider's one daemon thread. It returns soon after `wait` has answered True."""
@@ -83,8 +86,8 @@ class Feed(Protocol):
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         """Say that the source cannot be read, where, and how to mend it.
 
-        Told once for each ``kind`` (None: each text) until the next publication. ``soon``: it may mend itself at any
-        moment, so a provider that is being made goes on waiting for its first documents.
+        Told once for each ``kind`` (None: each text) until the source is `connected` and publishes. ``soon``: it may
+        mend itself at any moment, so a provider that is being made goes on waiting for its first documents.
         """
 
     def warn(self, message: str, **keys: object) -> None:

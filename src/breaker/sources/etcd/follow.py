@@ -1,4 +1,4 @@
-"""The loop: list the prefix, publish, watch from there; after any error list again and publish the difference.
+"""The loop: list the prefix, watch from there, publish; after any error list again and publish the difference.
 
 Listing at every reconnection removes three kinds of error at once: compaction, a wiped or restored server, and
 arithmetic about where to resume. Liveness is ours too: a connection may be alive and its watch dead, so every ten
@@ -74,8 +74,13 @@ class Follower:
             if self._feed.wait(0):  # closed before there was a session to close
                 return
             session.open()
-            self._list(session, endpoint)
-            session.watch(self._start, self._end, self._revision + 1)
+            restarted = self._list(session)
+            try:
+                session.watch(self._start, self._end, self._revision + 1)
+                self._connected = True
+                self._feed.connected(str(endpoint))
+            finally:  # what could be read is in force, even where it cannot be watched
+                self._feed.publish(dict(self._documents), self._revision, restarted=restarted)
             began = time.monotonic()
             self._watch(session)
         except SourceError as error:
@@ -103,8 +108,8 @@ class Follower:
 
     # -- what there is --
 
-    def _list(self, session: Session, endpoint: Endpoint) -> None:
-        """Read all keys below the path as they are at one revision, and publish them."""
+    def _list(self, session: Session) -> bool:
+        """Read all keys below the path as they are at one revision. Returns whether the server counts anew."""
         keys: dict[bytes, int] = {}
         documents: dict[str, Document] = {}
         revision = 0
@@ -115,9 +120,8 @@ class Follower:
                 keys[key] = changed
                 documents.update(self._named(key, value))
         restarted, self._revision = revision < self._revision, revision
-        self._keys, self._documents, self._connected = keys, documents, True
-        self._feed.connected(str(endpoint))
-        self._feed.publish(dict(documents), revision, restarted=restarted)
+        self._keys, self._documents = keys, documents
+        return restarted
 
     def _refuse_too_many(self, total: int) -> None:
         if total > self._options.max_documents:
