@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 
+from support.etcd.ports import free_ports
+from support.etcd.server import Server
+
 # Warnings are errors in the demo's process too; dev mode reports what is left open.
 COMMAND = [sys.executable, "-X", "dev", "-W", "error", "-m", "breaker"]
 DOCUMENTS = "config/dev/demo/breakers"
@@ -325,3 +328,30 @@ def test_a_broken_document_of_the_user_is_reported_and_left_alone(tmp_path: Path
     assert "circuit breaker policy rejected" in messages
     assert "demo: the policy stays as it is" in messages
     assert (documents / f"{INVENTORY}.json").read_text() == '{"failureThreshold": '
+
+
+def test_policies_in_etcd_are_used_and_kept(tmp_path: Path) -> None:
+    with Server(tmp_path) as etcd:
+        etcd.api.put(f"/{DOCUMENTS}/default.json", '{"failureThreshold": 4}')
+        done = run("demo", "--seconds", "4", "--etcd", etcd.endpoint)
+        assert (done.returncode, done.stderr) == (0, "")
+        output = Output.of(done.stdout)
+        assert ("CLOSED", "OPEN") in output.transitions(INVENTORY)
+        assert [line["changed"] for line in output.log if line["msg"] == UPDATED and line["name"] == PRICING] == [
+            {"failureThreshold": [4, 8]}
+        ]
+        assert etcd.api.documents(f"/{DOCUMENTS}/")["default.json"] == b'{"failureThreshold": 4}'
+
+
+def test_an_etcd_that_is_not_there_ends_the_demo_with_one_line() -> None:
+    done = run("demo", "--etcd", f"127.0.0.1:{free_ports(1)[0]}")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("breaker demo: error: cannot connect to etcd at")
+
+
+def test_policies_are_in_files_or_in_etcd(tmp_path: Path) -> None:
+    done = run("demo", "--etcd", "127.0.0.1:1", "--policies", str(tmp_path))
+    assert done.returncode == 2
+    assert "not allowed with argument" in done.stderr

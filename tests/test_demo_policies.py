@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from breaker import get_default_config
-from breaker.cli.demo_policies import PolicyDirectory
+from breaker.cli.demo_policies import PolicyDirectory, PolicyKeys
+from breaker.errors import SourceError
+from support.etcd.ports import free_ports
+from support.etcd.server import Server
 
 DOCUMENTS = "config/dev/demo/breakers"
 
@@ -55,3 +58,27 @@ def test_refuses_to_edit_what_is_no_object(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - JSON and Unicode errors word their own messages
         policies.edit("a", "failureThreshold", 8)
     assert policies.file("a").read_bytes() == text.encode("latin-1")
+
+
+KEYS = "/config/dev/demo/breakers/"
+
+
+def test_keys_are_made_edited_and_restored_like_files(tmp_path: Path) -> None:
+    config = get_default_config("demo", "development")
+    with Server(tmp_path) as etcd:
+        etcd.api.put(f"{KEYS}mine.json", '{"failureThreshold": 7}')
+        initial: dict[str, dict[str, object]] = {"mine": {"failureThreshold": 1}, "new": {"failureThreshold": 2}}
+        policies = PolicyKeys(etcd.endpoint, config, initial)
+        policies.edit("mine", "failureThreshold", 8)
+        policies.edit("mine", "failureThreshold", 9)
+        policies.edit("new", "failureThreshold", 3)
+        assert json.loads(etcd.api.documents(KEYS)["mine.json"]) == {"failureThreshold": 9}
+        etcd.api.put(f"{KEYS}new.json", "{}")  # somebody else, since
+        policies.restore()
+        documents = etcd.api.documents(KEYS)
+        assert documents == {"mine.json": b'{"failureThreshold": 7}', "new.json": b"{}"}
+
+
+def test_an_etcd_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(SourceError, match="nothing listens there"):
+        PolicyKeys(f"127.0.0.1:{free_ports(1)[0]}", get_default_config("demo", "development"), {})
