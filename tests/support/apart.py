@@ -148,13 +148,14 @@ def _seconds(item: pytest.Item) -> float:
 
 
 def set_up(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have these tests run apart, unless this is a process of theirs, they are one group, or somebody debugs them."""
+    """Have these tests run apart, unless this is a process of theirs, they are one group, or nobody wants them so."""
     if pipe := os.environ.get(_PIPE):
         if not config.pluginmanager.has_plugin("reporter"):
             config.pluginmanager.register(Reporter(config, int(pipe)), "reporter")
         return
     debugged = config.getoption("usepdb") or config.getoption("capture") == "no" or config.getoption("collectonly")
-    if debugged or len({_group(item, items) for item in items}) < 2:
+    only_benchmarks = config.getoption("benchmark_only", False)  # tests are passed over then, which is done here
+    if debugged or only_benchmarks or len({_group(item, items) for item in items}) < 2:
         return
     config.pluginmanager.register(Apart(config, items), "apart")
     for item in items:
