@@ -1,6 +1,7 @@
 """Fixtures for the integrations. Tests of one are collected where it can have its library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,3 +21,13 @@ def provider(provider_of: Callable[..., Provider]) -> Provider:
 def patient(provider_of: Callable[..., Provider]) -> Provider:
     """Its breakers never open: for counting."""
     return provider_of(Policy(2**31 - 1))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Any, str]]:
+    """A server of `grpc` that answers as it is asked to, and its address."""
+    from support.rpc import Echo, serving  # here: not every interpreter has gRPC
+
+    echo = Echo()
+    with serving(echo) as address:
+        yield echo, address

@@ -1,7 +1,7 @@
 """Channels of `grpc.aio` against a real server: statuses, rejections, names."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -22,18 +22,10 @@ from support.rpc import (
     UU,
     Echo,
     ask,
-    serving,
 )
 from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
 
 every_form = pytest.mark.parametrize("form", AIO_FORMS)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Echo, str]]:
-    echo = Echo()
-    with serving(echo) as address:
-        yield echo, address
 
 
 @every_form

@@ -1,7 +1,7 @@
 """How calls on channels of `grpc.aio` end otherwise, and what is passed on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import grpc
 import grpc.aio
@@ -27,13 +27,6 @@ from support.rpc import (
 from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded, soon
 
 every_form = pytest.mark.parametrize("form", AIO_FORMS)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Echo, str]]:
-    echo = Echo()
-    with serving(echo) as address:
-        yield echo, address
 
 
 # Deadlines and cancellations.

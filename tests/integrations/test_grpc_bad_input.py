@@ -4,7 +4,7 @@ import asyncio
 import copy
 import inspect
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -22,18 +22,11 @@ from breaker.integrations.grpc import (
 )
 from support.drive import counts
 from support.processes import run_python
-from support.rpc import FORMS, UU, Echo, ask, serving
+from support.rpc import FORMS, UU, Echo, ask
 from support.rpc_aio import AIO_FORMS
 
 MAKERS = [BreakerInterceptor, BreakerServerInterceptor, aio_interceptors]
 every_maker = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Echo, str]]:
-    echo = Echo()
-    with serving(echo) as address:
-        yield echo, address
 
 
 # Arguments.

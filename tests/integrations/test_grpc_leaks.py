@@ -21,13 +21,6 @@ from support.rpc_aio import AIO_FORMS, AIO_METHOD
 from support.threads import eventually
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Echo, str]]:
-    echo = Echo()
-    with serving(echo) as address:
-        yield echo, address
-
-
 @contextmanager
 def no_collector() -> Iterator[None]:
     gc.collect()

@@ -11,15 +11,8 @@ import pytest
 from breaker import BreakerOpenError, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
 from support.drive import counts
-from support.rpc import FORMS, METHOD, US, UU, Echo, ask, serving
+from support.rpc import FORMS, METHOD, US, UU, Echo, ask
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Echo, str]]:
-    echo = Echo()
-    with serving(echo) as address:
-        yield echo, address
 
 
 class Recorder(
