@@ -238,6 +238,9 @@ class Line:
         if isinstance(error, ssl.SSLCertVerificationError):
             hint = "pass ca= for the authority that signed it, server_name= where its name differs from the address"
             return Refused(f"{place}: its certificate is not accepted ({error.verify_message}); {hint}")
+        if isinstance(error, ConnectionResetError | ssl.SSLEOFError):  # of http.client too
+            hint = "if it speaks no TLS, write http://" if self.endpoint.tls else "if it wants TLS, write https://"
+            return Unreachable(f"{place}: it closed the connection; {hint}")
         if isinstance(error, ssl.SSLError):
             return Refused(f"{place}: {_tls_trouble(error)}")
         if isinstance(error, socket.gaierror):
@@ -248,9 +251,6 @@ class Line:
             return Unreachable(f"{place}: no answer in time; check that it runs and that no firewall is between")
         if isinstance(error, ConnectionRefusedError):
             return Unreachable(f"{place}: nothing listens there; check the endpoint, and that etcd runs")
-        if isinstance(error, ConnectionResetError):  # of http.client too
-            hint = "if it speaks no TLS, write http://" if self.endpoint.tls else "if it wants TLS, write https://"
-            return Unreachable(f"{place}: it closed the connection; {hint}")
         if isinstance(error, http.client.BadStatusLine):
             return Refused(f"{place}: what answers there does not speak HTTP; check the endpoint, http:// or https://")
         return Unreachable(f"{place}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}")
@@ -258,7 +258,7 @@ class Line:
 
 def _tls_trouble(error: ssl.SSLError) -> str:
     reason = error.reason or str(error)
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST"):
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
         return f"it speaks no TLS there ({reason}); check the port, or write http://"
     if "CERTIFICATE" in reason.upper() or "ALERT" in reason.upper():
         return f"it does not accept our certificate ({reason}); pass cert= and key= of a client it knows"
