@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
-CORE := $(wildcard src/breaker/*.pyx src/breaker/*.pxi src/breaker/*.h)
+CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
 .PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions bench-etcd clean
 
@@ -48,7 +48,7 @@ test-freethreaded:
 	@rm -rf build
 	@$(VENV)-3.13t/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	@$(VENV)-3.13t/bin/python -m pip install --quiet 'hypothesis<6.152' '.[test-core]'
-	$(VENV)-3.13t/bin/python -m pytest tests --deselect tests/test_demo.py -k 'not sdist and not compile'
+	$(VENV)-3.13t/bin/python -m pytest tests --deselect tests/cli/test_demo.py -k 'not sdist and not compile'
 
 free-threaded-python:
 	@sh tools/free_threaded.sh $(FREE_THREADED_CACHE)

@@ -22,7 +22,7 @@ if sanitizer := os.environ.get("BREAKER_SANITIZE"):
 core = Extension(
     "breaker._core",
     sources=["src/breaker/_core.pyx"],
-    depends=["src/breaker/_core.h", "src/breaker/_threads.h"],
+    depends=["src/breaker/native/core.h", "src/breaker/native/threads.h"],
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )

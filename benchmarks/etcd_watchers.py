@@ -35,7 +35,7 @@ class Arrivals:
 
 
 class Watcher:
-    """A feed that keeps nothing."""
+    """A watch that keeps nothing."""
 
     path = PATH
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from breaker._core import Breaker, BreakerError, BreakerOpenError, Permit
 from breaker.config import Config, get_default_config
 from breaker.errors import PolicyError
-from breaker.policy import Policy
+from breaker.policies.policy import Policy
 from breaker.provider import Provider
 from breaker.states import Mode, State
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, NoReturn, ParamSpec, Self, TypeVar, final, over
 
 from typing_extensions import disjoint_base
 
-from breaker.policy import Policy
+from breaker.policies.policy import Policy
 from breaker.snapshot import Snapshot
 from breaker.states import Mode, State
 
@@ -32,7 +32,7 @@ class BreakerOpenError(BreakerError):
     def last_error(self) -> str | None: ...
 
 @disjoint_base
-class Hub:
+class ListenersBase:
     listeners: tuple[Callable[[Any], object], ...]
     def __new__(cls, *args: object, **kwargs: object) -> Self: ...
 
@@ -59,7 +59,7 @@ class Breaker:
         policy: Policy,
         *,
         clock: Callable[[], int] | None = None,
-        hub: Hub | None = None,
+        listeners: ListenersBase | None = None,
         ignore_on: _ExceptionTypes | None = None,
         success_on: _ExceptionTypes | None = None,
         failure_on: _ExceptionTypes | None = None,
@@ -116,26 +116,26 @@ class GuardedFunction:
     def __reduce__(self) -> str: ...
 
 @disjoint_base
-class Flow:
+class GuardedLater:
     def __getattr__(self, name: str) -> Any: ...
 
-class SteppedFlow(Flow):
+class SteppedLater(GuardedLater):
     def send(self, value: Any, /) -> Any: ...
     def throw(self, *error: Any) -> Any: ...
     def close(self) -> Any: ...
 
 @final
-class GuardedCoroutine(SteppedFlow):
+class GuardedCoroutine(SteppedLater):
     def __await__(self) -> Generator[Any, Any, Any]: ...
     def __next__(self) -> Any: ...
 
 @final
-class GuardedGenerator(SteppedFlow):
+class GuardedGenerator(SteppedLater):
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
 
 @final
-class GuardedAsyncGenerator(Flow):
+class GuardedAsyncGenerator(GuardedLater):
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Awaitable[Any]: ...
     def asend(self, value: Any, /) -> Awaitable[Any]: ...

@@ -35,7 +35,7 @@ from _functools import partial as _partial
 
 from breaker.states import LEGAL_TRANSITIONS as _LEGAL_TRANSITIONS, Mode as _Mode, State as _State
 
-cdef extern from "_core.h":
+cdef extern from "native/core.h":
     ctypedef struct bk_lock_t:
         pass
     ctypedef struct bk_counter_t:
@@ -169,7 +169,7 @@ cdef struct Post:           # an event on its way, in a list ordered by turn
 
 
 cdef struct Core:
-    uint64_t word           # read without the lock; written by publish_locked alone
+    uint64_t word           # read without the lock; written by store_word_locked alone
     bk_counter_t successes  # counted without the lock
     bk_lock_t lock
     # All below is guarded by the lock. Small beside small: a breaker is half a kilobyte.
@@ -199,15 +199,15 @@ cdef struct Core:
     uint64_t rejected[3]    # by reason
     uint64_t generation     # of forks; see adopt_locked
     uint64_t noted          # turns given out
-    uint64_t told           # turns delivered
-    uint64_t orphaned       # turns below it belong to the parent's threads: what is missing will not come
+    uint64_t delivered      # turns delivered
+    uint64_t abandoned_below       # turns below it belong to the parent's threads: what is missing will not come
     Post *posts
-    unsigned long teller    # the thread that delivers, 0: none
+    unsigned long deliverer    # the thread that delivers, 0: none
 
 
 # ---- the gate and what it resets ------------------------------------------------------------------------------
 
-cdef void publish_locked(Core *c) noexcept nogil:
+cdef void store_word_locked(Core *c) noexcept nogil:
     """Make `Core.word` say what the fields say; called wherever one of them changes."""
     cdef uint64_t word = (c.epoch << EPOCH_SHIFT) | <uint64_t>(c.mode << 2) | <uint64_t>c.state
     if c.streak:
@@ -239,7 +239,7 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     elif state == CLOSED:
         c.reopenings = 0
         exchange_error_locked(c, out, NULL)
-    publish_locked(c)
+    store_word_locked(c)
     if before != state:
         if reason == PROBE_FAILED:
             streak = 1
@@ -473,7 +473,7 @@ cdef void judge_closed_locked(Core *c, int outcome, int64_t now, Outbox *out) no
             elif not c.would_have_opened:
                 c.would_have_opened = True
                 note_locked(c, out, WOULD_HAVE_OPENED, c.state, c.state, 0, c.streak)
-    publish_locked(c)
+    store_word_locked(c)
 
 
 cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
@@ -497,7 +497,7 @@ cdef void set_mode_locked(Core *c, Outbox *out) noexcept nogil:
         return
     c.mode = mode
     c.would_have_opened = False
-    publish_locked(c)
+    store_word_locked(c)
     note_locked(c, out, MODE_CHANGED, before, mode, 0, 0)
 
 
@@ -536,9 +536,9 @@ cdef void adopt_locked(Core *c) noexcept nogil:
             probe.lost = True
             c.ignored += 1
         probe = following
-    c.orphaned = c.noted
-    if c.teller != forker:
-        c.teller = 0
+    c.abandoned_below = c.noted
+    if c.deliverer != forker:
+        c.deliverer = 0
 
 
 cdef inline void lock(Core *c) noexcept nogil:
@@ -573,12 +573,12 @@ if hasattr(_os, "register_at_fork"):
 
 # ---- what uses it ---------------------------------------------------------------------------------------------
 
-include "_outcomes.pxi"     # the errors; which exception means which outcome
-include "_breaker.pxi"      # Breaker: reading, operating
-include "_delivery.pxi"     # what was noted, told in order
-include "_calls.pxi"        # do and the decorator: admit, run, settle
-include "_permits.pxi"      # acquire
-include "_registry.pxi"     # breakers by name
-include "_kinds.pxi"        # what runs at once, what runs later
-include "_flows.pxi"        # coroutines and generators
-include "_async_generators.pxi"
+include "native/_outcomes.pxi"     # the errors; which exception means which outcome
+include "native/_breaker.pxi"      # Breaker: reading, operating
+include "native/_delivery.pxi"     # what was noted, told in order
+include "native/_calls.pxi"        # do and the decorator: admit, run, settle
+include "native/_permits.pxi"      # acquire
+include "native/_registry.pxi"     # breakers by name
+include "native/_function_kinds.pxi"        # what runs at once, what runs later
+include "native/_coroutines.pxi"        # coroutines and generators
+include "native/_async_generators.pxi"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from breaker._record import Record
+from breaker._frozen import Frozen
 
 DEFAULT_NAME = "default"
 SUFFIX = ".json"
@@ -11,7 +11,7 @@ NAME_HINT = "its name is not the escaped name of a breaker; write '/' as %2F and
 _ENVIRONMENTS = {"production": "prod", "development": "dev"}
 
 
-class Config(Record):
+class Config(Frozen):
     """What a `Provider` needs to know: ``service_name`` and ``policies_path``.
 
     Both are non-empty text. ``policies_path`` starts with ``/``; a missing ``/`` at its end is added.

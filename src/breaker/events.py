@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from breaker.policy import Policy
+from breaker.policies.policy import Policy
 from breaker.states import Mode, State
 
 Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "policy"]

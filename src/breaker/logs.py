@@ -90,10 +90,10 @@ def _level_and_message_first(_: Any, __: str, line: MutableMapping[str, Any]) ->
     return {"level": line.pop("level"), "msg": message, **line}
 
 
-Line = tuple[str, str, dict[str, object]]
+LogLine = tuple[str, str, dict[str, object]]
 
 
-def _state_changed(event: events.StateChanged) -> Line:
+def _state_changed(event: events.StateChanged) -> LogLine:
     keys = {
         "name": event.name,
         "from": str(event.from_state),
@@ -108,12 +108,12 @@ def _state_changed(event: events.StateChanged) -> Line:
     return "warning" if opened else "info", "circuit breaker state changed", keys
 
 
-def _mode_changed(event: events.ModeChanged) -> Line:
+def _mode_changed(event: events.ModeChanged) -> LogLine:
     keys: dict[str, object] = {"name": event.name, "from": str(event.from_mode), "to": str(event.to_mode)}
     return "info" if keys["to"] == "auto" else "warning", "circuit breaker mode changed", keys
 
 
-def _policy_updated(event: events.PolicyUpdated) -> Line:
+def _policy_updated(event: events.PolicyUpdated) -> LogLine:
     changed = {key: list(values) for key, values in event.old.differences(event.new).items()}
     keys = {"name": event.name, "changed": changed, "revision": event.revision}
     return "info", "circuit breaker policy updated", keys
@@ -123,7 +123,7 @@ def _source(event: events.SourceLost | events.SourceRegained) -> dict[str, objec
     return {} if event.endpoint is None else {"endpoint": event.endpoint}
 
 
-_LINES: dict[str, Callable[[Any], Line]] = {
+_LINES: dict[str, Callable[[Any], LogLine]] = {
     "BreakerCreated": lambda e: ("info", "circuit breaker created", {"name": e.name, "policy": e.policy.document()}),
     "StateChanged": _state_changed,
     "ModeChanged": _mode_changed,

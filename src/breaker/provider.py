@@ -19,12 +19,12 @@ from functools import partial
 
 from breaker import logs
 from breaker._core import Breaker, Registry
-from breaker.arguments import check_arguments, same_options
+from breaker._listeners import Listeners
+from breaker._options import check_arguments, same_options
 from breaker.config import Config, check_name
-from breaker.feed import ProviderFeed
-from breaker.hub import Hub
-from breaker.policies import PolicyBook
-from breaker.policy import Policy
+from breaker.policies.policy import Policy
+from breaker.policies.resolution import Resolution
+from breaker.sources.watch import ProviderWatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from breaker.arguments import ExceptionTypes
-    from breaker.hub import Listener
+    from breaker._listeners import Listener
+    from breaker._options import ExceptionTypes
     from breaker.sources.base import Document, PolicySource, SourceStatus
 
-    _Publication = tuple[ProviderFeed, Mapping[str, Document], int, bool]
+    _Publication = tuple[ProviderWatch, Mapping[str, Document], int, bool]
 
 _CLOSE_LIMIT = 2.0  # seconds that close() waits for the watcher
 
@@ -55,18 +55,18 @@ class Provider(Registry):
 
     __slots__ = (  # without a dict the interpreter finds `get_breaker` in one step less
         "__weakref__",
-        "_book",
         "_clock",
         "_closed",
-        "_feed",
-        "_hub",
         "_incomplete",
+        "_listeners",
         "_lock",
         "_publications",
+        "_resolution",
         "_revision",
         "_source",
         "_taking_over",
         "_untold",
+        "_watch",
         "config",
     )
 
@@ -85,17 +85,17 @@ class Provider(Registry):
         self.config = config
         self._clock = clock
         self._source = policy_source
-        self._hub = Hub(logger)
+        self._listeners = Listeners(logger)
         if logger is not None:
-            self._hub.subscribe(logs.log_listener(logger))
+            self._listeners.subscribe(logs.log_listener(logger))
         self._lock = threading.RLock()
-        self._book = PolicyBook(policy, partial(_location, policy_source, config.policies_path))
+        self._resolution = Resolution(policy, partial(_location, policy_source, config.policies_path))
         self._revision = 0
         self._publications: deque[_Publication] = deque()  # that came in while one is taken over
         self._taking_over = False
         self._incomplete = False  # a publication may have reached some breakers and not others
         self._untold: deque[Callable[[], object]] = deque()
-        self._feed: ProviderFeed | None = None
+        self._watch: ProviderWatch | None = None
         self._closed = False
         _providers.add(self)
         if policy_source is not None:
@@ -110,7 +110,7 @@ class Provider(Registry):
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with each event of `breaker.events` from now on. Returns a callable that ends it."""
-        return self._hub.subscribe(listener)
+        return self._listeners.subscribe(listener)
 
     def _make_or_check(
         self,
@@ -128,9 +128,9 @@ class Provider(Registry):
             if name not in self._breakers:
                 made = Breaker(
                     name,
-                    self._book.policy_for(name),
+                    self._resolution.policy_for(name),
                     clock=self._clock,
-                    hub=self._hub,
+                    listeners=self._listeners,
                     ignore_on=ignore_on,
                     success_on=success_on,
                     failure_on=failure_on,
@@ -148,9 +148,9 @@ class Provider(Registry):
     @property
     def source_status(self) -> SourceStatus | None:
         """How the source of policies is, None where there is none. Reads what is known; asks nobody."""
-        return None if self._feed is None else self._feed.status(self._revision)
+        return None if self._watch is None else self._watch.status(self._revision)
 
-    def _apply(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> bool:
+    def _apply(self, watch: ProviderWatch, documents: Mapping[str, Document], revision: int, restarted: bool) -> bool:
         """Take over a publication: swap policies under the lock, then tell. Returns whether documents have changed.
 
         One that comes meanwhile in the same thread, from a signal handler or a clock, waits: of two that are taken over
@@ -158,7 +158,7 @@ class Provider(Registry):
         """
         changed = False
         with self._lock:
-            self._publications.append((feed, documents, revision, restarted))
+            self._publications.append((watch, documents, revision, restarted))
             while self._publications and not self._taking_over:
                 self._taking_over = True
                 try:
@@ -169,12 +169,14 @@ class Provider(Registry):
         self._tell()
         return changed
 
-    def _take_over(self, feed: ProviderFeed, documents: Mapping[str, Document], revision: int, restarted: bool) -> bool:
-        if feed.closed.is_set() or (revision < self._revision and not restarted):
+    def _take_over(
+        self, watch: ProviderWatch, documents: Mapping[str, Document], revision: int, restarted: bool
+    ) -> bool:
+        if watch.closed.is_set() or (revision < self._revision and not restarted):
             return False
         self._revision = revision
         everybody, self._incomplete = self._incomplete, True
-        change = self._book.update(documents)
+        change = self._resolution.update(documents)
         everybody = everybody or change.everybody
         for name in list(self._breakers) if everybody else [n for n in change.names if n in self._breakers]:
             if self._bring_up_to_date(self._breakers[name]):
@@ -185,13 +187,13 @@ class Provider(Registry):
         if change.unknown_fields:
             message = "circuit breaker policy has unknown fields"
             self._untold.append(partial(self._log, "warning", message, fields=change.unknown_fields, revision=revision))
-        feed.loaded.set()
+        watch.loaded.set()
         return bool(change.names or change.everybody or change.rejected)
 
     def _bring_up_to_date(self, breaker: Breaker) -> bool:
         """Give a breaker the policy of the documents of now. Returns whether it had another."""
         changed = False
-        while breaker._replace_policy(self._book.policy_for(breaker.name), self._revision):
+        while breaker._replace_policy(self._resolution.policy_for(breaker.name), self._revision):
             changed = True  # and look again: documents may have been applied while it was replaced
         return changed
 
@@ -205,27 +207,27 @@ class Provider(Registry):
             tell()
 
     def _tell_rejected(self, key: str, error: str, revision: int) -> None:
-        self._hub.tell(self._hub.events.PolicyRejected(key, error, revision))
+        self._listeners.tell(self._listeners.events.PolicyRejected(key, error, revision))
 
     def _tell_source(self, event: str, *values: object) -> None:
-        if self._hub.listeners:
-            self._hub.tell(getattr(self._hub.events, event)(*values))
+        if self._listeners.listeners:
+            self._listeners.tell(getattr(self._listeners.events, event)(*values))
 
     def _log(self, level: str, message: str, **keys: object) -> None:
         """One line that belongs to no event; a logger that fails is reported like a listener that does."""
-        logger = self._hub.logger
+        logger = self._listeners.logger
         try:
             if logger is not None:
                 getattr(logger, level)(message, **keys)
         except Exception as error:
-            self._hub.report(logger, None, error)
+            self._listeners.report(logger, None, error)
 
     # -- life --
 
-    def _start(self, source: PolicySource) -> ProviderFeed:
-        feed = self._feed = ProviderFeed(self, source)
-        source.start(feed)
-        return feed
+    def _start(self, source: PolicySource) -> ProviderWatch:
+        watch = self._watch = ProviderWatch(self, source)
+        source.start(watch)
+        return watch
 
     def close(self) -> None:
         """Stop the watcher. Breakers go on with their last policies, `get_breaker` with the last documents.
@@ -235,10 +237,10 @@ class Provider(Registry):
         """
         with self._lock:
             was_closed, self._closed = self._closed, True
-        if not was_closed and self._feed is not None and self._source is not None:
-            self._feed.closed.set()
-            self._source.stop(self._feed)
-            self._feed.join(_CLOSE_LIMIT)
+        if not was_closed and self._watch is not None and self._source is not None:
+            self._watch.closed.set()
+            self._source.stop(self._watch)
+            self._watch.join(_CLOSE_LIMIT)
 
     def __enter__(self) -> Self:
         return self
@@ -255,7 +257,7 @@ class Provider(Registry):
     def _renew_after_fork(self) -> None:
         """Locks held by the parent's other threads would stay held, and what these were doing nobody finishes."""
         self._lock = threading.RLock()
-        self._hub.renew_locks()
+        self._listeners.renew_locks()
         self._publications.clear()
         self._untold.clear()
         self._taking_over = False
@@ -263,9 +265,9 @@ class Provider(Registry):
 
     def _restart_after_fork(self) -> None:
         """The parent's watcher is not here: begin anew."""
-        if self._closed or self._feed is None or self._source is None:
+        if self._closed or self._watch is None or self._source is None:
             return
-        parents = self._feed
+        parents = self._watch
         parents.closed = threading.Event()  # its own lock may be held too
         parents.closed.set()
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from breaker.policy import Policy
+from breaker.policies.policy import Policy
 from breaker.states import Mode, State
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from breaker.sources import EtcdSource
 from breaker.sources.etcd.endpoints import parse_endpoints, range_below
-from breaker.sources.etcd.wire import Endpoint
+from breaker.sources.etcd.transport import Endpoint
 
 
 @pytest.mark.parametrize(

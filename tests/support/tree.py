@@ -1,6 +1,7 @@
 """A directory of policy documents, and sources of files that are looked at by a thread or step by step."""
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -9,10 +10,11 @@ from typing import Any
 
 from breaker import Provider
 from breaker.sources.base import Document
-from support.drive import document
+from support.drive import NAME, document
 from support.watching import eventually
 
 PATH = "/config/dev/svc/breakers/"
+FOLDER = PATH.strip("/")  # below the root of a source
 
 
 class Tree:
@@ -47,7 +49,7 @@ class Tree:
 
 
 class Steps:
-    """A feed whose thread is the test's own: whenever the source waits, the next step of the test is run.
+    """A watch whose thread is the test's own: whenever the source waits, the next step of the test is run.
 
     A step is called and waits again; ``None`` only waits. After the last one the source is told to end. What happens
     between two looks that must agree (``while_settling``) is run once, at the first such wait; it may be set again.
@@ -101,3 +103,13 @@ def age(path: Path, seconds: float = 100) -> None:
     """Date a file back, so that it counts as settled long ago."""
     before = time.time_ns() - round(seconds * 1_000_000_000)
     os.utime(path, ns=(before, before))
+
+
+def write(directory: Path, name: str = NAME, **fields: Any) -> Path:
+    file = directory / f"{name}.json"
+    file.write_text(json.dumps(fields))
+    return file
+
+
+def has(provider: Provider, threshold: int, name: str = NAME) -> Callable[[], bool]:
+    return lambda: provider.get_breaker(name).policy.failure_threshold == threshold

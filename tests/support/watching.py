@@ -13,7 +13,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 15) -> None:
         time.sleep(0.002)
 
 
-class Lines:
+class LineLogger:
     """A structlog-like logger that keeps its lines."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from breaker.sources.base import Feed, PolicySource, SourceStatus, Unreadable
+from breaker.sources.base import PolicySource, SourceStatus, Unreadable, Watch
 from breaker.sources.files import FileSource
 from breaker.sources.memory import MemorySource
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from breaker.sources.etcd import EtcdSource
 
-__all__ = ["EtcdSource", "Feed", "FileSource", "MemorySource", "PolicySource", "SourceStatus", "Unreadable"]
+__all__ = ["EtcdSource", "FileSource", "MemorySource", "PolicySource", "SourceStatus", "Unreadable", "Watch"]
 
 
 def __getattr__(name: str) -> object:

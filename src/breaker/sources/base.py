@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from breaker.config import DEFAULT_NAME, SUFFIX, check_name, document_key
-from breaker.policy import Policy
+from breaker.policies.policy import Policy
 
 
 class Unreadable(NamedTuple):
@@ -58,7 +58,7 @@ class SourceStatus(NamedTuple):
     reconnects: int
 
 
-class Feed(Protocol):
+class Watch(Protocol):
     """What a source is given: where to look, and whom to tell. Made by the provider; safe from any thread."""
 
     path: str
@@ -98,11 +98,11 @@ class Feed(Protocol):
 class PolicySource(Protocol):
     """Anything that publishes policy documents. One source may serve several providers."""
 
-    def start(self, feed: Feed) -> None:
-        """Begin to publish to ``feed``, without waiting for anything slow (that belongs into ``feed.run``)."""
+    def start(self, watch: Watch) -> None:
+        """Begin to publish to ``watch``, without waiting for anything slow (that belongs into ``watch.run``)."""
 
-    def stop(self, feed: Feed) -> None:
-        """Publish no more to ``feed``. Called once, from any thread, also from one that publishes."""
+    def stop(self, watch: Watch) -> None:
+        """Publish no more to ``watch``. Called once, from any thread, also from one that publishes."""
 
     def after_fork(self) -> None:
         """In a forked child, before `start` is called again: give up what belonged to the parent's threads."""

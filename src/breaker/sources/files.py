@@ -12,8 +12,8 @@ import threading
 import time
 
 from breaker.config import NAME_HINT, SUFFIX, document_name
-from breaker.policy import MAX_DOCUMENT_BYTES
-from breaker.sources.base import Document, Feed, Unreadable
+from breaker.policies.policy import MAX_DOCUMENT_BYTES
+from breaker.sources.base import Document, Unreadable, Watch
 
 _SETTLE = 0.02  # seconds between two looks that must agree before a change is read
 _RACY = 2_000_000_000  # ns: a file this young may change again without its stamp doing so
@@ -40,27 +40,27 @@ class FileSource:
             raise ValueError(f"root must be the path of a directory, got {self.root!r}; write '.' for this one")
         self.poll_interval = float(poll_interval)
 
-    def start(self, feed: Feed) -> None:
-        watch = _Watch(self.location(feed.path, ""), self.poll_interval, feed)
-        feed.run(watch.loop)
+    def start(self, watch: Watch) -> None:
+        directory = _Directory(self.location(watch.path, ""), self.poll_interval, watch)
+        watch.run(directory.loop)
 
-    def stop(self, feed: Feed) -> None:
-        """Nothing to do: the loop ends by ``feed.wait``."""
+    def stop(self, watch: Watch) -> None:
+        """Nothing to do: the loop ends by ``watch.wait``."""
 
     def after_fork(self) -> None:
-        """Nothing to do: a watch belongs to its feed."""
+        """Nothing to do: the directory is forgotten with its watch."""
 
     def location(self, path: str, key: str) -> str:
         return self.root.rstrip("/") + path + key
 
 
-class _Watch:
+class _Directory:
     """The loop over one directory, and what it saw last."""
 
-    def __init__(self, directory: str, interval: float, feed: Feed) -> None:
+    def __init__(self, directory: str, interval: float, watch: Watch) -> None:
         self.directory = directory
         self.interval = interval
-        self.feed = feed
+        self.watch = watch
         self.revision = 0
         self.stamps: dict[str, _Stamp] | None = None
         self.documents: dict[str, Document] = {}
@@ -73,32 +73,32 @@ class _Watch:
         self.stamps = None  # where it broke off, if it did, is not known
         while True:
             self._look()
-            if self.feed.wait(self.interval):
+            if self.watch.wait(self.interval):
                 return
 
     def _look(self) -> None:
         try:
             stamps = self._settled()
         except OSError as error:
-            self.feed.failed(_explain(error, self.directory), endpoint=self.directory)
+            self.watch.failed(_explain(error, self.directory), endpoint=self.directory)
             self.stamps = None
             return
         if self.stamps is not None and stamps == self.stamps and not self.unsure:
             return
         first, before = self.stamps is None, self.documents
         if first:
-            self.feed.connected(self.directory)
+            self.watch.connected(self.directory)
         self._read(stamps)
         if first or self.documents != before:
             self.revision += 1
-            self.feed.publish(self.documents, self.revision, restarted=first)
+            self.watch.publish(self.documents, self.revision, restarted=first)
 
     def _settled(self) -> dict[str, _Stamp]:
         stamps = self._stamps()
         if self.stamps is None:
             return stamps
         for _ in range(10):
-            if stamps == self.stamps or self.feed.wait(_SETTLE):
+            if stamps == self.stamps or self.watch.wait(_SETTLE):
                 break
             before, stamps = stamps, self._stamps()
             if stamps == before:
@@ -126,7 +126,7 @@ class _Watch:
             return True
         if file_name not in self.warned:
             self.warned.add(file_name)
-            self.feed.warn(
+            self.watch.warn(
                 "circuit breaker policy file ignored",
                 file=os.path.join(self.directory, file_name).encode(errors="backslashreplace").decode(),
                 error=NAME_HINT,

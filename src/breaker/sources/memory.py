@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from breaker.sources.base import Document, Feed, Given, document_key_of, raw_document
+from breaker.sources.base import Document, Given, Watch, document_key_of, raw_document
 
 
 class MemorySource:
@@ -17,7 +17,7 @@ class MemorySource:
 
     def __init__(self, documents: Mapping[str, Given] | None = None) -> None:
         self._lock = threading.RLock()
-        self._feeds: tuple[Feed, ...] = ()
+        self._watches: tuple[Watch, ...] = ()
         self._documents: dict[str, Document] = {}
         self._revision = 0
         for name, document in (documents or {}).items():
@@ -39,16 +39,16 @@ class MemorySource:
             self._revision += 1
         self._publish()
 
-    def start(self, feed: Feed) -> None:
+    def start(self, watch: Watch) -> None:
         with self._lock:
-            alive = (other for other in self._feeds if not other.wait(0))  # not of a provider that was dropped
-            self._feeds = (*alive, feed)
+            alive = (other for other in self._watches if not other.wait(0))  # not of a provider that was dropped
+            self._watches = (*alive, watch)
             documents, revision = dict(self._documents), self._revision
-        feed.publish(documents, revision)
+        watch.publish(documents, revision)
 
-    def stop(self, feed: Feed) -> None:
+    def stop(self, watch: Watch) -> None:
         with self._lock:
-            self._feeds = tuple(other for other in self._feeds if other is not feed)
+            self._watches = tuple(other for other in self._watches if other is not watch)
 
     def after_fork(self) -> None:
         self._lock = threading.RLock()
@@ -59,6 +59,6 @@ class MemorySource:
     def _publish(self) -> None:
         # Outside the lock: listeners run in here. Of two that cross, the older is dropped by its revision.
         with self._lock:
-            documents, revision, feeds = dict(self._documents), self._revision, self._feeds
-        for feed in feeds:
-            feed.publish(documents, revision)
+            documents, revision, watches = dict(self._documents), self._revision, self._watches
+        for watch in watches:
+            watch.publish(documents, revision)

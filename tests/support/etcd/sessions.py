@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from breaker.sources.etcd.client import ClientSession, ClientTransport
 from breaker.sources.etcd.endpoints import range_below
-from breaker.sources.etcd.wire import Access, Batch, Endpoint, Limits
+from breaker.sources.etcd.grpc.session import ClientSession, ClientTransport
+from breaker.sources.etcd.transport import Access, Batch, Endpoint, Limits
 from support.etcd.ports import HOST
 
 PATH = "/config/dev/svc/breakers/"

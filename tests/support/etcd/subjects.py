@@ -15,7 +15,7 @@ from support.drive import identity
 from support.etcd.api import Api
 from support.etcd.ports import of_the_tests
 from support.processes import FREE_THREADED
-from support.watching import Lines, eventually
+from support.watching import LineLogger, eventually
 
 CONFIG = Config("svc", "/config/dev/svc/breakers/")
 PATH = CONFIG.policies_path
@@ -66,7 +66,7 @@ class Subject:
 
     def __init__(self, transport: str, source: EtcdSource, names: Iterable[str], **options: Any) -> None:
         self.transport, self.source = transport, source
-        self.lines = Lines()
+        self.lines = LineLogger()
         self.heard: list[Any] = []
         options.setdefault("logger", self.lines)
         began = time.monotonic()

@@ -1,8 +1,7 @@
 """Policies in etcd.
 
-`source` is what programs use; `follow` the loop; `gateway` (over `http`) and `client` (over `channel`, `calls` and
-`stream`, by `protobuf`) the two ways to speak with a server; `wire` what loop and transports say to each other;
-`refusals` what the server's errors mean.
+`source` is what programs use, `follower` the loop, `transport` what the loop and the two ways to speak with a server
+(`gateway`, `grpc`) say to each other, `rules` what the server's errors mean.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def import_etcd3() -> ModuleType:
     By itself ``etcd3`` 0.12 works with protobuf up to 3.20 only. Call this once, before the program's own first
     ``import etcd3``, which then works. Raises `ImportError` that says what to install.
     """
-    from breaker.sources.etcd import protobuf
+    from breaker.sources.etcd.grpc import import_etcd3
 
-    module: ModuleType = protobuf.load().etcd3
+    module: ModuleType = import_etcd3.load().etcd3
     return module

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from breaker.sources.etcd.wire import Endpoint
+from breaker.sources.etcd.transport import Endpoint
 
 _PORT = 2379
 _EXAMPLE = "write '127.0.0.1:2379' or 'https://etcd-1.internal:2379', several as a list"

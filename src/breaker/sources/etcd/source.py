@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from breaker.config import Config, document_name
 from breaker.errors import PolicyError, RevisionConflict
-from breaker.policy import Policy, read_document
-from breaker.sources.base import Feed, Given, document_key_of, raw_document
+from breaker.policies.policy import Policy, read_document
+from breaker.sources.base import Given, Watch, document_key_of, raw_document
 from breaker.sources.etcd.endpoints import key_text, parse_endpoints, range_below
-from breaker.sources.etcd.follow import Follower, Options
-from breaker.sources.etcd.listing import pages
-from breaker.sources.etcd.wire import Access, Endpoint, Limits, Session, Transport, Unreachable
+from breaker.sources.etcd.follower import Follower, FollowOptions
+from breaker.sources.etcd.keys import pages
+from breaker.sources.etcd.transport import Access, Endpoint, Limits, Session, Transport, Unreachable
 
 
 class StoredPolicy(NamedTuple):
@@ -76,30 +76,30 @@ class EtcdSource:
         _check_number("max_documents", max_documents, (int,))
         limits = Limits(connect=float(connect_timeout), request=float(request_timeout))
         self._transport, self._endpoints = _transport(transport, client, endpoints, access, limits)
-        self._options = Options(float(check_interval), max_documents)
+        self._options = FollowOptions(float(check_interval), max_documents)
         self._fixed_path = policies_path is not None
         self._paths = set() if policies_path is None else {Config("tools", policies_path).policies_path}
         self._lock = threading.RLock()  # re-entrant: stop() may come from a finalizer
-        self._followers: dict[int, tuple[Feed, Follower]] = {}
+        self._followers: dict[int, tuple[Watch, Follower]] = {}
 
     def __repr__(self) -> str:
         return f"<EtcdSource {', '.join(map(str, self._endpoints))}>"
 
     # -- for providers --
 
-    def start(self, feed: Feed) -> None:
-        """Begin to follow the documents below ``feed.path``, in the thread of ``feed.run``."""
-        follower = Follower(self._transport, self._endpoints, feed, self._options)
+    def start(self, watch: Watch) -> None:
+        """Begin to follow the documents below ``watch.path``, in the thread of ``watch.run``."""
+        follower = Follower(self._transport, self._endpoints, watch, self._options)
         with self._lock:
-            self._followers[id(feed)] = (feed, follower)
+            self._followers[id(watch)] = (watch, follower)
             if not self._fixed_path:
-                self._paths.add(feed.path)
-        feed.run(follower.loop)
+                self._paths.add(watch.path)
+        watch.run(follower.loop)
 
-    def stop(self, feed: Feed) -> None:
-        """Wake the thread of this feed, whatever it waits for; it ends by ``feed.wait``."""
+    def stop(self, watch: Watch) -> None:
+        """Wake the thread of this watch, whatever it waits for; it ends by ``watch.wait``."""
         with self._lock:
-            _, follower = self._followers.pop(id(feed), (None, None))
+            _, follower = self._followers.pop(id(watch), (None, None))
         if follower is not None:
             follower.stop()
 
@@ -216,10 +216,10 @@ def _transport(
     tls = access.ca is not None or access.cert is not None
     parsed = [] if endpoints is None else parse_endpoints(endpoints, tls)
     if client is None and wanted != "etcd3":
-        from breaker.sources.etcd.gateway import GatewayTransport
+        from breaker.sources.etcd.gateway.session import GatewayTransport
 
         return GatewayTransport(access, limits), parsed
-    from breaker.sources.etcd.client import ClientTransport
+    from breaker.sources.etcd.grpc.session import ClientTransport
 
     transport = ClientTransport(access, limits, client)
     return transport, parsed or transport.endpoints()

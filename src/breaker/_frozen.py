@@ -1,0 +1,54 @@
+"""The base of the small immutable values `Policy` and `Config`.
+
+`dataclasses` would do the same, but it pulls in `inspect`, which costs more than all of this package, and these
+two are needed by every program that imports it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+
+class Frozen:
+    """A frozen value: equality, hash, repr and pickling by the names in ``__slots__``."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: make a new one instead of setting {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: {name!r} cannot be deleted")
+
+    def _set(self, **values: object) -> None:
+        """Fill the slots; called once, from ``__init__``."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._values())
+
+
+def _restore(cls: type[Frozen], values: tuple[Any, ...]) -> Frozen:
+    record = cls.__new__(cls)
+    record._set(**dict(zip(cls.__slots__, values, strict=True)))
+    return record

@@ -1,0 +1,70 @@
+"""What a provider is given: the arguments of its making, and options for a breaker that exists already."""
+
+from __future__ import annotations
+
+import threading
+
+from breaker import logs
+from breaker._core import Breaker, exception_types
+from breaker.config import Config
+from breaker.policies.policy import Policy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
+
+
+def same_options(
+    breaker: Breaker,
+    failure_on: ExceptionTypes | None,
+    success_on: ExceptionTypes | None,
+    ignore_on: ExceptionTypes | None,
+    failed_result: Callable[[Any], object] | None,
+) -> Breaker:
+    """The breaker, if each option that is given equals its own. Raises `ValueError` if not."""
+    own = breaker._options()
+    given = {"failure_on": failure_on, "success_on": success_on, "ignore_on": ignore_on}
+    for option, types in given.items():
+        if types is not None:
+            listed = exception_types(option, types)
+            if own[option] is None or set(own[option]) != set(listed or ()):
+                _refuse_option(breaker.name, option, own[option], types)
+    if failed_result is not None and failed_result != own["failed_result"]:
+        _refuse_option(breaker.name, "failed_result", own["failed_result"], failed_result)
+    return breaker
+
+
+def _refuse_option(name: str, option: str, own: object, given: object) -> None:
+    raise ValueError(
+        f"breaker {name!r} exists with {option}={own!r} and cannot get {option}={given!r}; "
+        "give options where the breaker is made first, or use another name"
+    )
+
+
+def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: Any, start_timeout: Any) -> None:
+    if not isinstance(config, Config):
+        raise TypeError(f"config must be a breaker.Config (see get_default_config), got {type(config).__name__}")
+    if logger is not None:
+        logs.check_logger(logger)
+    if isinstance(source, type):
+        raise TypeError(f"policy_source must be a PolicySource, got the class {source.__name__}; pass an instance")
+    for method in () if source is None else ("start", "stop", "after_fork", "location"):
+        if not hasattr(source, method):
+            hint = "pass one of breaker.sources or one of its kind"
+            raise TypeError(f"policy_source must be a PolicySource, got {source!r} without .{method}(); {hint}")
+    if not isinstance(policy, Policy):
+        raise TypeError(f"default_policy must be a breaker.Policy, got {type(policy).__name__}")
+    if clock is not None:
+        if not callable(clock):
+            raise TypeError(f"clock must be a callable that returns nanoseconds, got {type(clock).__name__}")
+        if isinstance(reading := clock(), bool) or not isinstance(reading, int):
+            raise TypeError(f"clock must return whole nanoseconds (int), like time.monotonic_ns, got {reading!r}")
+    if isinstance(start_timeout, bool) or not isinstance(start_timeout, int | float):
+        raise TypeError(f"start_timeout must be seconds, got {type(start_timeout).__name__}")
+    if not 0 <= start_timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(
+            f"start_timeout must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}, got {start_timeout}"
+        )

@@ -1,0 +1,345 @@
+"""``breaker demo``: circuit breakers protect real HTTP calls while the called service falls ill and recovers.
+
+One process, loopback only. The times are parts of ``--seconds``::
+
+    0      healthy     workers call two endpoints through Breaker.do()
+    0.20   outage      /inventory fails: the breaker opens, a fallback answers
+    0.25   policy      openStateTimeout is shortened in its document while the breaker is OPEN
+    0.60   recovery    /inventory answers again: the next probes close the breaker
+    0.80   policy      failureThreshold is raised in default.json, from which both breakers inherit it
+    1      the table
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import structlog
+
+from breaker import Breaker, BreakerError, BreakerOpenError, Provider, Snapshot, State, get_default_config, logs
+from breaker.cli.demo import report
+from breaker.cli.demo.policies import DemoPolicies, PolicyDirectory, PolicyKeys
+from breaker.cli.demo.service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
+from breaker.cli.signals import stop_signals
+from breaker.events import PolicyUpdated
+
+_INVENTORY_BREAKER = "http:inventory-api"
+_PRICING_BREAKER = "http:pricing-api"
+_CONFIG = get_default_config("demo", "development")
+_TICK_SECONDS = 0.05
+_MAX_SECONDS = 3600.0
+_MAX_WORKERS = 200
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``demo`` and its options."""
+    parser = commands.add_parser(
+        "demo",
+        help="watch circuit breakers protect real calls to a service that fails and recovers",
+        description="Start an HTTP service on 127.0.0.1, call it from several threads through circuit "
+        "breakers, let it fail and recover, change policies meanwhile; print the breakers' log and a table.",
+    )
+    parser.add_argument("--seconds", type=_seconds, default=20.0, help="length of the run (default: 20)")
+    parser.add_argument("--workers", type=_workers, default=8, help="threads that make calls (default: 8)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--etcd",
+        metavar="ENDPOINT",
+        help="keep the policy documents in this etcd, like 127.0.0.1:2379, instead of in files",
+    )
+    where.add_argument(
+        "--policies",
+        type=_directory,
+        metavar="DIR",
+        help="directory of policy documents, made if missing; documents that are there are used, and what "
+        "the demo changes in them is put back at the end (default: a temporary directory)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 1 <= (value := float(text)) <= _MAX_SECONDS:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number of seconds from 1 to {_MAX_SECONDS:g}, not {text!r}")
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a directory, not an empty text")
+    return Path(text)
+
+
+def _workers(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 1 <= (value := int(text)) <= _MAX_WORKERS:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {_MAX_WORKERS}, not {text!r}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo to its end or until SIGINT or SIGTERM; the table is printed in either case."""
+    with stop_signals() as stopped_by, contextlib.ExitStack() as stack:
+        output = report.Output()
+        logs.configure_json(cast(TextIO, output))
+        try:
+            policies = _policies(args, stack)
+        except (OSError, BreakerError, ValueError) as error:
+            print(f"breaker demo: error: {error}", file=sys.stderr)
+            return 2
+        demo = _Demo(args.seconds, args.workers, policies, output, stopped_by)
+        try:
+            demo.run()
+        finally:
+            policies.restore()
+        output.write(demo.summary())
+        if output.closed_early:
+            return 128 + signal.SIGPIPE
+        return 128 + stopped_by[0] if stopped_by else 0
+
+
+def _policies(args: argparse.Namespace, stack: contextlib.ExitStack) -> DemoPolicies:
+    initial = _initial_policies(args.seconds)
+    if args.etcd is not None:
+        return PolicyKeys(args.etcd, _CONFIG, initial)
+    root = args.policies
+    try:
+        if root is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="breaker-demo-")))
+        return PolicyDirectory(root, _CONFIG, initial, poll_interval=min(max(args.seconds / 40, 0.05), 0.5))
+    except OSError as error:
+        where = f"--policies {args.policies}" if args.policies else "temporary directory"
+        raise OSError(f"{where}: cannot keep policies there: {error.strerror or error}") from error
+
+
+def _initial_policies(seconds: float) -> dict[str, dict[str, object]]:
+    """The documents at the start, with the times of a run of ``seconds``."""
+    everywhere = {"failureThreshold": 5, "successThreshold": 2, "openStateTimeout": _duration(0.2 * seconds)}
+    return {"default": everywhere, _INVENTORY_BREAKER: {"openStateTimeout": _duration(0.3 * seconds)}}
+
+
+def _duration(seconds: float) -> str:
+    return f"{round(seconds, 3):g}s"
+
+
+_Calls = list[tuple[Breaker, str]]
+"""What a worker calls: the breaker and the path."""
+
+
+@dataclass
+class _Failures:
+    """What one worker's failing calls of one breaker cost."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Something that happens at a part of the run; it waits for ``when`` until ``latest``."""
+
+    at: float
+    act: Callable[[], None]
+    when: Callable[[], bool] = lambda: True
+    latest: float = 0.0
+
+
+class _Demo:
+    """One run: the service, the breakers, the workers, and the main loop that takes the steps."""
+
+    def __init__(
+        self,
+        seconds: float,
+        workers: int,
+        policies: DemoPolicies,
+        output: report.Output,
+        stopped_by: list[int],
+    ) -> None:
+        self._seconds = seconds
+        self._workers = workers
+        self._policies = policies
+        self._output = output
+        self._stopped_by = stopped_by
+        self._log: Any = structlog.get_logger("breaker.demo")
+        # Between two rounds of a worker. It grows with their number, or many workers would overload this
+        # process itself and the time limits would blame the service.
+        self._pause = max(0.005, 0.0025 * workers)
+        self._call_timeout = min(max(seconds / 40, 0.2), 0.5)
+        self._stop = threading.Event()
+        self._started = self._elapsed = 0.0
+        self._breakers: dict[str, Breaker] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._changes: list[report.PolicyChange] = []
+        self._failures: list[dict[str, _Failures]] = []
+        self._spared_text = ""
+
+    def run(self) -> None:
+        """Make calls until the time is over, a signal comes or nobody reads the output."""
+        logger = structlog.get_logger("breaker")
+        with DemoService(stall=2 * self._call_timeout) as service:
+            with Provider(_CONFIG, logger=logger, policy_source=self._policies.source) as provider:
+                provider.subscribe(self._policy_updated)
+                self._started = time.monotonic()
+                self._tell_start(service)
+                targets = {_INVENTORY_BREAKER: INVENTORY, _PRICING_BREAKER: PRICING}
+                self._breakers = {name: provider.get_breaker(name) for name in targets}
+                self._snapshots = self._look()
+                calls = [(self._breakers[name], path) for name, path in targets.items()]
+                with ThreadPoolExecutor(self._workers, thread_name_prefix="demo-worker") as pool:
+                    workers = range(self._workers)
+                    futures = [pool.submit(self._work, service.address, calls, number) for number in workers]
+                    try:
+                        self._take_steps(self._steps(service), futures)
+                    finally:
+                        self._stop.set()
+                self._elapsed = time.monotonic() - self._started
+                self._failures = [future.result() for future in futures]
+                self._snapshots = self._look()
+            self._spared_text = self._outage(service)
+        self._output.progress("")
+
+    def _work(self, address: tuple[str, int], calls: _Calls, number: int) -> dict[str, _Failures]:
+        """Call each endpoint in turn until the demo stops: what an application's request threads do."""
+        failures = {breaker.name: _Failures() for breaker, _ in calls}
+        self._stop.wait(self._pause * number / self._workers)
+        while not self._stop.is_set():
+            for breaker, path in calls:
+                begun = time.monotonic()
+                try:
+                    breaker.do(fetch, address, path, timeout=self._call_timeout)
+                except BreakerOpenError:
+                    pass  # here an application takes its fallback: a cached answer, a default, an apology
+                except CALL_ERRORS:
+                    failures[breaker.name].calls += 1
+                    failures[breaker.name].seconds += time.monotonic() - begun
+            self._stop.wait(self._pause)
+        return failures
+
+    def _steps(self, service: DemoService) -> list[_Step]:
+        inventory = self._breakers[_INVENTORY_BREAKER]
+
+        def condition(value: Condition) -> Callable[[], None]:
+            def change() -> None:
+                service.condition = value
+                self._tell(f"demo: the inventory service is {value.value}")
+
+            return change
+
+        def edit_while_open() -> None:
+            target = 0.15 * self._seconds
+            if _duration(inventory.policy.open_state_timeout) == _duration(target):
+                target /= 2  # a document of the user's has this value already: another one shows the change
+            self._edit(_INVENTORY_BREAKER, "openStateTimeout", _duration(target))
+
+        def edit_default() -> None:
+            threshold = self._breakers[_PRICING_BREAKER].policy.failure_threshold
+            self._edit("default", "failureThreshold", min(2 * threshold, 2**31 - 1))
+
+        return [
+            _Step(0.20, condition(Condition.FAILING)),
+            _Step(0.25, edit_while_open, when=lambda: inventory.state is State.OPEN, latest=0.45),
+            _Step(0.60, condition(Condition.RECOVERED)),
+            _Step(0.80, edit_default),
+        ]
+
+    def _take_steps(self, steps: list[_Step], futures: list[Future[dict[str, _Failures]]]) -> None:
+        while not (self._stopped_by or self._output.closed_early or any(future.done() for future in futures)):
+            part = (time.monotonic() - self._started) / self._seconds
+            if part >= 1:
+                return
+            if steps and part >= steps[0].at and (steps[0].when() or part >= steps[0].latest):
+                steps.pop(0).act()
+            self._snapshots = self._look()
+            self._show_progress(part)
+            time.sleep(_TICK_SECONDS)
+
+    def _edit(self, name: str, field: str, value: object) -> None:
+        place = self._policies.place(name)
+        self._tell("demo: editing a policy", document=place, **{field: value})
+        try:
+            self._policies.edit(name, field, value)
+        except (OSError, ValueError, KeyError, BreakerError) as error:
+            self._tell("demo: the policy stays as it is", document=place, error=str(error))
+
+    def _policy_updated(self, event: object) -> None:
+        """Listener: runs on the thread that watches the documents."""
+        if isinstance(event, PolicyUpdated) and event.name in self._snapshots:
+            at = time.monotonic() - self._started
+            after = self._breakers[event.name].snapshot()
+            before = self._snapshots[event.name]
+            self._changes.append(report.PolicyChange(at, event.old, event.new, before, after))
+
+    def _look(self) -> dict[str, Snapshot]:
+        return {name: breaker.snapshot() for name, breaker in self._breakers.items()}
+
+    def _tell(self, message: str, **keys: object) -> None:
+        self._log.info(message, at=round(time.monotonic() - self._started, 2), **keys)
+
+    def _tell_start(self, service: DemoService) -> None:
+        self._tell(
+            "demo: started",
+            seconds=self._seconds,
+            workers=self._workers,
+            service="http://{}:{}".format(*service.address),
+            policies=self._policies.path,
+            hint="edit the policies while this runs: the breakers obey",
+        )
+
+    def _show_progress(self, part: float) -> None:
+        states = "  ".join(
+            f"{name} {shot.state}" + (f" (next try in {shot.retry_after:.1f} s)" if shot.retry_after else "")
+            for name, shot in self._snapshots.items()
+        )
+        self._output.progress(f"{part * self._seconds:.1f} of {self._seconds:g} s  {states}")
+
+    def _outage(self, service: DemoService) -> str:
+        got = service.received(INVENTORY, Condition.FAILING)
+        spared = self._snapshots[_INVENTORY_BREAKER].rejected
+        if not got:
+            return "The service never failed in this run."
+        return (
+            f"The inventory service got {got} requests while it failed; {spared} calls did not reach it. The\n"
+            f"fallback answered those at once; a failing call took {self._mean_failure(_INVENTORY_BREAKER):.2f} s."
+        )
+
+    def summary(self) -> str:
+        """The table and the sentences around it."""
+        length = f"{self._elapsed:.1f} s"
+        if self._stopped_by:
+            length = f"stopped after {length} of {self._seconds:g} s"
+        reports = [
+            report.BreakerReport(
+                shot,
+                failed_seconds=self._mean_failure(name),
+                policy_changes=sum(change.after.name == name for change in self._changes),
+            )
+            for name, shot in self._snapshots.items()
+        ]
+        return "\n".join(
+            [
+                "",
+                f"Result: {self._workers} worker{'s' if self._workers > 1 else ''}, {length}",
+                "",
+                report.table(reports, self._elapsed),
+                self._spared_text,
+                "",
+                report.changes(self._changes),
+                "",
+            ]
+        )
+
+    def _mean_failure(self, name: str) -> float:
+        failures = [worker[name] for worker in self._failures]
+        calls = sum(each.calls for each in failures)
+        return sum(each.seconds for each in failures) / calls if calls else 0.0

@@ -1,0 +1,162 @@
+# Async generators under protection: a flow whose steps are awaited one by one, and the awaitable that one step is.
+
+@cython.no_gc_clear
+@cython.final
+cdef class GuardedAsyncGenerator(GuardedLater):
+    """An async generator under protection. Each of its steps is awaited; the last one settles the call."""
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        return new_step(self, self.inner.__anext__(), True, False)
+
+    def asend(self, value, /):
+        """An awaitable that goes on with ``value``."""
+        return new_step(self, self.inner.asend(value), value is None, False)
+
+    def athrow(self, *error):
+        """An awaitable that goes on by raising an exception inside."""
+        return new_step(self, self.inner.athrow(*error), False, False)
+
+    def aclose(self):
+        """An awaitable that ends it early; a call that was admitted is ignored."""
+        return new_step(self, self.inner.aclose(), False, True)
+
+
+@cython.final
+@cython.freelist(32)
+cdef class AsyncStep:
+    """One awaited step of a guarded async generator."""
+
+    cdef GuardedAsyncGenerator flow
+    cdef object inner       # the step of the wrapped generator
+    cdef bint begins        # it may be the first one
+    cdef bint closes
+    cdef bint done
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value, /):
+        """Drive the step, as `await` does."""
+        cdef PyObject *result
+        cdef PySendResult how = step_send(<PyObject *>self, <PyObject *>value, &result)
+        if how == PYGEN_NEXT:
+            return steal(result)
+        if how == PYGEN_RETURN:
+            raise StopIteration(steal(result))
+        raise_set()
+
+    def throw(self, *error):
+        """Raise an exception where the step waits. One that has not begun takes no permit."""
+        try:
+            return self.inner.throw(*error)
+        except StopIteration:
+            if self.closes or not self.flow.begun:
+                settle_step(self, None)
+            self.done = True
+            raise
+        except BaseException as raised:
+            settle_step(self, raised)
+            self.done = True
+            raise
+
+    def close(self):
+        """Give the step up."""
+        try:
+            self.inner.close()
+        except BaseException as raised:
+            settle_step(self, raised)
+            raise
+        finally:
+            self.done = True
+        if not shows(self.flow, FRAME):
+            settle_step(self, None)
+
+
+cdef AsyncStep new_step(GuardedAsyncGenerator flow, inner, bint begins, bint closes):
+    cdef AsyncStep step = AsyncStep.__new__(AsyncStep)
+    step.flow = flow
+    step.inner = inner
+    step.begins = begins
+    step.closes = closes
+    return step
+
+
+cdef int settle_step(AsyncStep step, error) except -1:
+    """Settle the flow by the exception that ended a step, or (None) by its having been closed."""
+    cdef GuardedAsyncGenerator flow = step.flow
+    cdef bint over = not shows(flow, FRAME)
+    flow.begun = flow.begun or over
+    if not flow.ticket.live:
+        return 0
+    if error is None:
+        return settle(flow.breaker, &flow.ticket, IGNORED, None)
+    if not over and (step.done or not step.closes or shows(flow, RUNNING)):
+        return 0  # the step was refused; but one that could not close the generator has failed
+    if isinstance(error, StopAsyncIteration):
+        return settle(flow.breaker, &flow.ticket, SUCCESS, None)
+    return settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>error), error)
+
+
+cdef int settle_step_set(AsyncStep step) except -1:
+    """The same by the exception that is set, which is raised again."""
+    error = steal(bk_take_exception())
+    settle_step(step, error)
+    bk_give_exception(new_reference(error))
+    return 0
+
+
+cdef PyObject *new_reference(o) noexcept:
+    Py_INCREF(<PyObject *>o)
+    return <PyObject *>o
+
+
+cdef int begin_step(AsyncStep step) except -1:
+    """Admit the flow at its first step; if it is refused, the step is over too."""
+    if begin_flow(step.flow) < 0:
+        step.done = True
+        error = steal(bk_take_exception())
+        step.inner.close()
+        bk_give_exception(new_reference(error))
+        return -1
+    return 0
+
+
+cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    cdef AsyncStep step = <AsyncStep>self
+    cdef PySendResult how
+    result[0] = NULL
+    if step.begins and not step.flow.begun and not step.done and value == <PyObject *>None:
+        if (<int (*)(AsyncStep) noexcept>begin_step)(step) < 0:
+            return PYGEN_ERROR
+    how = bk_send(<PyObject *>step.inner, value, result)
+    if how == PYGEN_NEXT:
+        return how
+    if how == PYGEN_ERROR:
+        (<int (*)(AsyncStep) noexcept>settle_step_set)(step)
+    elif step.closes or not step.flow.begun:
+        if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(step, <PyObject *>None) < 0:
+            Py_DECREF(result[0])
+            result[0] = NULL
+            how = PYGEN_ERROR
+    step.done = True
+    return how
+
+
+cdef PyObject *step_next(PyObject *self) noexcept:
+    cdef PyObject *result
+    if step_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
+        raise_stop(result)
+        return NULL
+    return result
+
+
+bk_make_iterator(<PyTypeObject *>AsyncStep, step_send, step_next)
+(<PyTypeObject *>GuardedAsyncGenerator).tp_dealloc = dealloc_flow
+for _kind in (GuardedLater, SteppedLater, GuardedCoroutine, GuardedGenerator, GuardedAsyncGenerator, AsyncStep):
+    bk_forbid_making(<PyTypeObject *>_kind)

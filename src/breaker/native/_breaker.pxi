@@ -1,0 +1,249 @@
+# `Breaker`, the object that programs hold: what may be read, what an operator may do, and the decorator.
+
+@cython.final
+cdef class Breaker:
+    """Protects one dependency. Made by `Provider.get_breaker`, which gives the same object for the same name.
+
+    All attributes are pure reads: looking at a breaker never causes a transition.
+    """
+
+    cdef Core *c
+    cdef object __weakref__
+    cdef readonly str name
+    cdef object clock           # None: the system's monotonic clock
+    cdef ListenersBase listeners                # None: nobody is ever told
+    cdef tuple ignore_on        # None: not given
+    cdef tuple success_on
+    cdef tuple failure_on
+    cdef object failed_result
+    cdef object telling         # iterator over deliveries that are under way
+
+    def __cinit__(self, str name not None, policy, *, clock=None, ListenersBase listeners=None,
+                  ignore_on=None, success_on=None, failure_on=None, failed_result=None):
+        self.name = name
+        self.clock = clock
+        self.listeners = listeners
+        self.ignore_on = exception_types("ignore_on", ignore_on)
+        self.success_on = exception_types("success_on", success_on)
+        self.failure_on = exception_types("failure_on", failure_on)
+        if failed_result is not None and not callable(failed_result):
+            raise TypeError(f"failed_result must be a callable, got {type(failed_result).__name__}")
+        self.failed_result = failed_result
+        self.c = <Core *>calloc(1, sizeof(Core))
+        if self.c == NULL:
+            raise MemoryError()
+        cdef Core *c = self.c
+        read_limits(policy, &c.limits)
+        c.policy = <PyObject *>policy
+        Py_INCREF(c.policy)
+        c.override = -1
+        c.mode = c.limits.mode
+        c.judged = failed_result is not None
+        c.generation = generation
+        c.since = now_of(self)
+        c.random = <uint64_t>c ^ <uint64_t>bk_monotonic_ns()
+        store_word_locked(c)
+        bk_join(&c.member, &c.lock)
+        announce(self)
+
+    def __dealloc__(self):
+        if self.c == NULL:
+            return
+        bk_leave(&self.c.member)
+        drop_posts(self.c)
+        Py_XDECREF(self.c.policy)
+        Py_XDECREF(self.c.last_error)
+        bk_counter_free(&self.c.successes)
+        free(self.c)
+
+    def __call__(self, fn, /):
+        """Decorate ``fn``: every call of it goes through this breaker, by the rules of `do`.
+
+        Keeps signature, name, docstring and ``__wrapped__``, binds as a method, and answers
+        `inspect.iscoroutinefunction` and its like as ``fn`` does. Raises `TypeError` if ``fn`` cannot be called.
+        """
+        if isinstance(fn, (staticmethod, classmethod)):
+            return type(fn)(self(fn.__func__))
+        if not callable(fn):
+            raise TypeError(f"breaker {self.name!r} can only protect something callable, got {type(fn).__name__}")
+        return new_function(self, fn)
+
+    # -- reading --
+
+    @property
+    def state(self):
+        """The `State` underneath any overlay."""
+        return STATES[bk_load(&self.c.word) & 3]
+
+    @property
+    def mode(self):
+        """The `Mode` in force: the operator's override, else the policy's."""
+        return MODES[(bk_load(&self.c.word) >> 2) & 3]
+
+    @property
+    def policy(self):
+        """The `Policy` in force."""
+        lock(self.c)
+        cdef PyObject *policy = self.c.policy
+        Py_INCREF(policy)
+        unlock(self.c)
+        return steal(policy)
+
+    @property
+    def retry_after(self):
+        """Seconds until a call can be admitted, as known now; never negative."""
+        cdef int64_t now = now_of(self)
+        lock(self.c)
+        cdef int64_t wait = wait_locked(self.c, now)
+        unlock(self.c)
+        return wait / 1e9
+
+    def snapshot(self):
+        """A `Snapshot`: everything at one moment."""
+        return snapshot_of(self)
+
+    def __repr__(self):
+        mode = "" if self.mode is _Mode.AUTO else f" {self.mode}"
+        return f"<Breaker {self.name!r} {self.state}{mode}>"
+
+    def __reduce__(self):
+        raise TypeError(
+            f"breaker {self.name!r} cannot be pickled or copied, its state belongs to this process; "
+            "pass its name and call provider.get_breaker(name) where it is needed"
+        )
+
+    # -- operating --
+
+    def override(self, mode, /):
+        """Put a `Mode` over the policy's until it is cleared; ``None`` clears it. `Mode.AUTO` overrules a document."""
+        if mode is not None and not isinstance(mode, _Mode):
+            raise TypeError(f"override takes a breaker.Mode or None, got {mode!r}")
+        operate(self, -1 if mode is None else MODES.index(mode), False)
+
+    def force_open(self):
+        """Reject every call until the override is cleared."""
+        operate(self, FORCED_OPEN, False)
+
+    def disable(self):
+        """Let every call run, counted but not judged, until the override is cleared."""
+        operate(self, DISABLED, False)
+
+    def shadow(self):
+        """Let every call run and tell when the breaker would have opened, until the override is cleared."""
+        operate(self, SHADOW, False)
+
+    def clear_override(self):
+        """Lift the operator's override: the policy's mode is in force again."""
+        operate(self, -1, False)
+
+    def reset(self):
+        """Close at once: streak, backoff and override are cleared, calls in flight will not count, totals stay."""
+        operate(self, -1, True)
+
+    # -- for the provider --
+
+    def _replace_policy(self, policy, revision):
+        """Take a policy and queue its events; `_deliver` tells them. Returns whether it differed."""
+        return replace_policy(self, policy, revision)
+
+    def _deliver(self):
+        """Tell the listeners what is queued, unless somebody is doing so."""
+        deliver(self)
+
+    def _options(self):
+        """The classification options this breaker was made with, by name."""
+        return {"ignore_on": self.ignore_on, "success_on": self.success_on,
+                "failure_on": self.failure_on, "failed_result": self.failed_result}
+
+
+cdef object steal(PyObject *owned):
+    """A Python reference in place of a counted pointer."""
+    result = <object>owned
+    Py_DECREF(owned)
+    return result
+
+
+cdef int64_t now_of(Breaker b) except? -1:
+    if b.clock is None:
+        return bk_monotonic_ns()
+    reading = b.clock()
+    if not isinstance(reading, int):
+        raise TypeError(f"the clock must return whole nanoseconds (int), got {reading!r}")
+    return <int64_t>reading
+
+
+cdef int read_limits(policy, Limits *limits) except -1:
+    limits.failure_threshold = policy.failure_threshold
+    limits.success_threshold = policy.success_threshold
+    limits.max_probes = policy.half_open_max_calls
+    limits.open_ns = policy.open_state_timeout_ns
+    probe_ns = policy.probe_timeout_ns
+    limits.probe_ns = limits.open_ns if probe_ns is None else probe_ns
+    open_max_ns = policy.open_timeout_max_ns
+    limits.open_max_ns = INT64_MAX if open_max_ns is None else open_max_ns
+    limits.multiplier = policy.open_timeout_multiplier
+    limits.jitter = policy.open_timeout_jitter
+    limits.mode = MODES.index(policy.mode)
+    return 0
+
+
+cdef object _snapshot_type = None   # loaded with the first snapshot: it brings dataclasses
+
+
+cdef object snapshot_type():
+    global _snapshot_type
+    if _snapshot_type is None:
+        from breaker.snapshot import Snapshot
+        _snapshot_type = Snapshot
+    return _snapshot_type
+
+
+cdef object snapshot_of(Breaker b):
+    make = snapshot_type()
+    cdef int64_t now = now_of(b)
+    cdef Core view
+    lock(b.c)
+    cdef int64_t wait = wait_locked(b.c, now)
+    cdef uint64_t successes = bk_counted(&b.c.successes)
+    view = b.c[0]
+    Py_INCREF(view.policy)
+    unlock(b.c)
+    policy = steal(view.policy)
+    view.state_ns[view.state] += max(now - view.since, 0)
+    return make(
+        b.name, STATES[view.state], MODES[view.mode], view.epoch, view.streak, view.probe_successes, view.in_flight,
+        successes, view.failures, view.ignored, view.rejected[0] + view.rejected[1] + view.rejected[2],
+        view.late, view.lost, wait / 1e9,
+        {STATES[i]: view.state_ns[i] / 1e9 for i in range(3)}, policy,
+    )
+
+
+cdef int operate(Breaker b, int override, bint reset) except -1:
+    cdef Outbox out
+    cdef int64_t now = now_of(b) if reset else 0
+    open_outbox(b, &out)
+    lock(b.c)
+    if reset:
+        reset_locked(b.c, now, &out)
+    else:
+        b.c.override = override
+        set_mode_locked(b.c, &out)
+    unlock(b.c)
+    return flush(b, &out, None, None)
+
+
+cdef bint replace_policy(Breaker b, policy, revision) except -1:
+    cdef Outbox out
+    cdef Limits limits
+    old = b.policy
+    if policy == old:
+        return False
+    read_limits(policy, &limits)
+    cdef int64_t now = now_of(b)
+    open_outbox(b, &out)
+    Py_INCREF(<PyObject *>policy)
+    lock(b.c)
+    replace_locked(b.c, &limits, <PyObject *>policy, now, &out)
+    unlock(b.c)
+    enqueue(b, &out, None, (old, policy, revision))
+    return True

@@ -1,0 +1,328 @@
+# Calls that run later, in steps: coroutines, generators and async generators.
+#
+# A flow wraps what the function returned. It is admitted at its first step (or was at the call, where a plain function
+# returned it) and settles at its end: returning is a success, an exception is what it means, being closed or dropped on
+# the way is ignored. Values, `send`, `throw`, `close` and the return value pass through.
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
+    ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
+    PyObject *PyExc_MemoryError
+    PyObject *PyExc_StopIteration
+
+cdef extern from "native/core.h":
+    void bk_raise_stop(PyObject *value) noexcept
+    void bk_raise_awaited(PyObject *value) noexcept
+    int bk_make_stops() except -1
+    PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept
+    ctypedef struct bk_kept_t:
+        pass
+    PyObject *bk_take_kept(bk_kept_t *kept) noexcept
+    bint bk_may_keep(bk_kept_t *kept, PyObject *object) noexcept
+    void bk_keep(bk_kept_t *kept, PyObject *object) noexcept
+    void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
+
+
+# ---- one flow -------------------------------------------------------------------------------------------------
+
+# Dropped ones are settled as permits are; no subclass has a field or a cdef method of its own, or the free list of
+# this class would not serve it.
+@cython.freelist(32)
+@cython.no_gc_clear
+cdef class GuardedLater:
+    """What the three kinds share: the wrapped object, the ticket, and whether it has begun.
+
+    How far it is only the wrapped object knows. It is over when its frame is gone: an error that leaves the frame where
+    it was (a value sent too early, something thrown that is no exception, two steps at once) settles nothing.
+    """
+
+    cdef Breaker breaker
+    cdef object inner
+    cdef Ticket ticket
+    cdef bint judged        # failed_result sees the value it returns
+    cdef bint begun         # was admitted or refused, or was over before
+
+    def __getattr__(self, name):
+        # cr_frame, gi_running, ag_code, __qualname__ …: what a debugger or asyncio asks
+        if name[:3] in ("cr_", "gi_", "ag_") or name in ("__name__", "__qualname__"):
+            return getattr(self.inner, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self):
+        return f"<{self.inner!r} guarded by {None if self.breaker is None else self.breaker.name!r}>"
+
+
+cdef destructor free_coroutine = (<PyTypeObject *>GuardedCoroutine).tp_dealloc
+cdef destructor free_generator = (<PyTypeObject *>GuardedGenerator).tp_dealloc
+cdef destructor free_async_generator = (<PyTypeObject *>GuardedAsyncGenerator).tp_dealloc
+
+
+cdef bk_kept_t kept_coroutines
+
+
+cdef void dealloc_coroutine(PyObject *self) noexcept:
+    """Emptied, it is a coroutine that is over: whoever finds it among the collector's objects can do no harm with it."""
+    if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
+        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
+        free_coroutine(self)
+    elif BK_UNLIKELY(not bk_may_keep(&kept_coroutines, self)):
+        free_coroutine(self)
+    else:
+        (<GuardedLater>self).begun = True
+        (<GuardedLater>self).judged = False
+        (<GuardedLater>self).inner = None
+        (<GuardedLater>self).breaker = None
+        bk_keep(&kept_coroutines, self)
+
+
+cdef void dealloc_flow(PyObject *self) noexcept:
+    if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
+        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
+    if Py_TYPE(self) == <PyTypeObject *>GuardedGenerator:
+        free_generator(self)
+    else:
+        free_async_generator(self)
+
+
+cdef PyObject *call_later(
+        Breaker b, PyObject *fn, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    """Call a function whose body runs later. Nothing is admitted yet; wrong arguments raise now, as without us."""
+    cdef PyObject *inner = bk_call(fn, args, nargsf, kwnames)
+    cdef Ticket ticket
+    if inner == NULL:
+        return NULL
+    ticket.epoch = 0
+    ticket.live = 0
+    ticket.probe = NULL
+    return new_flow(b, &ticket, inner, kind)
+
+
+cdef PyObject *hand_on(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+    """Give the ticket of a call to the object that it returned, whose reference is taken."""
+    return new_flow(b, ticket, value, kind_of_value(value))
+
+
+cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
+    cdef PyObject *flow
+    if BK_LIKELY(kind == COROUTINE):
+        flow = bk_take_kept(&kept_coroutines)
+        if BK_UNLIKELY(flow == NULL):
+            flow = new_reference(GuardedCoroutine.__new__(GuardedCoroutine))
+        (<GuardedLater>flow).judged = b.failed_result is not None
+    elif kind == GENERATOR:
+        flow = new_reference(GuardedGenerator.__new__(GuardedGenerator))
+    else:
+        flow = new_reference(GuardedAsyncGenerator.__new__(GuardedAsyncGenerator))
+    (<GuardedLater>flow).breaker = b
+    (<GuardedLater>flow).inner = <object>inner
+    Py_DECREF(inner)
+    (<GuardedLater>flow).ticket = ticket[0]
+    (<GuardedLater>flow).begun = ticket.live
+    return flow
+
+
+cdef inline int begin_flow(GuardedLater flow) noexcept:
+    """Admit a flow at its first step: 0, or -1 with an error set; then it is over."""
+    flow.begun = True
+    if begin_closed(flow.breaker.c, &flow.ticket):
+        return 0
+    if admit_quietly(flow.breaker, &flow.ticket) == 0:
+        return 0
+    abandon(flow)
+    return -1
+
+
+cdef void abandon(GuardedLater flow) noexcept:
+    """Close what will never run, so that it is over and nothing warns of it; the error that is set stays."""
+    cdef PyObject *error = bk_take_exception()
+    try:
+        if isinstance(flow, GuardedAsyncGenerator):
+            flow.inner.aclose().send(None)
+        else:
+            flow.inner.close()
+    except StopIteration:
+        pass
+    finally:
+        bk_give_exception(error)
+
+
+cdef bint shows(GuardedLater flow, tuple names) noexcept:
+    """Has the wrapped object one of these attributes, and is it true? The error that is set stays."""
+    cdef PyObject *error = bk_take_exception()
+    cdef bint found = False
+    try:
+        for name in names:
+            if getattr(flow.inner, name, None):
+                found = True
+                break
+    except Exception:
+        pass
+    finally:
+        if error != NULL:
+            bk_give_exception(error)
+    return found
+
+
+cdef tuple FRAME = ("cr_frame", "gi_frame", "ag_frame")
+cdef tuple RUNNING = ("cr_running", "gi_running", "ag_running")
+
+
+cdef bint was_refused(GuardedLater flow) noexcept:
+    """Is the error that is set one that left the frame in place? No other types are."""
+    cdef PyObject *kind = PyErr_Occurred()
+    return (kind == PyExc_TypeError or kind == PyExc_ValueError or kind == PyExc_RuntimeError) and shows(flow, FRAME)
+
+
+cdef inline PySendResult end_flow(GuardedLater flow, PySendResult how, PyObject **result) noexcept:
+    """Settle by how the flow ended, if it did."""
+    if not flow.ticket.live:
+        return how
+    if how == PYGEN_ERROR:
+        if not was_refused(flow):
+            settle_raised(flow.breaker, &flow.ticket)
+        return how
+    if BK_LIKELY(not flow.judged) and succeed_closed(<PyObject *>flow.breaker, &flow.ticket, JUDGED):
+        return how
+    if flow.judged:
+        result[0] = settle_value(flow.breaker, &flow.ticket, result[0])
+    elif settle_quietly(flow.breaker, &flow.ticket, SUCCESS, <PyObject *>None) < 0:
+        Py_DECREF(result[0])
+        result[0] = NULL
+    return PYGEN_ERROR if result[0] == NULL else how
+
+
+cdef inline PySendResult step(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    """One step of a coroutine or generator."""
+    cdef PySendResult how
+    result[0] = NULL
+    if not (<GuardedLater>self).begun and value == <PyObject *>None:  # a first value is refused by the wrapped object itself
+        if BK_UNLIKELY(begin_flow(<GuardedLater>self) < 0):
+            return PYGEN_ERROR
+    how = bk_send(<PyObject *>(<GuardedLater>self).inner, value, result)
+    if how == PYGEN_NEXT:
+        return how
+    return end_flow(<GuardedLater>self, how, result)
+
+
+cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    return step(self, value, result)
+
+
+cdef PyObject *flow_next(PyObject *self) noexcept:
+    """The same as ``__next__``: a return is a StopIteration that carries the value."""
+    cdef PyObject *result
+    if step(self, <PyObject *>None, &result) == PYGEN_RETURN:
+        raise_stop(result)
+        return NULL
+    return result
+
+
+cdef PyObject *coroutine_next(PyObject *self) noexcept:
+    """The same for an awaitable: the interpreter takes its value at once."""
+    cdef PyObject *result
+    if step(self, <PyObject *>None, &result) == PYGEN_RETURN:
+        if result == <PyObject *>None:
+            Py_DECREF(result)
+        else:
+            bk_raise_awaited(result)
+        return NULL
+    return result
+
+
+cdef void raise_stop(PyObject *value) noexcept:
+    if value == <PyObject *>None:  # no exception at all means StopIteration without a value
+        Py_DECREF(value)
+    else:
+        bk_raise_stop(value)
+
+
+@cython.no_gc_clear
+cdef class SteppedLater(GuardedLater):
+    """A coroutine or a generator: driven by `send`, `throw` and `close`."""
+
+    def send(self, value, /):
+        """Go on with ``value``; returns what is yielded, raises StopIteration at the end."""
+        cdef PyObject *result
+        cdef PySendResult how = flow_send(<PyObject *>self, <PyObject *>value, &result)
+        if how == PYGEN_NEXT:
+            return steal(result)
+        if how == PYGEN_RETURN:
+            raise StopIteration(steal(result))
+        raise_set()
+
+    def throw(self, *error):
+        """Go on by raising an exception inside."""
+        return throw_into(self, error)
+
+    def close(self):
+        """End it early; a call that was admitted is ignored, unless it raises an error while closing."""
+        self.begun = True
+        try:
+            value = self.inner.close()
+        except BaseException as error:
+            if self.ticket.live and not shows(self, RUNNING):
+                settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>error), error)
+            raise
+        if self.ticket.live:
+            settle(self.breaker, &self.ticket, IGNORED, None)
+        return value
+
+
+cdef object throw_into(GuardedLater flow, error):
+    """A step by ``throw``: a flow that has not begun is over without having been admitted."""
+    try:
+        return flow.inner.throw(*error)
+    except StopIteration as stop:
+        flow.begun = True
+        if flow.ticket.live:
+            if flow.judged:
+                judge(flow.breaker, &flow.ticket, stop.value)
+            else:
+                settle(flow.breaker, &flow.ticket, SUCCESS, None)
+        raise
+    except BaseException as raised:
+        if not shows(flow, FRAME):
+            flow.begun = True
+            if flow.ticket.live:
+                settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>raised), raised)
+        raise
+
+
+cdef int raise_set() except -1:
+    """Raise the error that is set."""
+    return -1
+
+
+@cython.no_gc_clear
+@cython.final
+cdef class GuardedCoroutine(SteppedLater):
+    """A coroutine under protection: awaited once, usable with `asyncio.create_task`."""
+
+    def __await__(self):
+        if self.begun and getattr(self.inner, "cr_await", None) is not None:
+            raise RuntimeError("coroutine is being awaited already")
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+
+@cython.no_gc_clear
+@cython.final
+cdef class GuardedGenerator(SteppedLater):
+    """A generator under protection."""
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+
+bk_make_stops()
+bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, coroutine_next)
+bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
+(<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_coroutine
+(<PyTypeObject *>GuardedGenerator).tp_dealloc = dealloc_flow

@@ -1,0 +1,168 @@
+# What was noted under the lock, told to the listeners after it: in order, one at a time per breaker, contained.
+#
+# A note's turn is given out under the lock, so turns are in the order of the transitions. The event is made after the
+# lock is released and put into a list ordered by turn. Whoever finds no deliverer at work becomes it and delivers as long
+# as the next turn is there; looking for it and giving up the role is one step under the lock, so no event is left
+# behind. A listener that uses the breaker finds a deliverer at work and leaves its own events to it.
+
+
+cdef void open_outbox(Breaker b, Outbox *out) noexcept:
+    out.count = 0
+    out.releases = 0
+    out.error = NULL
+    # The collector may have cleared the listeners before it frees a permit of the same cycle.
+    out.listening = b.listeners is not None and b.listeners.listeners is not None and len(b.listeners.listeners) > 0
+
+
+cdef class ListenersBase:
+    """Who is told, for all breakers of one provider. `breaker._listeners.Listeners` adds the rest."""
+
+    cdef public tuple listeners
+
+    def __cinit__(self, *args, **kwargs):
+        self.listeners = ()
+
+
+cdef int announce(Breaker b) except -1:
+    """The first event of a breaker, queued before anybody else can know it."""
+    cdef Outbox out
+    open_outbox(b, &out)
+    note_locked(b.c, &out, CREATED, 0, 0, 0, 0)
+    enqueue(b, &out, None, None)
+    return 0
+
+
+cdef int flush(Breaker b, Outbox *out, str text, extra) except -1:
+    """What is left to do after a decision: drop what was let go, make the events, deliver them."""
+    if out.releases or out.count:
+        if enqueue(b, out, text, extra):
+            deliver(b)
+    return 0
+
+
+cdef bint enqueue(Breaker b, Outbox *out, str text, extra) except -1:
+    """Make the events of an outbox and put them in the breaker's list. Returns whether there were any."""
+    cdef Post *item
+    cdef Note *note
+    trouble = None
+    for i in range(out.releases):
+        Py_DECREF(out.released[i])
+    for i in range(out.count):
+        note = &out.notes[i]
+        error = None if note.error == NULL else steal(note.error)
+        events = ()
+        try:
+            events = events_of(b, note, error, text, extra)
+        except BaseException as raised:  # its turn must come all the same, or all that follow would wait for it
+            if trouble is None or isinstance(trouble, Exception):
+                trouble = raised
+        item = <Post *>malloc(sizeof(Post))
+        if item == NULL:
+            raise MemoryError()
+        item.turn = note.turn
+        item.events = <PyObject *>events
+        Py_INCREF(item.events)
+        lock(b.c)
+        insert_locked(b.c, item)
+        unlock(b.c)
+    if isinstance(trouble, Exception):
+        b.listeners.report(None, None, trouble)
+    elif trouble is not None:
+        raise trouble
+    return out.count > 0
+
+
+cdef tuple events_of(Breaker b, Note *note, error, text, extra):
+    make = b.listeners.events
+    if note.kind == STATE_CHANGED:
+        return (make.StateChanged(b.name, STATES[note.before], STATES[note.after], REASONS[note.reason],
+                                  note.epoch, note.number, note.wait / 1e9, error),)
+    if note.kind == CALL_FAILED:
+        return (make.CallFailed(b.name, text),)
+    if note.kind == CREATED:
+        return (make.BreakerCreated(b.name, b.policy),)
+    if note.kind == MODE_CHANGED:
+        return (make.ModeChanged(b.name, MODES[note.before], MODES[note.after]),)
+    if note.kind == POLICY_UPDATED:
+        return (make.PolicyUpdated(b.name, *extra),)
+    if note.kind == WOULD_HAVE_OPENED:
+        return (make.WouldHaveOpened(b.name, note.number),)
+    return (make.ProbeLost(b.name),) * note.number
+
+
+cdef void insert_locked(Core *c, Post *item) noexcept nogil:
+    cdef Post **place = &c.posts
+    while place[0] != NULL and place[0].turn < item.turn:
+        place = &place[0].after
+    item.after = place[0]
+    place[0] = item
+
+
+cdef bint claim_locked(Core *c) noexcept nogil:
+    if c.deliverer != 0:
+        return False
+    c.deliverer = PyThread_get_thread_ident()
+    return True
+
+
+cdef Post *next_locked(Core *c) noexcept nogil:
+    """The next turn's events, or NULL: then the role is given up."""
+    cdef Post *item = c.posts
+    if c.delivered < c.abandoned_below:
+        c.delivered = c.abandoned_below if item == NULL else min(c.abandoned_below, max(c.delivered, item.turn))
+    if item == NULL or item.turn > c.delivered:
+        c.deliverer = 0
+        return NULL
+    c.posts = item.after
+    c.delivered = max(c.delivered, item.turn + 1)
+    return item
+
+
+cdef int deliver(Breaker b) except -1:
+    """Be the deliverer until nothing is left. An `Exception` of a listener is reported; any other ends the delivery."""
+    cdef Post *item
+    cdef bint mine
+    lock(b.c)
+    mine = claim_locked(b.c)
+    unlock(b.c)
+    if not mine:
+        return 0
+    try:
+        while True:
+            deliver_pending(b)
+            lock(b.c)
+            item = next_locked(b.c)
+            unlock(b.c)
+            if item == NULL:
+                mine = False
+                return 0
+            events = steal(item.events)
+            free(item)
+            b.telling = iter([(listener, event) for event in events for listener in b.listeners.listeners])
+    finally:
+        if mine:
+            lock(b.c)
+            b.c.deliverer = 0
+            unlock(b.c)
+
+
+cdef int deliver_pending(Breaker b) except -1:
+    """Go on with the deliveries under way; what an interrupt left is kept for the next deliverer."""
+    if b.telling is None:
+        return 0
+    for listener, event in b.telling:
+        try:
+            listener(event)
+        except Exception as error:
+            b.listeners.report(listener, event, error)
+    b.telling = None
+    return 0
+
+
+cdef void drop_posts(Core *c) noexcept:
+    cdef Post *item = c.posts
+    while item != NULL:
+        c.posts = item.after
+        Py_DECREF(item.events)
+        free(item)
+        item = c.posts

@@ -1,0 +1,95 @@
+# Permits: leave for one call, taken by hand and settled by hand. What the integrations build on.
+
+cdef extern from *:
+    """
+    static PyObject *bk_acquire_entry(PyObject *, PyObject *);
+    static PyMethodDef bk_acquire_method = {
+        "acquire", bk_acquire_entry, METH_NOARGS,
+        "acquire($self, /)\\n--\\n\\n"
+        "Ask for one call: a `Permit` to settle, or `BreakerOpenError`. Never blocks."
+    };
+    """
+    PyMethodDef bk_acquire_method
+
+
+# Dropped ones are settled by `dealloc_permit`. Not by `__del__`: an object from a free list keeps the mark that its
+# finalizer has run. Not by `__dealloc__`: Cython saves and restores the error state around it, for each permit.
+# `no_gc_clear`: the collector leaves the fields alone until then.
+@cython.final
+@cython.freelist(32)
+@cython.no_gc_clear
+cdef class Permit:
+    """Leave for one call, to be settled once: by a verdict, by the end of a ``with`` block, or by being dropped.
+
+    Settling it again does nothing. It may be settled from any thread.
+    """
+
+    cdef Breaker breaker
+    cdef Ticket ticket
+
+    def success(self):
+        """The call succeeded."""
+        if not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
+            settle(self.breaker, &self.ticket, SUCCESS, None)
+
+    def failure(self, exc=None):
+        """The call failed. ``exc`` is not classified; it is what ``last_error`` tells. `TypeError`: no exception."""
+        if exc is not None and not isinstance(exc, BaseException):
+            raise TypeError(f"failure() takes the exception or nothing, got {type(exc).__name__}")
+        settle(self.breaker, &self.ticket, FAILURE, "failure reported" if exc is None else exc)
+
+    def ignore(self):
+        """The call says nothing about the dependency: it is not judged and gives its slot back."""
+        settle(self.breaker, &self.ticket, IGNORED, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, exc, traceback):
+        if exc is None:
+            if not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
+                settle(self.breaker, &self.ticket, SUCCESS, None)
+        else:
+            settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>exc), exc)
+        return False
+
+    def __reduce__(self):
+        raise TypeError("a permit cannot be pickled or copied: it is one call of this process")
+
+
+cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) noexcept:
+    cdef Ticket ticket
+    cdef Permit permit
+    if not begin_closed((<Breaker>self).c, &ticket):
+        if admit_quietly(<Breaker>self, &ticket) < 0:
+            return NULL
+    permit = Permit.__new__(Permit)
+    permit.breaker = <Breaker>self
+    permit.ticket = ticket
+    return new_reference(permit)
+
+
+cdef void drop(PyObject *self, Breaker b, Ticket *ticket) noexcept:
+    """Settle the ticket of an object that is being freed. It lives a moment longer, for listeners may run in here."""
+    cdef PyObject *error = bk_take_exception()
+    PyObject_GC_UnTrack(self)
+    Py_SET_REFCNT(self, 1)
+    if settle_quietly(b, ticket, IGNORED, <PyObject *>None) < 0:
+        PyErr_WriteUnraisable(<PyObject *>b)
+    Py_SET_REFCNT(self, 0)
+    if error != NULL:
+        bk_give_exception(error)
+
+
+cdef destructor free_permit = (<PyTypeObject *>Permit).tp_dealloc
+
+
+cdef void dealloc_permit(PyObject *self) noexcept:
+    if BK_UNLIKELY((<Permit>self).ticket.live != 0):
+        drop(self, (<Permit>self).breaker, &(<Permit>self).ticket)
+    free_permit(self)
+
+
+bk_add_method(<PyTypeObject *>Breaker, &bk_acquire_method)
+(<PyTypeObject *>Permit).tp_dealloc = dealloc_permit
+bk_forbid_making(<PyTypeObject *>Permit)

@@ -1,0 +1,199 @@
+/* What Cython cannot say by itself: the clock, the shape of functions, what is kept for the next call, and the slots and
+ * methods that keep a protected call from packing its arguments into a tuple and a dict. */
+#ifndef BREAKER_CORE_H
+#define BREAKER_CORE_H
+
+#include <Python.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define BK_LIKELY(x) __builtin_expect(!!(x), 1)
+#define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define BK_COLD __attribute__((noinline, cold))
+#else
+#define BK_LIKELY(x) (x)
+#define BK_UNLIKELY(x) (x)
+#define BK_COLD
+#endif
+
+#include "threads.h"
+
+/* ---- the clock: monotonic nanoseconds, never the wall clock ------------------------------------------------ */
+static inline int64_t bk_monotonic_ns(void) {
+#ifdef CLOCK_MONOTONIC
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#else
+    PyTime_t t;
+    PyTime_MonotonicRaw(&t);
+    return (int64_t)t;
+#endif
+}
+
+/* ---- the exception that is set, taken away and given back as one object ------------------------------------ */
+static inline PyObject *bk_take_exception(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_XDECREF(type);
+    return value;
+#endif
+}
+static inline void bk_give_exception(PyObject *exception) { /* takes the reference */
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exception);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+#endif
+}
+
+/* Set StopIteration(value), taking the reference. */
+static void bk_raise_stop(PyObject *value) {
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    Py_DECREF(value);
+    if (stop != NULL) bk_give_exception(stop);
+}
+
+/* ---- what is kept for the next call ------------------------------------------------------------------------
+ * An object that was freed waits here as one that somebody holds: with a count of one, and tracked by the collector, which
+ * sees nothing in it. So taking and giving back is a few moves in memory. Not on builds that count references themselves,
+ * nor without the GIL, where it would need a lock. */
+#if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
+#define BK_KEEPS 0
+#else
+#define BK_KEEPS 1
+#endif
+#define BK_KEPT 32
+typedef struct { PyObject *objects[BK_KEPT]; int count; } bk_kept_t;
+
+static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* NULL: there is none */
+    return BK_LIKELY(kept->count > 0) ? kept->objects[--kept->count] : NULL;
+}
+/* In a tp_dealloc, of an object that is still tracked. False: it has to be freed. Else it is held by the caller, who empties
+ * it, which may run anything, and then gives it to bk_keep. */
+static inline int bk_may_keep(bk_kept_t *kept, PyObject *object) {
+    if (!BK_KEEPS || BK_UNLIKELY(kept->count == BK_KEPT)) return 0;
+    Py_SET_REFCNT(object, 1);
+    return 1;
+}
+static inline void bk_keep(bk_kept_t *kept, PyObject *object) {
+    if (BK_LIKELY(kept->count < BK_KEPT)) kept->objects[kept->count++] = object;
+    else Py_DECREF(object);
+}
+
+/* Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each one
+ * out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are kept, of
+ * a subclass. Nobody sees them who does not drive an awaitable by hand. */
+static PyTypeObject bk_stop_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "breaker._core.StopIteration",
+    .tp_basicsize = sizeof(PyStopIterationObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+};
+static bk_kept_t bk_stops;
+static PyObject *bk_no_args;
+
+static void bk_stop_dealloc(PyObject *self) {
+    PyStopIterationObject *stop = (PyStopIterationObject *)self;
+    /* What raising and catching in Python leaves on it: then it is not as good as new. */
+    if (BK_UNLIKELY(stop->traceback != NULL || stop->context != NULL || stop->cause != NULL || stop->dict != NULL
+                    || stop->notes != NULL || stop->args != bk_no_args || stop->suppress_context)
+        || !bk_may_keep(&bk_stops, self)) {
+        PyObject_GC_UnTrack(self);
+        ((PyTypeObject *)PyExc_StopIteration)->tp_clear(self);
+        PyObject_GC_Del(self);
+    } else {
+        Py_CLEAR(stop->value);
+        bk_keep(&bk_stops, self);
+    }
+}
+static int bk_make_stops(void) {
+    bk_no_args = PyTuple_New(0);
+    bk_stop_type.tp_base = (PyTypeObject *)PyExc_StopIteration;
+    bk_stop_type.tp_traverse = bk_stop_type.tp_base->tp_traverse;
+    bk_stop_type.tp_dealloc = bk_stop_dealloc; /* and no tp_clear: the collector must not empty one that was taken again */
+    return bk_no_args == NULL ? -1 : PyType_Ready(&bk_stop_type);
+}
+static void bk_raise_awaited(PyObject *value) {
+    PyObject *stop = bk_take_kept(&bk_stops);
+    if (BK_UNLIKELY(stop == NULL)) {
+        stop = bk_stop_type.tp_new(&bk_stop_type, bk_no_args, NULL);
+        if (stop == NULL) {
+            Py_DECREF(value);
+            return;
+        }
+    }
+    ((PyStopIterationObject *)stop)->value = value;
+    bk_give_exception(stop);
+}
+
+/* ---- what kind of function, what kind of result ------------------------------------------------------------ */
+#define BK_LAZY (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)
+
+/* Flags of BK_LAZY for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
+static inline int bk_function_flags(PyObject *fn) {
+    if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
+    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
+        return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & (BK_LAZY | CO_ITERABLE_COROUTINE);
+    return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
+}
+/* A call of the user's function. To a Python function directly: the checks around it are for C functions. */
+static inline PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
+        return ((PyFunctionObject *)fn)->vectorcall(fn, args, nargsf, kwnames);
+    return PyObject_Vectorcall(fn, args, nargsf, kwnames);
+}
+/* PyIter_Send, without the call of it where the object has am_send. */
+static inline PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) {
+    PyAsyncMethods *async = Py_TYPE(iterator)->tp_as_async;
+    if (BK_LIKELY(async != NULL && async->am_send != NULL)) return async->am_send(iterator, value, result);
+    return PyIter_Send(iterator, value, result);
+}
+/* False for every value that cannot be a coroutine, a generator or an async generator. */
+static inline int bk_may_run_later(PyObject *value) {
+    PyAsyncMethods *async = Py_TYPE(value)->tp_as_async;
+    return async != NULL && (async->am_send != NULL || async->am_await != NULL || async->am_anext != NULL);
+}
+
+/* ---- slots and methods set on the types when the module is made -------------------------------------------- */
+static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
+    PyObject *descriptor = PyDescr_NewMethod(type, method);
+    if (descriptor == NULL) return -1;
+    int failed = PyDict_SetItemString(type->tp_dict, method->ml_name, descriptor);
+    Py_DECREF(descriptor);
+    PyType_Modified(type);
+    return failed;
+}
+/* Made by this module alone: without a breaker in it, using one would read nowhere. */
+static int bk_forbid_making(PyTypeObject *type) {
+    type->tp_new = NULL;
+    type->tp_vectorcall = NULL;
+    type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    PyType_Modified(type);
+    return PyDict_GetItemString(type->tp_dict, "__new__") == NULL ? 0 : PyDict_DelItemString(type->tp_dict, "__new__");
+}
+static void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) {
+    type->tp_vectorcall_offset = offset;
+    type->tp_call = PyVectorcall_Call;
+    type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+    PyType_Modified(type);
+}
+static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) {
+    static PyAsyncMethods generator_async;
+    if (type->tp_as_async == NULL) type->tp_as_async = &generator_async;
+    type->tp_as_async->am_send = send;
+    type->tp_iternext = next;
+    PyType_Modified(type);
+}
+
+#endif

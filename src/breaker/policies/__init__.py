@@ -1,0 +1,1 @@
+"""Policies: values and text. No threads, no clock, no I/O."""

@@ -1,0 +1,1 @@
+"""etcd through gRPC, by the package ``etcd3``."""

@@ -1,0 +1,359 @@
+"""etcd over gRPC, by the package ``etcd3``: for programs that hold such a client already, for client certificates as
+identities, and for servers whose JSON gateway is switched off.
+
+A session makes an `etcd3.Etcd3Client` of its own and ends with it, because a channel that lives on keeps its dead
+connection. Of that client it uses the channel, the stubs and the messages. Login and watch are its own: the client logs
+in where nobody can wake it, and its watcher opens a broken stream again in a hot loop and takes a refusal for success.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from breaker.errors import SourceError
+from breaker.sources.etcd.gateway.connection import Connection, Stale, tls_context
+from breaker.sources.etcd.grpc import fork_safety, import_etcd3
+from breaker.sources.etcd.grpc.channel import make_client
+from breaker.sources.etcd.grpc.stream import Ended, Stream
+from breaker.sources.etcd.rules import is_expired, login_may_help, refusal
+from breaker.sources.etcd.transport import (
+    Access,
+    Batch,
+    Endpoint,
+    Forked,
+    Interrupted,
+    Item,
+    KeyChange,
+    Limits,
+    Page,
+    Refused,
+    Unreachable,
+)
+
+_Metadata = tuple[tuple[str, str], ...]
+
+_WITH_LEADER = ("hasleader", "true")  # a member that loses its leader says so at once, and ends its watches
+
+_FORK = "FORK"  # beside grpc's codes: ended by a fork of this process
+# grpc's codes for what it says itself; with any other, the words are etcd's
+_OF_THE_CONNECTION = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "OK", "")
+# part of grpc's text → what it means and how to mend it
+_CONNECTING = (
+    ("Connection refused", "nothing listens there; check the endpoint, and that etcd runs"),
+    ("errors resolving", "the host name is not known; check the endpoint"),
+    ("timed out", "no answer in time; check that it runs and that no firewall is between"),
+    ("handshaker shutdown", "no answer in time; check that it runs and that no firewall is between"),
+    ("ping timeout", "no answer in time; check that it runs and that no firewall is between"),
+    ("Socket closed", "it closed the connection; if it wants TLS, write https://"),
+)
+
+
+class ClientTransport:
+    """Speaks with etcd over gRPC. ``client``: an `etcd3.Etcd3Client` whose address and token are used; it stays open.
+
+    Raises `ImportError` that says what to install, `TypeError` for a ``client`` of another kind, `ValueError` for one
+    whose address is unknown or whose certificates are not given as well (it does not keep them), and `OSError` for
+    files of certificates that cannot be read.
+    """
+
+    def __init__(self, access: Access, limits: Limits, client: Any = None) -> None:
+        self._library = import_etcd3.load()
+        self._access = access
+        self._limits = limits
+        self._given = client
+        self._endpoints = [] if client is None else [self._endpoint_of(client)]
+        if access.ca is not None or access.cert is not None:
+            tls_context(access)  # a wrong file is the caller's mistake, now
+
+    def endpoints(self) -> list[Endpoint]:
+        """Where the given client speaks to; nothing without one."""
+        return list(self._endpoints)
+
+    def session(self, endpoint: Endpoint) -> ClientSession:
+        return ClientSession(self._library, endpoint, self._access, self._limits, self._given)
+
+    def _endpoint_of(self, client: Any) -> Endpoint:
+        if not isinstance(client, self._library.etcd3.Etcd3Client):
+            raise TypeError(f"client must be an etcd3.Etcd3Client, got {type(client).__name__}")
+        host, _, port = str(client._url).rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(
+                f"the given client's address is not host:port but {client._url!r}; pass its address instead"
+            )
+        if client.uses_secure_channel and self._access.ca is None:
+            raise ValueError(
+                "the given client uses TLS and, as etcd3 clients do, has forgotten the certificates; "
+                "pass ca= too (and cert= and key=, if it has them)"
+            )
+        return Endpoint(host.strip("[]"), int(port), bool(client.uses_secure_channel))
+
+
+class ClientSession:
+    """One channel with one login; the watch is a stream on it. ``given``: a client whose token to use, or None."""
+
+    def __init__(
+        self, library: import_etcd3.Library, endpoint: Endpoint, access: Access, limits: Limits, given: Any
+    ) -> None:
+        self._library = library
+        self._rpc = library.rpc
+        self._endpoint = endpoint
+        self._access = access
+        self._limits = limits
+        self._given = given
+        self._token: str | None = None
+        self._knock: Connection | None = None
+        self._client: Any = None
+        self._stream: Stream | None = None
+        self._watched = (b"", b"")
+        self._resume = 0  # the first revision that the watch has not brought
+        self._closed = False
+
+    # -- life --
+
+    def open(self) -> None:
+        if self._endpoint.tls:
+            self._try_tls()
+        with fork_safety.lock:
+            self._client = make_client(self._library, self._endpoint, self._access, self._limits)
+        self._end_if_closed()
+        # A request that needs no user, no permission and no leader: is this etcd?
+        with self._explained():
+            self._call(self._client.maintenancestub.Status, self._rpc.StatusRequest(), self._limits.connect)
+        self._log_in()
+
+    def _try_tls(self) -> None:
+        """Shake hands once by the standard library, which says what is wrong; grpc prints it to standard error."""
+        knock = self._knock = Connection(
+            self._endpoint, self._access, self._limits._replace(request=self._limits.connect)
+        )
+        self._end_if_closed()
+        try:
+            knock.connect()
+            self._hear_refusal(knock)
+        except SourceError:
+            self._end_if_closed()  # it may have been that
+            raise
+        finally:
+            knock.close()
+
+    def _hear_refusal(self, knock: Connection) -> None:
+        """With TLS 1.3 a server says only after the handshake what it thinks of our certificate."""
+        try:
+            knock.post("/version", b"", {})
+        except (SourceError, Stale) as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise
+
+    def _end_if_closed(self) -> None:
+        """After something was made that `close`, in another thread, may just have missed."""
+        if self._closed:
+            self.close()
+            raise self._is_closed()
+
+    def close(self) -> None:
+        if sys.is_finalizing():
+            return  # gRPC would wait for its threads, which no longer run
+        self._closed = True
+        if self._knock is not None:
+            self._knock.close()
+        if self._stream is not None:
+            self._stream.stop()
+        if self._client is not None:
+            fork_safety.close(self._client)
+
+    def forget(self) -> None:
+        self._closed = True
+        if self._knock is not None:
+            self._knock.forget()
+        _abandoned.append((self._client, self._stream))
+        self._client = self._stream = None
+
+    # -- requests --
+
+    def range(
+        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, newest: bool = False
+    ) -> Page:
+        request = self._rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision, keys_only=keys_only)
+        if newest:
+            request.sort_order = self._rpc.RangeRequest.DESCEND
+            request.sort_target = self._rpc.RangeRequest.MOD
+        answer = self._ask(self._client.kvstub.Range, request)
+        items = [Item(kv.key, kv.value, kv.mod_revision) for kv in answer.kvs]
+        return Page(answer.header.revision, items, answer.count, answer.more)
+
+    def commit(self, key: bytes, value: bytes | None, expected: int | None) -> tuple[bool, int]:
+        rpc = self._rpc
+        if value is None:
+            step = rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
+        else:
+            step = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value))
+        request = rpc.TxnRequest(success=[step])
+        if expected is not None:
+            request.compare.add(key=key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=expected)
+        answer = self._ask(self._client.kvstub.Txn, request, repeatable=False)
+        return answer.succeeded, answer.header.revision
+
+    def _ask(self, method: Any, request: Any, *, repeatable: bool = True) -> Any:
+        """A request to the store; after another login, once, where that may help."""
+        try:
+            return self._call(method, request, self._limits.request, repeatable=repeatable)
+        except Ended as error:
+            if not self._login_may_help(error.details):
+                raise self._explain(error) from None
+        self._log_in()
+        with self._explained():
+            return self._call(method, request, self._limits.request, repeatable=repeatable)
+
+    def _call(self, method: Any, request: Any, seconds: float, *, repeatable: bool = True) -> Any:
+        """The answer. ``repeatable``: ask again where a fork has ended the call. Raises `Ended`."""
+        while True:
+            try:
+                call = fork_safety.begin(
+                    lambda: method.future(request, timeout=seconds, metadata=self._metadata()), patient=True
+                )
+            except ValueError as error:  # the channel is closed
+                raise Ended("", error) from None
+            code = call.rpc.code()  # when it has ended; unlike result() it raises nothing
+            if code is self._library.grpc.StatusCode.OK:
+                return call.rpc.result()
+            if not call.interrupted:
+                raise Ended(code.name, call.rpc.details())
+            if not repeatable:
+                raise Ended(_FORK, "")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Ended as error:
+            raise self._explain(error) from None
+
+    def _metadata(self) -> _Metadata:
+        return (_WITH_LEADER,) if self._token is None else (_WITH_LEADER, ("token", self._token))
+
+    # -- who we are --
+
+    def _log_in(self) -> None:
+        # The token goes as metadata. As credentials of a call grpc would send it over TLS only.
+        self._token = None
+        if self._access.user is None:
+            self._token = None if self._given is None else dict(self._given.metadata or ()).get("token")
+            return
+        request = self._rpc.AuthenticateRequest(name=self._access.user, password=self._access.password)
+        method = self._rpc.AuthStub(self._client.channel).Authenticate
+        try:
+            self._token = self._call(method, request, self._limits.request).token
+        except Ended as error:
+            # Without authentication there is nothing to do. Once it is switched on, requests are refused, and log in.
+            if "authentication is not enabled" not in error.details:
+                raise self._explain(error) from None
+
+    def _login_may_help(self, text: str) -> bool:
+        return self._access.user is not None and login_may_help(text, self._token)
+
+    # -- the watch --
+
+    def watch(self, start: bytes, end: bytes, revision: int) -> None:
+        self._watched, self._resume = (start, end), revision
+        self._follow()
+
+    def _follow(self) -> None:
+        rpc = self._rpc
+        start, end = self._watched
+        wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=self._resume)
+        request = rpc.WatchRequest(create_request=wanted)
+        first = self._begin(request)
+        # A refusal is no error of the call: it confirms the watch and cancels it, in one message. For a token that has
+        # expired etcd 3.5.1 says "permission denied" there.
+        if first.canceled and not first.compact_revision and self._access.user is not None:
+            self._log_in()
+            first = self._begin(request)
+        self._check(first)
+
+    def _begin(self, request: Any) -> Any:
+        """The first message of a new watch."""
+        if self._stream is not None:
+            self._stream.stop()
+        method = self._rpc.WatchStub(self._client.channel).Watch
+        try:
+            self._stream = Stream(method, request, self._metadata())
+        except ValueError as error:  # the channel is closed
+            raise self._explain(Ended("", error)) from None
+        self._end_if_closed()
+        first = self._next(self._limits.request)
+        if first is None:
+            raise Unreachable(f"etcd at {self._endpoint} does not confirm the watch in time")
+        return first
+
+    def read(self, seconds: float) -> Batch | None:
+        try:
+            message = self._next(seconds)
+        except Forked:
+            self._follow()  # a fork has ended it; the server, the connection and our place in its history are the same
+            message = self._next(seconds)
+        if message is None:
+            return None
+        self._check(message)
+        changes = [self._change(event) for event in message.events]
+        # Not from the revision in the header: that is the store's, which may be ahead of what was sent.
+        self._resume = max([self._resume, *(change.revision + 1 for change in changes)])
+        return Batch(message.header.revision, changes)
+
+    def _next(self, seconds: float) -> Any:
+        assert self._stream is not None, "watch() comes first"
+        try:
+            return self._stream.next(seconds)
+        except Ended as error:
+            raise self._explain(Ended(_FORK, "") if self._stream.interrupted else error) from None
+
+    def _check(self, message: Any) -> None:
+        if message.compact_revision:
+            missed = f"has compacted what the watch had not seen yet ({message.compact_revision})"
+            raise Interrupted(f"etcd at {self._endpoint} {missed}")
+        if message.canceled:
+            reason = message.cancel_reason or "no reason given"
+            if is_expired(reason) and self._access.user is not None:
+                raise Interrupted(f"etcd at {self._endpoint} has ended the watch: {reason}")
+            raise self._refusal(reason)
+
+    def _change(self, event: Any) -> KeyChange:
+        kv = event.kv
+        return KeyChange(kv.key, None if event.type == event.DELETE else kv.value, kv.mod_revision)
+
+    # -- errors --
+
+    def _explain(self, error: Ended) -> SourceError:
+        """What a failed call means. etcd's own errors are told by their text, the others by grpc's code."""
+        if self._closed:
+            return self._is_closed()
+        code, text, place = error.code, error.details, f"etcd at {self._endpoint}"
+        if code == _FORK:
+            return Forked(f"this process has forked while {place} was asked; what came of it is not known")
+        if "etcdserver:" in text or code not in _OF_THE_CONNECTION:
+            return self._refusal(text)
+        if code == "DEADLINE_EXCEEDED":
+            return Unreachable(f"no answer in time from {place}; check that it runs and that no firewall is between")
+        if code == "UNIMPLEMENTED" or "Expected SETTINGS" in text:
+            return Refused(
+                f"what answers at {self._endpoint} does not speak gRPC as etcd does; check the endpoint ({text})"
+            )
+        cause = next((meaning for part, meaning in _CONNECTING if part in text), text.rpartition("last error: ")[2])
+        return Unreachable(f"cannot speak with {place}: {cause}")
+
+    def _refusal(self, text: str) -> SourceError:
+        if is_expired(text) and self._given is not None and self._access.user is None:
+            return Refused(
+                f"etcd at {self._endpoint} no longer takes the token of the given client, which does not keep its "
+                f"password; pass user= and password= too (it says: {text})"
+            )
+        return refusal(self._endpoint, text)
+
+    def _is_closed(self) -> Unreachable:
+        return Unreachable(f"the connection to etcd at {self._endpoint} is closed")
+
+
+_abandoned: list[object] = []  # the parent's channels in a forked child: to let go of one is to say goodbye on it

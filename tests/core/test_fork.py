@@ -1,0 +1,265 @@
+"""After ``fork``: usable breakers with the state of that moment, fresh locks, a watcher of the child's own. P1."""
+
+import multiprocessing
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breaker import Breaker, Policy, Provider, State
+from breaker.events import StateChanged
+from breaker.sources import FileSource, MemorySource
+from breaker.testing import ManualClock
+from support.drive import NAME, Boom, Make, counts, drive_to, fail, of_type, rejected, succeed, trip
+from support.processes import FREE_THREADED, fork_and_check
+from support.threads import in_another_thread
+from support.tree import FOLDER as PATH
+from support.tree import has, write
+from support.watching import eventually
+
+Providers = Callable[..., Provider]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+
+
+@pytest.fixture(autouse=True)
+def forking_with_threads_is_what_is_tested() -> Iterator[None]:
+    """From 3.12 on Python warns of a fork in a process with threads."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
+        yield
+
+
+def test_the_child_goes_on_from_the_state_of_that_moment_and_the_parent_from_its_own(
+    make_breaker: Make, clock: ManualClock
+) -> None:
+    closed, opened = make_breaker(Policy(5), name="a"), make_breaker(Policy(1, 1, 60), name="b")
+    fail(closed, 4)
+    trip(opened)
+    before = (closed.snapshot(), opened.snapshot())
+
+    def child() -> None:
+        assert (closed.snapshot(), opened.snapshot()) == before
+        fail(closed)
+        assert closed.state is State.OPEN
+        clock.advance(60)
+        succeed(opened)
+        assert opened.state is State.CLOSED
+
+    fork_and_check(child)
+    assert (closed.snapshot(), opened.snapshot()) == before
+
+
+def test_slots_of_the_parents_other_threads_are_free_in_the_child(make_breaker: Make, clock: ManualClock) -> None:
+    breaker = make_breaker(Policy(1, 1, 60))
+    drive_to(breaker, clock, State.HALF_OPEN)
+    permits: list[Any] = []
+    in_another_thread(lambda: permits.append(breaker.acquire()))
+    before = breaker.snapshot()
+    assert before.half_open_in_flight == 1
+
+    def child() -> None:
+        assert breaker.snapshot().half_open_in_flight == 0
+        assert breaker.retry_after == 0
+        probe = breaker.acquire()
+        permits[0].failure(Boom("of a thread that is not here"))
+        assert breaker.snapshot().half_open_in_flight == 1
+        probe.success()
+        assert breaker.state is State.CLOSED
+        after = breaker.snapshot()
+        assert (after.ignored, after.failures, after.late) == (before.ignored + 1, before.failures, before.late)
+
+    fork_and_check(child)
+    rejected(breaker)
+    permits[0].success()
+    assert breaker.state is State.CLOSED
+
+
+def test_the_forking_thread_keeps_its_own_probe_on_both_sides(make_breaker: Make, clock: ManualClock) -> None:
+    breaker = make_breaker(Policy(1, 1, 60))
+    drive_to(breaker, clock, State.HALF_OPEN)
+
+    def probe() -> None:
+        def child() -> None:
+            assert breaker.snapshot().half_open_in_flight == 1
+            rejected(breaker)
+
+        fork_and_check(child)
+
+    breaker.do(probe)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_fork_inside_a_probe_lets_the_child_finish_it(make_breaker: Make, clock: ManualClock) -> None:
+    breaker = make_breaker(Policy(1, 1, 60))
+    drive_to(breaker, clock, State.HALF_OPEN)
+    permit = breaker.acquire()
+
+    def child() -> None:
+        permit.success()
+        assert breaker.state is State.CLOSED
+
+    fork_and_check(child)
+    assert breaker.state is State.HALF_OPEN
+    permit.failure()
+    assert breaker.state is State.OPEN
+
+
+def test_a_fork_inside_a_listener_goes_on_delivering_on_both_sides(make_breaker: Make, listeners: list[Any]) -> None:
+    heard: list[Any] = []
+
+    def listen(event: Any) -> None:
+        heard.append(event)
+        if isinstance(event, StateChanged) and event.to_state is State.OPEN:
+            breaker.reset()
+            fork_and_check(lambda: None)
+
+    listeners.append(listen)
+    breaker = make_breaker(Policy(1))
+    fail(breaker)
+    assert [event.to_state for event in of_type(heard, StateChanged)] == [State.OPEN, State.CLOSED]
+
+
+def test_a_fork_while_another_thread_delivers_does_not_silence_the_child(
+    make_breaker: Make, listeners: list[Any]
+) -> None:
+    inside, leave, heard = threading.Event(), threading.Event(), []
+
+    def listen(event: Any) -> None:
+        heard.append(event)
+        if isinstance(event, StateChanged) and not leave.is_set():
+            inside.set()
+            assert leave.wait(20)
+
+    listeners.append(listen)
+    breaker = make_breaker(Policy(1))
+    slow = threading.Thread(target=trip, args=(breaker,))
+    slow.start()
+    assert inside.wait(20)
+
+    def child() -> None:
+        leave.set()
+        del heard[:]
+        breaker.reset()
+        assert [event.to_state for event in of_type(heard, StateChanged)] == [State.CLOSED]
+
+    fork_and_check(child)
+    leave.set()
+    slow.join()
+
+
+def test_a_fork_while_another_thread_makes_breakers_leaves_no_lock_held(provider_of: Providers) -> None:
+    held, leave = threading.Event(), threading.Event()
+
+    def clock() -> int:
+        if threading.current_thread() is maker:
+            held.set()
+            assert leave.wait(20)
+        return 0
+
+    maker = threading.Thread(target=lambda: provider.get_breaker("slow"))
+    provider = provider_of(Policy(), clock=clock)
+    maker.start()
+    assert held.wait(20)
+    fork_and_check(lambda: succeed(provider.get_breaker("new")))
+    leave.set()
+    maker.join()
+    assert set(provider.breakers) == {"slow"}
+
+
+def test_parent_and_child_each_follow_the_files(tmp_path: Path, provider_of: Providers) -> None:
+    directory = tmp_path / PATH
+    directory.mkdir(parents=True)
+    provider = provider_of(Policy(), policy_source=FileSource(tmp_path, 0.01))
+    assert has(provider, 5)()
+
+    def child() -> None:
+        write(directory, failureThreshold=2)
+        eventually(has(provider, 2))
+        provider.close()
+
+    fork_and_check(child)
+    eventually(has(provider, 2))
+    write(directory, failureThreshold=3)
+    eventually(has(provider, 3))
+
+
+def test_documents_put_in_the_child_stay_there(provider_of: Providers, source: MemorySource) -> None:
+    provider = provider_of(Policy(), policy_source=source)
+
+    def child() -> None:
+        source.put(NAME, {"failureThreshold": 2})
+        assert has(provider, 2)()
+
+    fork_and_check(child)
+    assert has(provider, 5)()
+
+
+def test_a_closed_provider_starts_no_watcher_in_the_child(tmp_path: Path, provider_of: Providers) -> None:
+    provider = provider_of(Policy(), policy_source=FileSource(tmp_path, 0.01))
+    provider.close()
+
+    def child() -> None:
+        assert threading.active_count() == 1
+        assert has(provider, 5)()
+
+    fork_and_check(child)
+
+
+@pytest.mark.skipif(
+    FREE_THREADED, reason="the child may find the interpreter's own object locks held by threads that it has not"
+)
+def test_a_hundred_forks_under_load_hang_nobody(provider_of: Providers) -> None:
+    # P1
+    provider = provider_of(Policy(3, 1, 0.001), clock=None)
+    breaker = provider.get_breaker(NAME)
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            meddle(breaker)
+
+    crowd = [threading.Thread(target=load) for _ in range(4)]
+    for thread in crowd:
+        thread.start()
+    try:
+        for _ in range(100):
+            fork_and_check(lambda: [meddle(breaker) for _ in range(50)] and provider.get_breaker("new"))
+    finally:
+        stop.set()
+        for thread in crowd:
+            thread.join()
+    assert counts(breaker)["failures"] > 0
+
+
+def meddle(breaker: Breaker) -> None:
+    for error in (None, Boom("down")):
+        try:
+            permit = breaker.acquire()
+        except Exception:
+            continue
+        permit.success() if error is None else permit.failure(error)
+    breaker.snapshot()
+
+
+def test_multiprocessing_children_use_the_breakers_they_inherit(make_breaker: Make) -> None:
+    breaker = make_breaker(Policy(2))
+    fail(breaker)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+
+    def work() -> None:
+        fail(breaker)
+        answers.put(str(breaker.state))
+
+    children = [context.Process(target=work) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(20)
+        assert child.exitcode == 0
+    assert [answers.get() for _ in children] == ["OPEN"] * 3
+    assert breaker.state is State.CLOSED

@@ -1,0 +1,393 @@
+"""The loop step by step, over a scripted session: faults that a real server does not give on demand."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from breaker.sources.base import Document
+from breaker.sources.etcd import follower
+from breaker.sources.etcd.follower import Follower, FollowOptions
+from breaker.sources.etcd.transport import (
+    Batch,
+    Endpoint,
+    Interrupted,
+    Item,
+    KeyChange,
+    Page,
+    Refused,
+    TooBig,
+    Unreachable,
+)
+
+PATH = "/config/dev/svc/breakers/"
+A, B = Endpoint("a", 1, False), Endpoint("b", 2, False)
+Read = Batch | Exception | None | Callable[[], "Read"]
+
+
+class Store:
+    """What the scripted server holds, and what its watch says next."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, tuple[bytes, int]] = {}
+        self.revision = 1
+        self.reads: list[Read] = []  # what `read` gives in turn; afterwards the watch closes
+        self.opened: list[Endpoint] = []
+        self.watched: list[int] = []
+        self.closed = 0
+        self.refusals: list[Exception | None] = []  # of `open`, in turn
+        self.unwatchable: list[Exception] = []  # what `watch` raises, in turn
+        self.largest = 1 << 30  # keys in a page that is not too big
+
+    def put(self, name: str, value: bytes = b"{}", *, told: bool = True) -> Batch:
+        self.revision += 1
+        self.keys[name] = (value, self.revision)
+        batch = Batch(self.revision, [KeyChange((PATH + name).encode(), value, self.revision)])
+        if told:
+            self.reads.append(batch)
+        return batch
+
+
+class ScriptedSession:
+    def __init__(self, store: Store, watch: "ScriptedWatch", endpoint: Endpoint) -> None:
+        self.store, self.watch, self.endpoint = store, watch, endpoint
+
+    def open(self) -> None:
+        self.store.opened.append(self.endpoint)
+        if self.store.refusals and (error := self.store.refusals.pop(0)) is not None:
+            raise error
+
+    def range(
+        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, newest: bool = False
+    ) -> Page:
+        if limit > self.store.largest:
+            raise TooBig("too big")
+        items = [
+            Item((PATH + name).encode(), b"" if keys_only else value, changed)
+            for name, (value, changed) in sorted(self.store.keys.items())
+            if (PATH + name).encode() >= start
+        ]
+        if newest:
+            items.sort(key=lambda item: -item.revision)
+        return Page(self.store.revision, items[:limit], len(items), len(items) > limit)
+
+    def watch(self, start: bytes, end: bytes, revision: int) -> None:
+        if self.store.unwatchable:
+            raise self.store.unwatchable.pop(0)
+        self.store.watched.append(revision)
+
+    def read(self, seconds: float) -> Batch | None:
+        if seconds == 0:
+            return None
+        if not self.store.reads:
+            self.watch.closed = True
+            return None
+        step = self.store.reads.pop(0)
+        while callable(step):
+            step = step()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def close(self) -> None:
+        self.store.closed += 1
+
+    def forget(self) -> None:
+        raise AssertionError("nothing forks here")
+
+
+class ScriptedTransport:
+    def __init__(self, store: Store, watch: "ScriptedWatch") -> None:
+        self.store, self.watch = store, watch
+
+    def session(self, endpoint: Endpoint) -> ScriptedSession:
+        return ScriptedSession(self.store, self.watch, endpoint)
+
+
+class ScriptedWatch:
+    path = PATH
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.attempts = 0
+        self.pauses: list[float] = []
+        self.published: list[tuple[dict[str, Document], int, bool]] = []
+        self.places: list[str] = []
+        self.problems: list[tuple[str, str | None, bool]] = []
+        self.warnings: list[dict[str, object]] = []
+
+    def connected(self, endpoint: str) -> None:
+        self.places.append(endpoint)
+
+    def publish(self, documents: Mapping[str, Document], revision: int, *, restarted: bool = False) -> None:
+        self.published.append((dict(documents), revision, restarted))
+
+    def run(self, loop: Callable[[], None]) -> None:
+        loop()
+
+    def wait(self, seconds: float) -> bool:
+        if seconds:
+            self.pauses.append(seconds)
+            self.attempts += 1
+            if self.attempts > 30:
+                return True
+        return self.closed
+
+    def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
+        self.problems.append((problem, kind, soon))
+
+    def warn(self, message: str, **keys: object) -> None:
+        self.warnings.append(keys)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def watch() -> ScriptedWatch:
+    return ScriptedWatch()
+
+
+@pytest.fixture
+def time_goes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Moves the loop's clock; without it the clock stands."""
+    now = [100.0]
+    monkeypatch.setattr(follower.time, "monotonic", lambda: now[0])
+    return lambda seconds: now.__setitem__(0, now[0] + seconds)
+
+
+def run(store: Store, watch: ScriptedWatch, *endpoints: Endpoint, **options: Any) -> None:
+    options = {"check_interval": 10.0, "max_documents": 1000} | options
+    follower = Follower(ScriptedTransport(store, watch), list(endpoints or [A]), watch, FollowOptions(**options))
+    watch.run(follower.loop)
+
+
+def test_lists_publishes_and_watches_from_the_next_revision(store: Store, watch: ScriptedWatch) -> None:
+    store.put("a.json", b"1", told=False)
+    store.put("b.json", b"2")
+    store.revision = 7
+    store.reads = [Batch(8, [KeyChange((PATH + "a.json").encode(), None, 8)])]
+    run(store, watch)
+    assert watch.published == [({"a.json": b"1", "b.json": b"2"}, 7, False), ({"b.json": b"2"}, 8, False)]
+    assert store.watched == [8]
+    assert store.closed == 1
+
+
+def test_an_empty_prefix_is_published(store: Store, watch: ScriptedWatch) -> None:
+    run(store, watch)
+    assert watch.published == [({}, 1, False)]
+
+
+def test_a_progress_message_publishes_nothing(store: Store, watch: ScriptedWatch) -> None:
+    store.reads = [Batch(9, [])]
+    run(store, watch)
+    assert len(watch.published) == 1
+
+
+def test_every_reconnection_lists_again_deletions_too(store: Store, watch: ScriptedWatch) -> None:
+    store.put("a.json", told=False)
+    store.put("b.json", told=False)
+
+    def lost() -> Read:
+        del store.keys["a.json"]
+        store.revision += 1
+        return Unreachable("cut")
+
+    store.reads = [lost, None]
+    run(store, watch)
+    assert [sorted(documents) for documents, _, _ in watch.published] == [["a.json", "b.json"], ["b.json"]]
+    assert store.watched == [4, 5]
+
+
+def test_a_server_that_lost_revisions_is_told_as_restarted(store: Store, watch: ScriptedWatch) -> None:
+    store.revision = 50
+
+    def wiped() -> Read:
+        store.revision = 2
+        return Unreachable("cut")
+
+    store.reads = [wiped, None]
+    run(store, watch)
+    assert [(revision, restarted) for _, revision, restarted in watch.published] == [(50, False), (2, True)]
+
+
+def test_a_watch_whose_revision_went_back_lists_again(store: Store, watch: ScriptedWatch) -> None:
+    store.revision = 50
+    store.reads = [Batch(49, [KeyChange((PATH + "a.json").encode(), b"old", 49)]), None]
+    run(store, watch)
+    assert [revision for _, revision, _ in watch.published] == [50, 50]
+    assert watch.problems == []
+
+
+@pytest.mark.parametrize("lacks", ["a put", "a deletion"])
+def test_a_watch_that_died_silently_is_noticed_by_the_check(
+    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None], lacks: str
+) -> None:
+    store.put("a.json", told=False)
+
+    def change_without_a_word() -> Read:
+        if lacks == "a put":
+            store.put("b.json", told=False)
+        else:
+            del store.keys["a.json"]
+            store.revision += 1
+        time_goes(20)
+        return None
+
+    store.reads = [change_without_a_word, None, None, None, None, None]
+    run(store, watch)
+    assert [sorted(documents) for documents, _, _ in watch.published] == [
+        ["a.json"],
+        ["a.json", "b.json"] if lacks == "a put" else [],
+    ]
+    assert watch.problems == []  # mended at once: nobody needs to be told
+
+
+def test_a_check_gives_a_slow_watch_time(
+    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None]
+) -> None:
+    late = store.put("a.json", told=False)
+    del store.keys["a.json"]
+
+    def change() -> Read:
+        store.keys["a.json"], store.revision = (b"{}", late.revision), late.revision
+        time_goes(20)
+        return None
+
+    store.revision = 1
+    store.reads = [change, None, None, late]
+    run(store, watch)
+    assert [sorted(documents) for documents, _, _ in watch.published] == [[], ["a.json"]]
+    assert store.watched == [2]
+
+
+def test_a_check_that_gets_no_answer_ends_the_session(
+    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = ScriptedSession.range
+
+    def hung(self: ScriptedSession, *args: Any, newest: bool = False, **keys: Any) -> Page:
+        if newest:
+            raise Unreachable("no answer in time")
+        return answered(self, *args, **keys)
+
+    monkeypatch.setattr(ScriptedSession, "range", hung)
+    store.reads = [lambda: time_goes(20), None]
+    run(store, watch, A, B)
+    assert watch.problems == [("no answer in time", "Unreachable", True)]
+    assert sorted(store.opened) == [A, B]
+
+
+def test_a_busy_watch_is_checked_all_the_same(
+    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = []
+    monkeypatch.setattr(Follower, "_check", lambda self, session: checks.append(1))
+
+    def change() -> Read:
+        time_goes(4)
+        return store.put("a.json", told=False)
+
+    store.reads = [change] * 30
+    run(store, watch)
+    assert 9 <= len(checks) <= 15
+
+
+def test_pages_that_are_too_big_are_asked_for_in_parts(store: Store, watch: ScriptedWatch) -> None:
+    for number in range(20):
+        store.put(f"{number:02}.json", told=False)
+    store.largest = 3
+    run(store, watch)
+    assert len(watch.published[0][0]) == 20
+
+
+def test_more_keys_than_allowed_are_refused_and_the_last_policies_stay(store: Store, watch: ScriptedWatch) -> None:
+    for number in range(20):
+        store.put(f"{number:02}.json", told=False)
+    run(store, watch, max_documents=19)
+    assert watch.published == []
+    problem, kind, soon = watch.problems[0]
+    assert problem == (
+        f"etcd holds 20 keys below {PATH}, more than max_documents=19; check the path, delete what is no policy, "
+        "or raise max_documents"
+    )
+    assert (kind, soon) == ("Refused", False)
+
+
+def test_foreign_keys_are_left_alone_and_bad_names_said_once(store: Store, watch: ScriptedWatch) -> None:
+    for name in ("a.json", "b.txt", "sub/c.json", "%zz.json", "", ".json"):
+        store.put(name, told=False)
+    bad = KeyChange(PATH.encode() + b"\xff.json", b"{}", 99)
+    store.reads = [Batch(99, [bad]), Batch(100, [bad._replace(revision=100)])]
+    run(store, watch)
+    assert {name for documents, _, _ in watch.published for name in documents} == {"a.json"}
+    assert [keys["key"] for keys in watch.warnings] == [f"{PATH}%zz.json", f"{PATH}.json", f"{PATH}\\xff.json"]
+
+
+def test_pauses_grow_to_a_limit_and_begin_anew_after_a_good_watch(
+    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None]
+) -> None:
+    def good() -> Read:
+        time_goes(30)
+        return Unreachable("cut")
+
+    store.refusals = [*[Unreachable("down")] * 12, None]
+    store.reads = [good]
+    run(store, watch)
+    growing, after = watch.pauses[:12], watch.pauses[12]
+    assert all(0.5 * step <= pause <= step for pause, step in zip(growing[:2], (0.2, 0.4), strict=True))
+    assert all(2 <= pause <= 4 for pause in growing[8:])
+    assert after <= 0.2
+
+
+def test_a_refusal_waits_long_and_is_no_reason_to_wait_at_the_start(store: Store, watch: ScriptedWatch) -> None:
+    store.refusals = [Refused("wrong password")] * 30
+    run(store, watch)
+    assert all(2.5 <= pause <= 5 for pause in watch.pauses)
+    assert watch.problems[0] == ("wrong password", "Refused", False)
+
+
+def test_a_start_is_reported_as_failed_when_no_member_has_answered(store: Store, watch: ScriptedWatch) -> None:
+    store.refusals = [Unreachable("first"), Unreachable("second"), None]
+    run(store, watch, A, B)
+    assert [problem for problem, _, _ in watch.problems] == ["second"]
+    assert len(watch.published) == 1
+
+
+def test_a_member_that_is_down_is_no_failure_while_another_answers(store: Store, watch: ScriptedWatch) -> None:
+    store.refusals = [Unreachable("down"), None]
+    run(store, watch, A, B)
+    assert watch.problems == []
+    assert set(store.opened) == {A, B}
+
+
+def test_a_lost_connection_goes_to_the_next_member(store: Store, watch: ScriptedWatch) -> None:
+    store.reads = [Unreachable("killed"), None]
+    run(store, watch, A, B)
+    assert watch.problems == [("killed", "Unreachable", True)]
+    assert set(store.opened) == {A, B}
+
+
+def test_a_compaction_stays_with_the_member_and_is_no_failure(store: Store, watch: ScriptedWatch) -> None:
+    store.reads = [Interrupted("compacted"), None]
+    run(store, watch, A, B)
+    assert watch.problems == []
+    assert len(set(store.opened)) == 1
+    assert len(watch.published) == 2
+
+
+def test_interruptions_without_end_are_told(store: Store, watch: ScriptedWatch) -> None:
+    store.reads = [Interrupted("compacted")] * 5
+    run(store, watch, A)
+    assert ("compacted", "Interrupted", True) in watch.problems
+
+
+def test_what_can_be_read_and_not_watched_is_in_force_and_no_connection(store: Store, watch: ScriptedWatch) -> None:
+    store.put("a.json", told=False)
+    store.unwatchable = [Refused("no watches here")] * 3
+    run(store, watch)
+    assert watch.problems == [("no watches here", "Refused", False)] * 3
+    assert [sorted(documents) for documents, _, _ in watch.published] == [["a.json"]] * 4
+    assert watch.places == ["http://a:1"]  # the fourth time

@@ -1,0 +1,140 @@
+"""What is shipped, what an import brings, and that the package builds as it is shipped."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import breaker
+from support.libraries import lacks_its_library
+from support.processes import run_python
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(breaker.__file__).parent
+MODULES = sorted(
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for file in PACKAGE.rglob("*.py")
+    if file.name != "__main__.py" and not lacks_its_library(file.relative_to(PACKAGE).parts)
+)
+UNWANTED = "structlog msgspec asyncio logging grpc dataclasses json inspect breaker.events breaker.sources breaker.cli"
+
+
+def test_public_names_are_sorted_complete_and_there() -> None:
+    assert breaker.__all__ == sorted(breaker.__all__)
+    for name in breaker.__all__:
+        assert getattr(breaker, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        breaker.nothing  # type: ignore[attr-defined]  # noqa: B018 - the read is the point
+
+
+def test_the_compiled_core_is_the_one_in_use() -> None:
+    from breaker import _core
+
+    assert _core.__file__.endswith((".so", ".pyd"))
+    assert {breaker.Breaker.__module__, breaker.Permit.__module__} == {"breaker._core"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_imports_alone(module: str) -> None:
+    run_python(f"import {module}")
+
+
+def test_an_import_brings_only_what_every_program_needs() -> None:
+    program = f"""
+import sys
+import sysconfig
+before = set(sys.modules)
+import breaker
+config = breaker.get_default_config("svc", "dev")
+breaker.Provider(config).get_breaker("http:x").do(int)
+brought = set(sys.modules) - before
+print(sorted(brought & set({UNWANTED!r}.split())))
+"""
+    assert run_python(program, "-I").strip() == "[]"
+
+
+def test_the_version_is_the_metadatas() -> None:
+    assert importlib.metadata.version("cybreaker") == breaker.__version__
+
+
+def pip(*arguments: str, python: str = sys.executable) -> None:
+    """Run pip where it reaches what it may reach; its output is the failure's explanation."""
+    done = subprocess.run(
+        [python, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def clean_copy(target: Path) -> Path:
+    """The tree without anything that was built in it."""
+    ignored = shutil.ignore_patterns(".*", "*.so", "_core.c", "build", "dist", "*.egg-info", "__pycache__", "results")
+    return Path(shutil.copytree(ROOT, target, ignore=ignored))
+
+
+BUILD_SDIST = "import setuptools.build_meta as b, sys; print(b.build_sdist(sys.argv[1]))"
+
+
+@pytest.mark.timeout(400)
+def test_a_wheel_is_built_from_the_sdist_and_works(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
+    python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
+    pip("install", "setuptools>=77", "Cython>=3.1,<4", "wheel", python=python)
+    tree, dist = clean_copy(tmp_path / "tree"), tmp_path / "dist"
+    subprocess.run([python, "-c", BUILD_SDIST, str(dist)], cwd=tree, check=True, timeout=120, capture_output=True)
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        str(file.relative_to(ROOT)) for suffix in ("pyx", "pxi", "h", "pyi") for file in ROOT.glob(f"src/**/*.{suffix}")
+    } <= names
+    assert {"setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "src/breaker/py.typed"} <= names
+    assert not [name for name in names if name.endswith((".so", "_core.c", ".pyc"))]
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(dist), str(sdist), python=python)
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive_of_wheel:
+        shipped = set(archive_of_wheel.namelist())
+    assert {"breaker/py.typed", "breaker/_core.pyi", "breaker/sources/files.py", "breaker/cli/demo/run.py"} <= shipped
+    assert "breaker/integrations/grpc/client.py" in shipped
+    assert not [name for name in shipped if name.endswith((".pyx", ".c", ".h", ".pxi"))]
+    pip("install", str(wheel), python=python)
+    program = (
+        "import breaker; b = breaker.Provider(breaker.get_default_config('a', 'b')).get_breaker('x'); print(b.do(int))"
+    )
+    done = subprocess.run(
+        [python, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.timeout(120)
+def test_a_compile_that_fails_fails_the_build(tmp_path: Path) -> None:
+    tree = clean_copy(tmp_path / "tree")
+    header = tree / "src/breaker/native/core.h"
+    header.write_text("#error this must stop the build\n" + header.read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path / "dist"), str(tree)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "this must stop the build" in done.stdout + done.stderr
+    assert not list(tmp_path.glob("dist/*.whl"))
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="an interpreter with the lock has it")
+def test_a_free_threaded_interpreter_stays_without_its_lock() -> None:
+    assert run_python("import breaker, sys; print(sys._is_gil_enabled())", "-W", "error").strip() == "False"

@@ -1,0 +1,344 @@
+"""A policy as a JSON document: what each key takes, how refusals read, and the way there and back. N1."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breaker import Mode, Policy, PolicyError
+from breaker.policies.policy import MAX_DOCUMENT_BYTES
+from support.drive import document
+
+COUNTS = {"failureThreshold": 2**31 - 1, "successThreshold": 2**31 - 1, "halfOpenMaxCalls": 1000}
+TIMES = ["openStateTimeout", "probeTimeout", "openTimeoutMax"]
+
+policies = st.builds(
+    Policy,
+    st.integers(1, 2**31 - 1),
+    st.integers(1, 2**31 - 1),
+    st.floats(1e-9, 9.2e9),
+    half_open_max_calls=st.integers(1, 1000),
+    probe_timeout=st.none() | st.floats(1e-9, 9.2e9),
+    mode=st.sampled_from(Mode),
+    open_timeout_multiplier=st.floats(1, 1000),
+    open_timeout_max=st.none() | st.floats(1e-9, 9.2e9),
+    open_timeout_jitter=st.floats(0, 1),
+)
+
+
+def refusal(text: Any) -> PolicyError:
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_json(text)
+    return caught.value
+
+
+def read_or_refused(text: Any) -> Policy | str:
+    try:
+        return Policy.from_json(text)
+    except PolicyError as error:
+        return str(error)
+
+
+def with_value(key: str, value: str) -> str:
+    """A document whose value may be something that Python would not write."""
+    return f'{{"successThreshold": 2, "{key}": {value}}}' if key != "successThreshold" else f'{{"{key}": {value}}}'
+
+
+# -- what is read --
+
+
+def test_the_document_of_the_design() -> None:
+    # N1
+    text = '{"failureThreshold": 5, "successThreshold": 2, "openStateTimeout": "1m"}'
+    assert Policy.from_json(text) == Policy(5, 2, 60.0)
+    assert Policy.from_json(text.encode()) == Policy(5, 2, 60.0)
+    assert Policy.from_json(bytearray(text.encode())) == Policy(5, 2, 60.0)  # type: ignore[arg-type]
+
+
+def test_every_key() -> None:
+    text = document(
+        failureThreshold=3,
+        successThreshold=4,
+        openStateTimeout="5s500ms",
+        halfOpenMaxCalls=6,
+        probeTimeout="7.25s",
+        mode="shadow",
+        openTimeoutMultiplier=2,
+        openTimeoutMax="10m",
+        openTimeoutJitter=0.5,
+    )
+    assert Policy.from_json(text) == Policy(
+        3,
+        4,
+        5.5,
+        half_open_max_calls=6,
+        probe_timeout=7.25,
+        mode=Mode.SHADOW,
+        open_timeout_multiplier=2.0,
+        open_timeout_max=600.0,
+        open_timeout_jitter=0.5,
+    )
+
+
+@pytest.mark.parametrize("text", ["{}", b"{}", " { } ", "\n{\r\n\t}\n"])
+def test_an_empty_object_is_the_built_in_policy(text: Any) -> None:
+    assert Policy.from_json(text) == Policy()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("1m30s", 90.0), ("500ms", 0.5), ("300ms", 0.3), ("1.5h", 5400.0), ("1ns", 1e-9), ("+5s", 5.0)),
+        *(("1us", 1e-6), ("1µs", 1e-6), ("1μs", 1e-6), (".5s", 0.5), ("9223372036854775807ns", 9223372036.854775807)),
+    ],
+)
+@pytest.mark.parametrize("key", TIMES)
+def test_a_time_is_written_as_go_does(key: str, text: str, seconds: float) -> None:
+    field = {"openStateTimeout": "open_state_timeout", "probeTimeout": "probe_timeout"}.get(key, "open_timeout_max")
+    assert getattr(Policy.from_json(document(**{key: text})), field) == seconds
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_mode_is_its_word(mode: Mode) -> None:
+    assert Policy.from_json(document(mode=mode.value)).mode is mode
+
+
+def test_unknown_keys_are_passed_over_whatever_they_hold() -> None:
+    unknown = {"failure_threshold": "x", "comment": None, "": [1, {"mode": "x"}], "FailureThreshold": -1}
+    assert Policy.from_json(document(failureThreshold=3, **unknown)) == Policy(3)
+
+
+def test_escapes_in_keys_and_values_are_json() -> None:
+    assert Policy.from_json('{"failure\\u0054hreshold": 3, "mode": "\\u0073hadow"}') == Policy(3, mode=Mode.SHADOW)
+
+
+# -- what is refused, by key --
+
+
+@pytest.mark.parametrize("key", COUNTS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("true", "false", '"5"', '""', '"five"', "1.5", "5.0", "1e0", "0", "-0", "-1", "null", "[]", "{}", "[5]"),
+        *("2147483648", "9223372036854775808", "1" + "0" * 400, "1" * 5000, "-" + "1" * 5000, "1e999"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_count_is_a_whole_number_in_its_range(key: str, value: str) -> None:
+    message = str(refusal(with_value(key, value)))
+    assert message.startswith(f"{key} must be a whole number from 1 to {COUNTS[key]}, got ")
+    assert len(message) < 200
+
+
+def test_a_count_may_be_at_its_limit_and_not_over_it() -> None:
+    for key, limit in COUNTS.items():
+        Policy.from_json(document(**{key: limit}))
+        assert refusal(document(**{key: limit + 1})).field == key
+
+
+@pytest.mark.parametrize("key", TIMES)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("60", "60.5", "0", "-1", "60000000000", "1" * 400, "1e999", "true", "false", "null", "[]", "{}", '["60s"]'),
+        *('"abc"', '""', '"0s"', '"0"', '"-0s"', '"-1s"', '"9223372036854775808ns"', '"1d"', '"60"', '"60 s"', '"1 m"'),
+        *('"1m 30s"', '" 60s"', '"60s "', '"inf"', '"infs"', '"1e3s"', '"60S"', '"٣s"', '"1_0s"', '"0.1ns"'),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_time_is_a_duration_in_quotes_longer_than_0(key: str, value: str) -> None:
+    message = str(refusal(with_value(key, value)))
+    assert message.startswith(f"{key} must be a duration ")
+    assert 'write "' in message
+    assert len(message) < 250
+
+
+@pytest.mark.parametrize("value", ["60", "1.5"])
+def test_a_bare_number_is_refused_with_advice_how_to_write_it(value: str) -> None:
+    # N1
+    assert str(refusal(with_value("openStateTimeout", value))).endswith(
+        f'; write "{value}s" for seconds or "{value}ms" for milliseconds'
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1e999", "1" * 400])
+def test_a_bare_number_that_is_no_duration_is_not_advised(value: str) -> None:
+    assert str(refusal(with_value("openStateTimeout", value))).endswith('; write "60s" or "1m30s"')
+
+
+@pytest.mark.parametrize("value", ['"AUTO"', '""', '"forced-open"', '"open"', "null", "true", "0", "[]", "{}"])
+def test_a_mode_is_one_of_the_words(value: str) -> None:
+    message = str(refusal(with_value("mode", value)))
+    assert message.startswith('mode must be one of "auto", "forced_open", "disabled", "shadow", got ')
+
+
+@pytest.mark.parametrize(("key", "bounds"), [("openTimeoutMultiplier", "1 to 1000"), ("openTimeoutJitter", "0 to 1")])
+@pytest.mark.parametrize("value", ["true", "null", '"1"', "-0.1", "1000.1", "1e999", "[]", "1" * 5000])
+def test_a_number_has_its_range(key: str, bounds: str, value: str) -> None:
+    assert str(refusal(with_value(key, value))).startswith(f"{key} must be a number from {bounds}, got ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"failureThreshold": "5"}',
+            "failureThreshold must be a whole number from 1 to 2147483647, got '5' (text); write 5 without quotes",
+        ),
+        (
+            '{"failureThreshold": null}',
+            "failureThreshold must be a whole number from 1 to 2147483647, got null (None); write 5",
+        ),
+        (
+            '{"openStateTimeout": 60}',
+            'openStateTimeout must be a duration in quotes like "60s", got 60 (a number); '
+            'write "60s" for seconds or "60ms" for milliseconds',
+        ),
+        (
+            '{"openStateTimeout": "abc"}',
+            "openStateTimeout must be a duration like \"60s\", got 'abc' (text); "
+            'a number was expected at \'abc\'; write "60s" or "1m30s"',
+        ),
+        (
+            '{"openStateTimeout": "60"}',
+            "openStateTimeout must be a duration like \"60s\", got '60' (text); "
+            'a unit is missing (ns, us, ms, s, m, h); write "60s" or "1m30s"',
+        ),
+        (
+            '{"mode": "x"}',
+            'mode must be one of "auto", "forced_open", "disabled", "shadow", got \'x\' (text)',
+        ),
+    ],
+)
+def test_a_refusal_names_the_key_the_expectation_and_the_remedy(text: str, message: str) -> None:
+    assert str(refusal(text)) == message
+
+
+# -- what is refused as a whole --
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("", "nothing"),
+        (b"", "nothing"),
+        (" \n\t", "nothing"),
+        ("[]", "[] (an array)"),
+        ('[{"failureThreshold": 5}]', "(an array)"),
+        ("null", "null (None)"),
+        ("5", "5 (a number)"),
+        ("true", "True (true or false)"),
+        ('"text"', "'text' (text)"),
+        ("nonsense", "no JSON (Expecting value"),
+        ("{'failureThreshold': 5}", "no JSON (Expecting property name"),
+        ('{"failureThreshold": 5', "no JSON (Expecting ',' delimiter"),
+        ('{"failureThreshold": 5,}', "no JSON ("),
+        ('{"failureThreshold": 5} x', "no JSON (Extra data"),
+        ('{"failureThreshold": 5}{}', "no JSON (Extra data"),
+        ('{"failureThreshold": 5}\0', "no JSON (Extra data"),
+        ('{"failureThreshold": 05}', "no JSON ("),
+        ('{"failureThreshold": +5}', "no JSON ("),
+        ("{/* five */}", "no JSON ("),
+        ('{"failureThreshold": NaN}', "no JSON (NaN is not JSON)"),
+        ('{"comment": Infinity}', "no JSON (Infinity is not JSON)"),
+        ('{"comment": -Infinity}', "no JSON (-Infinity is not JSON)"),
+        ('{"comment": "\n"}', "no JSON (Invalid control character"),
+        ("\ufeff{}", "no JSON (Unexpected UTF-8 BOM"),
+        (b"\xef\xbb\xbf{}", "no JSON (Unexpected UTF-8 BOM"),
+        ("{}".encode("utf-16"), "a byte that is not UTF-8 at 0"),
+        ("{}".encode("utf-16-le"), "no JSON ("),
+        (b'{"mode": "\xff"}', "a byte that is not UTF-8 at 10"),
+        (b'{"mode": "\xed\xa0\x80"}', "a byte that is not UTF-8 at 10"),
+        ("[" * 60_000, "no JSON (objects nested too deep)"),
+        ('{"a":' * 10_000 + "0" + "}" * 10_000, "no JSON (objects nested too deep)"),
+        (None, "null (None)"),
+        (5, "5 (a number)"),
+        ({"failureThreshold": 5}, "(an object)"),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_what_is_no_json_object(text: Any, got: str) -> None:
+    error = refusal(text)
+    assert str(error).startswith('the document must be a JSON object like {"failureThreshold": 5}')
+    assert got in str(error)
+    assert error.field is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"mode": "auto", "mode": "auto"}',
+        '{"mode": "x", "failureThreshold": 1, "mode": "auto"}',
+        '{"mode": "auto", "\\u006dode": "shadow"}',
+        '{"comment": {"mode": 1, "mode": 2}}',
+    ],
+)
+def test_a_key_that_is_there_twice(text: str) -> None:
+    message = "mode must be there once, got the same key twice in one object; delete one of the two"
+    assert str(refusal(text)) == message
+
+
+def test_a_document_may_be_so_long_and_no_longer() -> None:
+    def padded(size: int) -> bytes:
+        return b'{"failureThreshold": 3}'.ljust(size)
+
+    assert Policy.from_json(padded(MAX_DOCUMENT_BYTES)) == Policy(3)
+    for text in (padded(MAX_DOCUMENT_BYTES + 1), padded(MAX_DOCUMENT_BYTES + 1).decode(), b"x" * 10_000_000):
+        assert str(refusal(text)) == "the document must be at most 65536 bytes long, got more"
+
+
+def test_the_length_of_text_is_that_of_its_bytes() -> None:
+    text = '{"a": "%s"}' % ("é" * 32_760)
+    assert len(text) < len(text.encode()) <= MAX_DOCUMENT_BYTES
+    Policy.from_json(text)
+    assert "bytes long" in str(refusal(text.replace("é", "€")))
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60))
+def test_whatever_is_given_is_a_policy_or_a_policy_error(text: bytes | str) -> None:
+    assert isinstance(read := read_or_refused(text), Policy) or read.startswith("the document must be ")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([*COUNTS, *TIMES, "mode", "openTimeoutMultiplier", "openTimeoutJitter"]), json_values)
+def test_whatever_a_key_holds_is_its_value_or_an_error_that_names_it(key: str, value: Any) -> None:
+    text = json.dumps({key: value}).replace("Infinity", "1e999")
+    assert isinstance(read := read_or_refused(text), Policy) or read.startswith(f"{key} must be ")
+
+
+# -- there and back --
+
+
+@given(policies)
+def test_a_document_is_read_back_as_an_equal_policy(policy: Policy) -> None:
+    assert Policy.from_json(policy.to_json()) == policy
+    assert Policy.from_json(policy.to_json()).to_json() == policy.to_json()
+
+
+def test_a_document_says_everything_so_that_nothing_is_inherited_in_its_place() -> None:
+    assert json.loads(Policy().to_json()) == {
+        "failureThreshold": 5,
+        "successThreshold": 2,
+        "openStateTimeout": "1m",
+        "halfOpenMaxCalls": 1,
+        "mode": "auto",
+        "openTimeoutMultiplier": 1.0,
+        "openTimeoutJitter": 0.0,
+    }
+    assert json.loads(Policy(probe_timeout=1.5).to_json())["probeTimeout"] == "1.5s"
+
+
+def test_the_value_of_a_key_is_exact() -> None:
+    policy = Policy.from_json('{"openStateTimeout": "9223372036854775807ns"}')
+    assert policy.open_state_timeout_ns == 2**63 - 1
+    assert Policy.from_json(policy.to_json()) == policy
+    assert math.isfinite(policy.open_state_timeout)

@@ -1,0 +1,407 @@
+"""A provider's start, its watcher, its end, and publications that come at bad moments. L9, N17, N21, N25."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from breaker import Config, Policy, Provider, State
+from breaker.events import PolicyRejected, PolicyUpdated
+from breaker.sources import FileSource, MemorySource
+from breaker.sources.base import Watch
+from support.drive import NAME, Boom, document, fail, of_type, rejected, succeed
+from support.processes import run_python
+from support.threads import Crowd, HookClock, in_another_thread, together
+from support.tree import Tree
+from support.watching import eventually
+
+CONFIG = Config("svc", "/config/dev/svc/breakers/")
+QUICK = 0.005
+
+
+class Handmade:
+    """A source of a program's own: it publishes when the test says so, or from a loop in the provider's thread."""
+
+    def __init__(self, loop: Callable[[Watch], Any] | None = None) -> None:
+        self.loop = loop
+        self.watches: list[Watch] = []
+        self.stopped: list[Watch] = []
+
+    def start(self, watch: Watch) -> None:
+        self.watches.append(watch)
+        if (loop := self.loop) is not None:
+            watch.run(lambda: loop(watch))
+
+    def stop(self, watch: Watch) -> None:
+        self.stopped.append(watch)
+
+    def after_fork(self) -> None:
+        """Nothing belongs to a thread."""
+
+    def location(self, path: str, key: str) -> str:
+        return f"center:{path}{key}"
+
+
+def document_of(threshold: int) -> dict[str, bytes]:
+    return {f"{NAME}.json": document(failureThreshold=threshold)}
+
+
+def watchers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("breaker-policies-")}
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """The log lines of the test; pass ``logger=structlog.get_logger()``."""
+    with capture_logs() as lines:
+        yield lines
+
+
+# -- start --
+
+
+def test_a_source_that_publishes_nothing_delays_the_start_by_the_limit_and_no_more() -> None:
+    # N17
+    started = time.monotonic()
+    with Provider(CONFIG, policy_source=Handmade(), start_timeout=0.1) as provider:
+        assert 0.1 <= time.monotonic() - started < 5
+        succeed(provider.get_breaker(NAME))
+        assert provider.get_breaker(NAME).policy == Policy()
+
+
+def test_documents_that_come_after_the_start_are_applied(provider_of: Callable[..., Provider]) -> None:
+    # N17
+    source = Handmade()
+    breaker = provider_of(policy_source=source, start_timeout=0).get_breaker(NAME)
+    source.watches[0].publish(document_of(3), 1)
+    assert breaker.policy == Policy(3)
+
+
+def test_a_start_waits_for_the_first_documents(provider_of: Callable[..., Provider]) -> None:
+    def load(watch: Watch) -> None:
+        time.sleep(0.05)  # a slow answer of a configuration centre
+        watch.publish(document_of(3), 1)
+
+    provider = provider_of(policy_source=Handmade(load), start_timeout=30)
+    assert provider.get_breaker(NAME).policy == Policy(3)
+
+
+def test_a_source_that_cannot_be_read_does_not_delay_the_start(logged: list[Any]) -> None:
+    started = time.monotonic()
+    source = Handmade(lambda watch: watch.failed("cannot reach the centre; start it"))
+    with Provider(CONFIG, policy_source=source, start_timeout=30, logger=structlog.get_logger()):
+        assert time.monotonic() - started < 10
+    assert [(line["log_level"], line["error"]) for line in logged] == [("error", "cannot reach the centre; start it")]
+
+
+def test_a_source_that_fails_to_start_is_the_callers_error() -> None:
+    class Broken(Handmade):
+        def start(self, watch: Watch) -> None:
+            raise Boom("no")
+
+    with pytest.raises(Boom):
+        Provider(CONFIG, policy_source=Broken())
+
+
+def test_a_program_that_ends_with_a_watcher_at_work_ends_silently(tmp_path: Any) -> None:
+    Tree(tmp_path).write(f"{NAME}.json", failureThreshold=3)
+    program = f"""
+from breaker import Config, Provider
+from breaker.sources import FileSource
+provider = Provider(Config("svc", "{CONFIG.policies_path}"), policy_source=FileSource({str(tmp_path)!r}, 0.0005))
+print(provider.get_breaker({NAME!r}).policy.failure_threshold)
+"""
+    for ending in ("", "import sys; sys.exit(0)", "del provider"):
+        assert run_python(program + ending) == "3\n"
+
+
+# -- close --
+
+
+def test_close_ends_the_watcher_and_may_be_repeated(tmp_path: Any) -> None:
+    # L9
+    before = watchers()
+    provider = Provider(CONFIG, policy_source=FileSource(tmp_path, 3600))
+    (watcher,) = watchers() - before
+    assert watcher.daemon
+    for _ in range(3):
+        provider.close()
+        assert not watcher.is_alive()
+
+
+def test_close_by_many_threads_at_once(tmp_path: Any) -> None:
+    # L9
+    provider = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK))
+    together(10, lambda _: provider.close())
+    assert not watchers()
+
+
+def test_close_while_a_publication_is_taken_over(provider_of: Callable[..., Provider], source: MemorySource) -> None:
+    # L9: the clock is read with the registry locked
+    clock, crowd = HookClock(), Crowd()
+    inside, go = threading.Event(), threading.Event()
+    provider = provider_of(policy_source=source, clock=clock)
+    breaker = provider.get_breaker(NAME)
+
+    def hold() -> None:
+        inside.set()
+        assert go.wait(10)
+
+    clock.hook = hold
+    crowd.start(source.put, NAME, document(failureThreshold=3))
+    assert inside.wait(10)
+    for _ in range(2):
+        crowd.start(provider.close)
+    succeed(breaker)
+    go.set()
+    crowd.join()
+    assert breaker.policy == Policy(3)
+
+
+def test_close_waits_only_so_long_for_a_watcher_in_a_slow_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("breaker.provider._CLOSE_LIMIT", 0.05)
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(_: Any) -> None:
+        inside.set()
+        go.wait(10)
+
+    later = Handmade(lambda watch: watch.wait(QUICK) or watch.publish({f"{NAME}.json": b"wrong"}, 1))
+    provider = Provider(CONFIG, policy_source=later, start_timeout=0)
+    provider.subscribe(slow)
+    assert inside.wait(10)
+    provider.close()
+    (watcher,) = watchers()
+    go.set()
+    watcher.join(10)
+    assert not watcher.is_alive()
+
+
+def test_a_listener_in_the_watchers_thread_may_close(tmp_path: Any) -> None:
+    tree, heard = Tree(tmp_path), list[Any]()
+    before = watchers()
+    provider = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK))
+    breaker = provider.get_breaker(NAME)
+
+    def listener(event: Any) -> None:
+        provider.close()
+        heard.append((type(event), threading.current_thread() in before_close))
+
+    before_close = watchers() - before
+    provider.subscribe(listener)
+    tree.write(f"{NAME}.json", failureThreshold=3)
+    eventually(lambda: heard)
+    assert heard == [(PolicyUpdated, True)]
+    eventually(lambda: not watchers() - before)
+    assert breaker.policy == Policy(3)
+
+
+def test_a_listener_in_a_callers_thread_may_close(tmp_path: Any) -> None:
+    before = watchers()
+    provider = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK), default_policy=Policy(1))
+    provider.subscribe(lambda _: provider.close())
+    fail(provider.get_breaker(NAME))
+    assert not watchers() - before
+    rejected(provider.get_breaker(NAME))
+
+
+def test_after_close_everything_goes_on_with_the_last_documents(source: MemorySource) -> None:
+    source.put(NAME, document(failureThreshold=1))
+    source.put("default", document(openStateTimeout="5s"))
+    with Provider(CONFIG, policy_source=source) as provider:
+        held = provider.get_breaker(NAME)
+    source.put(NAME, document(failureThreshold=9))
+    source.delete("default")
+    assert provider.get_breaker(NAME) is held
+    assert provider.get_breaker("made later").policy == Policy(5, 2, 5)
+    fail(held)
+    assert held.state is State.OPEN
+    assert 0 < held.retry_after <= 5
+
+
+def test_leaving_the_block_by_an_exception_closes_and_hides_nothing(tmp_path: Any) -> None:
+    before = watchers()
+    with pytest.raises(Boom), Provider(CONFIG, policy_source=FileSource(tmp_path, 3600)) as provider:  # noqa: PT012
+        assert provider.get_breaker(NAME).name == NAME
+        raise Boom
+    assert not watchers() - before
+
+
+def test_a_source_is_stopped_once_and_what_it_publishes_then_is_dropped() -> None:
+    source = Handmade()
+    provider = Provider(CONFIG, policy_source=source, start_timeout=0)
+    provider.close()
+    provider.close()
+    assert source.stopped == source.watches
+    source.watches[0].publish(document_of(3), 1)
+    assert provider.get_breaker(NAME).policy == Policy()
+
+
+def test_of_two_providers_of_one_source_one_may_close(source: MemorySource) -> None:
+    with Provider(CONFIG, policy_source=source) as going:
+        Provider(CONFIG, policy_source=source).close()
+        source.put(NAME, document(failureThreshold=3))
+        assert going.get_breaker(NAME).policy == Policy(3)
+
+
+# -- dropped without close --
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_provider_that_is_dropped_ends_its_watcher_and_its_breakers_go_on(tmp_path: Any) -> None:
+    before = watchers()
+    Tree(tmp_path).write(f"{NAME}.json", failureThreshold=1)
+    breaker = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK)).get_breaker(NAME)
+    eventually(lambda: not watchers() - before)
+    fail(breaker)
+    rejected(breaker)
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_source_keeps_nothing_of_providers_that_were_dropped(source: MemorySource) -> None:
+    for _ in range(100):
+        Provider(CONFIG, policy_source=source)
+    source.put(NAME, document(failureThreshold=3))
+    with Provider(CONFIG, policy_source=source) as provider:
+        assert provider.get_breaker(NAME).policy == Policy(3)
+        assert sum(type(found).__name__ == "ProviderWatch" for found in gc.get_objects()) < 20
+
+
+# -- a watcher that is disturbed --
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+def test_a_watcher_survives_what_a_listener_raises(
+    monkeypatch: pytest.MonkeyPatch, logged: list[Any], tmp_path: Any, error: BaseException
+) -> None:
+    # N25: in its thread there is no caller whom an interrupt could reach
+    monkeypatch.setattr("breaker.sources.watch._PAUSE", QUICK)
+    tree, errors = Tree(tmp_path), [error]
+
+    def listener(event: Any) -> None:
+        if isinstance(event, PolicyUpdated) and errors:
+            raise errors.pop()
+
+    source = FileSource(tmp_path, QUICK)
+    with Provider(CONFIG, policy_source=source, logger=structlog.get_logger()) as provider:
+        breaker = provider.get_breaker(NAME)
+        provider.subscribe(listener)
+        tree.write(f"{NAME}.json", failureThreshold=3)
+        eventually(lambda: not errors)
+        tree.write(f"{NAME}.json", failureThreshold=4)
+        eventually(lambda: breaker.policy == Policy(4))
+    (told,) = [line for line in logged if line["event"] == "circuit breaker policy source failed"]
+    assert told["error"] == f"the watch broke off with {error!r} and begins anew"
+
+
+def test_a_loop_of_a_source_that_breaks_off_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, provider_of: Callable[..., Provider]
+) -> None:
+    monkeypatch.setattr("breaker.sources.watch._PAUSE", QUICK)
+    runs: list[int] = []
+
+    def loop(watch: Watch) -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise Boom("lost the connection")
+        watch.publish(document_of(3), 1)
+
+    breaker = provider_of(policy_source=Handmade(loop)).get_breaker(NAME)
+    eventually(lambda: breaker.policy == Policy(3))
+    assert len(runs) == 3
+    eventually(lambda: not watchers())
+
+
+def test_a_clock_that_fails_during_a_publication_leaves_no_breaker_behind_for_long(
+    provider_of: Callable[..., Provider], source: MemorySource
+) -> None:
+    # N25: what was not reached then is reached by the next publication, whatever that changes
+    def broken() -> None:
+        raise Boom("clock")
+
+    clock = HookClock()
+    provider = provider_of(policy_source=source, clock=clock)
+    breakers = [provider.get_breaker(f"name {number}") for number in range(3)]
+    clock.hook = broken
+    with pytest.raises(Boom):
+        source.put("default", document(failureThreshold=3))
+    source.put("somebody else", document(failureThreshold=9))
+    assert [breaker.policy for breaker in breakers] == [Policy(3)] * 3
+    in_another_thread(lambda: source.put("default", document(failureThreshold=4)))
+    assert [breaker.policy for breaker in breakers] == [Policy(4)] * 3
+
+
+def test_a_publication_inside_another_is_the_later_one(
+    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
+) -> None:
+    # N21: a signal handler or a clock publishes while documents are taken over
+    clock = HookClock()
+    breaker = provider_of(policy_source=source, clock=clock).get_breaker(NAME)
+    clock.hook = lambda: source.put(NAME, document(failureThreshold=4))
+    source.put(NAME, document(failureThreshold=3))
+    assert breaker.policy == Policy(4)
+    updates = [(event.old.failure_threshold, event.new.failure_threshold) for event in of_type(events, PolicyUpdated)]
+    assert updates == [(5, 3), (3, 4)]
+
+
+def test_an_older_publication_never_overwrites_a_newer(provider_of: Callable[..., Provider]) -> None:
+    # N21
+    source = Handmade()
+    breaker = provider_of(policy_source=source, start_timeout=0).get_breaker(NAME)
+    watch = source.watches[0]
+    for threshold, revision, expected in ((3, 7, 3), (4, 6, 3), (5, 8, 5), (6, 8, 6), (7, 1, 6)):
+        watch.publish(document_of(threshold), revision)
+        assert breaker.policy == Policy(expected)
+    watch.publish(document_of(8), 1, restarted=True)
+    assert breaker.policy == Policy(8)
+
+
+def test_an_interrupt_while_it_is_told_loses_neither_policies_nor_reports(
+    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
+) -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def listener(event: Any) -> None:
+        if isinstance(event, PolicyUpdated) and interrupts:
+            raise interrupts.pop()
+
+    provider = provider_of(policy_source=Handmade(), start_timeout=0)
+    provider.subscribe(listener)
+    breakers = [provider.get_breaker(name) for name in ("a", "b")]
+    watch = provider._watch
+    assert watch is not None
+    good = document(failureThreshold=3)
+    with pytest.raises(KeyboardInterrupt):
+        watch.publish({"a.json": good, "b.json": good, "c.json": b"wrong"}, 1)
+    assert [breaker.policy for breaker in breakers] == [Policy(3)] * 2
+    watch.publish({"a.json": good, "b.json": good, "c.json": b"wrong", "d.json": good}, 2)
+    assert [event.key for event in of_type(events, PolicyRejected)] == ["/config/dev/svc/breakers/c.json"]
+    assert {event.name for event in of_type(events, PolicyUpdated)} == {"a", "b"}
+
+
+def test_a_document_of_a_kind_that_is_none_is_reported_with_its_place(
+    provider_of: Callable[..., Provider], events: list[Any]
+) -> None:
+    source = Handmade()
+    provider = provider_of(policy_source=source, start_timeout=0)
+    wrong: Any = {f"{NAME}.json": {"failureThreshold": 3}, "b.json": None, "c.json": document(failureThreshold=4)}
+    source.watches[0].publish(wrong, 1)
+    assert provider.get_breaker("c").policy == Policy(4)
+    errors = [event.error for event in of_type(events, PolicyRejected)]
+    assert [error.partition(": ")[0] for error in errors] == [f"center:{CONFIG.policies_path}{name}" for name in wrong][
+        :2
+    ]
+    assert "got dict from a source that publishes no text" in errors[0]

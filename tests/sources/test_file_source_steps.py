@@ -1,0 +1,318 @@
+"""`FileSource` look by look: what it publishes, and when it keeps still. The test is the source's thread."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breaker.policies.policy import MAX_DOCUMENT_BYTES
+from breaker.sources import FileSource, Unreadable
+from support.drive import document
+from support.processes import fork_and_check
+from support.tree import PATH, Steps, Tree, age
+
+HOUR = 3600
+NOBODY = 65_534
+NOT_REGULAR = "it is not a regular file; put a JSON document there or remove it"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def looks(tree: Tree, *steps: Callable[[], Any] | None, while_settling: Callable[[], Any] | None = None) -> Steps:
+    """Let a source look at once, and again after each step."""
+    watch = Steps(*steps, while_settling=while_settling)
+    FileSource(tree.root, HOUR).start(watch)
+    return watch
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# -- what is published --
+
+
+def test_the_first_look_publishes_even_nothing(tree: Tree) -> None:
+    assert looks(tree).published == [({}, 1, True)]
+    tree.directory.mkdir(parents=True)
+    assert looks(tree).published == [({}, 1, True)]
+
+
+def test_looks_that_see_nothing_new_publish_nothing(tree: Tree) -> None:
+    tree.write("x.json", failureThreshold=3)
+    watch = looks(tree, *[None] * 5)
+    assert watch.published == [({"x.json": document(failureThreshold=3)}, 1, True)]
+
+
+def test_a_file_that_is_written_again_as_it_was_publishes_nothing(tree: Tree) -> None:
+    tree.write("x.json", failureThreshold=3)
+    watch = looks(tree, lambda: tree.write("x.json", failureThreshold=3), lambda: age(tree.file("x.json")), None)
+    assert len(watch.published) == 1
+
+
+def test_each_publication_is_complete_and_revisions_rise(tree: Tree) -> None:
+    tree.write("x.json", "1")
+    watch = looks(tree, lambda: tree.write("y.json", "2"), lambda: tree.file("x.json").unlink())
+    assert watch.published == [
+        ({"x.json": b"1"}, 1, True),
+        ({"x.json": b"1", "y.json": b"2"}, 2, False),
+        ({"y.json": b"2"}, 3, False),
+    ]
+
+
+def test_many_changes_between_two_looks_are_one_publication(tree: Tree) -> None:
+    def edit() -> None:
+        for number in range(100):
+            tree.write(f"{number % 10}.json", str(number))
+        tree.file("3.json").unlink()
+
+    watch = looks(tree, edit)
+    assert watch.documents == [{}, {f"{n}.json": str(90 + n).encode() for n in range(10) if n != 3}]
+
+
+def test_only_documents_directly_in_the_directory_are_published(tree: Tree) -> None:
+    tree.write("x.json", "1")
+    for folder in ("..data", "nested", "../breakers-old"):
+        (tree.directory / folder).mkdir()
+        (tree.directory / folder / "y.json").write_text("2")
+    for name in ("x.json.bak", "x.JSON", "x.jsonc", "json", "README.md", ".x.json.swp"):
+        tree.file(name).write_text("3")
+    watch = looks(tree)
+    assert watch.documents == [{"x.json": b"1"}]
+    assert watch.warnings == []
+
+
+# -- what changes while it is looked at --
+
+
+def test_a_document_that_is_being_written_is_not_read_half(tree: Tree) -> None:
+    tree.write("x.json", "old")
+    watch = looks(
+        tree,
+        lambda: tree.overwrite("x.json", '{"failureThres'),
+        while_settling=lambda: tree.overwrite("x.json", '{"failureThreshold": 3}'),
+    )
+    assert watch.documents == [{"x.json": b"old"}, {"x.json": b'{"failureThreshold": 3}'}]
+
+
+def test_a_file_that_never_stands_still_is_read_all_the_same(tree: Tree) -> None:
+    tree.write("x.json", "0")
+    sizes = iter(range(1, 1000))
+
+    def grow() -> None:
+        tree.overwrite("x.json", "0" * next(sizes))
+        watch.while_settling = grow
+
+    watch = Steps(grow, while_settling=None)
+    FileSource(tree.root, HOUR).start(watch)
+    assert len(watch.documents) == 2
+    assert 1 < len(watch.documents[1]["x.json"]) < 20
+
+
+def test_a_rewrite_of_the_same_size_and_date_is_seen(tree: Tree) -> None:
+    file = tree.write("x.json", "1")
+    age(file)
+    before = file.stat()
+
+    def rewrite() -> None:
+        tree.overwrite("x.json", "2")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (file.stat().st_mtime_ns, file.stat().st_size) == (before.st_mtime_ns, before.st_size)
+
+    assert looks(tree, None, rewrite).documents == [{"x.json": b"1"}, {"x.json": b"2"}]
+
+
+def test_a_file_that_goes_and_comes_back_is_read_again(tree: Tree) -> None:
+    age(tree.write("x.json", "1"))
+    aside = tree.root / "aside"
+    watch = looks(tree, lambda: tree.file("x.json").rename(aside), lambda: aside.rename(tree.file("x.json")))
+    assert watch.documents == [{"x.json": b"1"}, {}, {"x.json": b"1"}]
+
+
+def test_the_whole_directory_may_be_a_link_that_is_swapped(tree: Tree, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "x.json").write_text(version)
+    tree.directory.parent.mkdir(parents=True)
+    tree.directory.symlink_to(tmp_path / "1")
+
+    def swap() -> None:
+        (tmp_path / "new").symlink_to(tmp_path / "2")
+        (tmp_path / "new").rename(tree.directory)
+
+    assert looks(tree, swap).documents == [{"x.json": b"1"}, {"x.json": b"2"}]
+
+
+def test_a_link_to_nothing_is_no_document_until_there_is_one(tree: Tree) -> None:
+    tree.write("y.json", "1")
+    tree.file("x.json").symlink_to("later")
+    watch = looks(tree, lambda: tree.file("later").write_text("2"))
+    assert watch.documents == [{"y.json": b"1"}, {"x.json": b"2", "y.json": b"1"}]
+    assert watch.problems == []
+
+
+# -- what cannot be read --
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "it is not a regular file; put a JSON document there or remove it"),
+        (
+            lambda path: os.symlink("/dev/zero", path),
+            "it is not a regular file; put a JSON document there or remove it",
+        ),
+        (os.mkdir, "a JSON document is expected there, not a directory"),
+        (lambda path: os.symlink(path, path), "check that the path exists and that this program may read it"),
+    ],
+    ids=["pipe", "device", "directory", "loop"],
+)
+def test_what_is_no_file_is_reported_once_holds_up_nothing_and_keeps_nothing_open(
+    tree: Tree, make: Callable[[Any], None], reason: str
+) -> None:
+    tree.write("y.json", "1")
+    make(tree.file("x.json"))
+    before = descriptors()
+    watch = looks(tree, *[None] * 30)
+    assert descriptors() == before
+    (found,) = watch.documents
+    assert found["y.json"] == b"1"
+    assert isinstance(found["x.json"], Unreadable)
+    assert found["x.json"].reason.endswith(reason)
+
+
+def test_what_was_no_file_and_becomes_one_is_read(tree: Tree) -> None:
+    tree.directory.mkdir(parents=True)
+    os.mkfifo(tree.file("x.json"))
+    assert looks(tree, lambda: tree.write("x.json", "1")).documents[1] == {"x.json": b"1"}
+
+
+def test_of_a_file_without_end_only_so_much_is_read_as_shows_that_it_is_too_long(tree: Tree) -> None:
+    file = tree.write("x.json", "")
+    os.truncate(file, 10**12)  # a hole: it takes no room on the disk
+    assert looks(tree).documents == [{"x.json": b"\0" * (MAX_DOCUMENT_BYTES + 1)}]
+
+
+def test_a_wrongly_escaped_name_is_warned_about_once_and_with_advice(tree: Tree) -> None:
+    tree.write("y.json", "1")
+    for name in ("a%2fb.json", "%64efault.json"):
+        tree.file(name).write_text("{}")
+    os.close(os.open(os.fsencode(tree.directory) + b"/a\xff.json", os.O_CREAT | os.O_WRONLY))
+    watch = looks(tree, lambda: tree.write("y.json", "2"), None)
+    assert watch.documents == [{"y.json": b"1"}, {"y.json": b"2"}]
+    assert {warning["file"] for warning in watch.warnings} == {
+        f"{tree.directory}/{name}" for name in ("a%2fb.json", "%64efault.json", "a\\udcff.json")
+    }
+    assert len(watch.warnings) == 3
+    assert {warning["error"] for warning in watch.warnings} == {
+        "its name is not the escaped name of a breaker; write '/' as %2F and '%' as %25"
+    }
+
+
+def test_a_file_in_place_of_the_directory_is_a_problem_until_it_is_gone(tree: Tree) -> None:
+    tree.directory.parent.mkdir(parents=True)
+    tree.directory.write_text("")
+
+    def mend() -> None:
+        tree.directory.unlink()
+        tree.write("x.json", "1")
+
+    watch = looks(tree, mend)
+    (problem,) = watch.problems
+    assert problem == (
+        f"cannot read {tree.directory}/: Not a directory; "
+        "a directory with one JSON document per breaker is expected there"
+    )
+    assert watch.published == [({"x.json": b"1"}, 1, True)]
+
+
+@pytest.fixture
+def open_tree() -> Iterator[Tree]:
+    """A tree that any user may look into."""
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o755)
+    yield Tree(root)
+    shutil.rmtree(root)
+
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else and come back")
+
+
+@only_root
+def test_a_document_that_may_not_be_read_is_read_when_it_may_though_it_has_not_changed(open_tree: Tree) -> None:
+    file = open_tree.write("x.json", "1")
+    file.chmod(0o600)
+    age(file)
+
+    def child() -> None:
+        os.seteuid(NOBODY)
+        watch = looks(open_tree, *[None] * 5, lambda: os.seteuid(0))
+        refused, read = watch.documents
+        assert read == {"x.json": b"1"}
+        assert refused == {
+            "x.json": Unreadable(
+                f"cannot read {file}: Permission denied; give the user of this program read permission"
+            )
+        }
+
+    fork_and_check(child)
+
+
+@only_root
+def test_a_directory_that_may_not_be_read_is_a_problem_until_it_may(open_tree: Tree) -> None:
+    open_tree.write("x.json", "1")
+    open_tree.directory.chmod(0o700)
+
+    def child() -> None:
+        watch = looks(open_tree, lambda: os.seteuid(NOBODY), None, lambda: os.seteuid(0))
+        assert watch.published == [({"x.json": b"1"}, 1, True), ({"x.json": b"1"}, 2, True)]
+        assert (
+            watch.problems
+            == [f"cannot read {open_tree.directory}/: Permission denied; give the user of this program read permission"]
+            * 2
+        )
+
+    fork_and_check(child)
+
+
+# -- what it is made of --
+
+
+def test_a_root_is_any_path(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.write("x.json", "1")
+    monkeypatch.chdir(tree.root)
+    for root in (tree.root, str(tree.root), os.fsencode(tree.root), f"{tree.root}/", "."):
+        watch = Steps()
+        FileSource(root, HOUR).start(watch)  # type: ignore[arg-type]
+        assert watch.documents == [{"x.json": b"1"}]
+
+
+@pytest.mark.parametrize("root", [None, 5, object(), ["/etc"]], ids=repr)
+def test_a_root_that_is_no_path_is_a_type_error(root: Any) -> None:
+    with pytest.raises(TypeError):
+        FileSource(root)
+
+
+@pytest.mark.parametrize("root", ["", b"", "a\0b"], ids=repr)
+def test_a_root_that_no_directory_can_have_is_a_value_error(root: Any) -> None:
+    with pytest.raises(ValueError, match=r"root must be the path of a directory, got .*; write '.' for this one"):
+        FileSource(root)
+
+
+@pytest.mark.parametrize("interval", [float("inf"), float("nan"), 1e300, 0, -0.5])
+def test_an_interval_is_one_that_can_be_waited_for(interval: float) -> None:
+    with pytest.raises(ValueError, match="poll_interval must be a positive number of seconds, got "):
+        FileSource("/", interval)
+
+
+def test_an_error_names_the_file_that_its_reader_would_open() -> None:
+    assert FileSource("/etc/app/").location(PATH, "x.json") == f"/etc/app{PATH}x.json"
+    assert FileSource("/").location(PATH, "x.json") == f"{PATH}x.json"
+    assert FileSource("policies").location(PATH, "x.json") == f"policies{PATH}x.json"
