@@ -24,7 +24,6 @@ from breaker._options import check_arguments, same_options
 from breaker.config import Config, check_name
 from breaker.policies.policy import Policy
 from breaker.policies.resolution import Resolution
-from breaker.sources.watch import ProviderWatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from breaker._listeners import Listener
     from breaker._options import ExceptionTypes
     from breaker.sources.base import Document, PolicySource, SourceStatus
+    from breaker.sources.watch import ProviderWatch
 
     _Publication = tuple[ProviderWatch, Mapping[str, Document], int, bool]
 
@@ -225,6 +225,10 @@ class Provider(Registry):
     # -- life --
 
     def _start(self, source: PolicySource) -> ProviderWatch:
+        from breaker.sources.watch import (
+            ProviderWatch,  # here: its package brings json
+        )
+
         watch = self._watch = ProviderWatch(self, source)
         source.start(watch)
         return watch

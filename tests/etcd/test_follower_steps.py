@@ -50,7 +50,7 @@ class Store:
 
 class ScriptedSession:
     def __init__(self, store: Store, watch: "ScriptedWatch", endpoint: Endpoint) -> None:
-        self.store, self.watch, self.endpoint = store, watch, endpoint
+        self.store, self.provider_watch, self.endpoint = store, watch, endpoint
 
     def open(self) -> None:
         self.store.opened.append(self.endpoint)
@@ -80,7 +80,7 @@ class ScriptedSession:
         if seconds == 0:
             return None
         if not self.store.reads:
-            self.watch.closed = True
+            self.provider_watch.closed = True
             return None
         step = self.store.reads.pop(0)
         while callable(step):

@@ -74,9 +74,9 @@ import sys, warnings
 from breaker.sources.etcd.grpc import import_etcd3
 with warnings.catch_warnings():  # protobuf 4.25 has one on Python 3.12
     warnings.simplefilter("ignore")
-    theirs = sys.modules["etcd3.etcdrpc"] = protobuf._messages("etcd3.etcdrpc")
+    theirs = sys.modules["etcd3.etcdrpc"] = import_etcd3._messages("etcd3.etcdrpc")
     import etcd3
-protobuf._messages = None
+import_etcd3._messages = None
 assert import_etcd3.load().rpc is theirs
 """
     )
