@@ -21,7 +21,8 @@ from breaker import logs
 from breaker._core import Breaker, Registry
 from breaker._listeners import Listeners
 from breaker._options import check_arguments, same_options
-from breaker.config import Config, check_name
+from breaker.config import Config
+from breaker.policies.names import check_name
 from breaker.policies.policy import Policy
 from breaker.policies.resolution import Resolution
 

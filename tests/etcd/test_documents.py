@@ -121,7 +121,7 @@ def test_keys_that_no_breaker_can_have_are_warned_about_once(server: Server, fol
 
 @pytest.mark.parametrize("name", ["/pkg.Service/Method", "50%", "naïve ☃", "..", "a b", "x" * 255])
 def test_a_name_of_any_kind_has_its_document(server: Server, follow: Follow, name: str) -> None:
-    from breaker.config import document_key
+    from breaker.policies.names import document_key
 
     subjects = follow(server.endpoint, [name], traffic=False)
     server.api.put(PATH + document_key(name), '{"failureThreshold": 2}')

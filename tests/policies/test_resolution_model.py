@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breaker import Config, Mode, Policy, Provider
-from breaker.config import document_key
 from breaker.events import ModeChanged, PolicyRejected, PolicyUpdated
+from breaker.policies.names import document_key
 from breaker.sources import MemorySource
 from support.drive import NAME, Put, document, of_type
 

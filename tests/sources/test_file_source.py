@@ -217,7 +217,7 @@ def test_names_that_are_not_escaped_are_warned_about_once(
 
 @pytest.mark.parametrize("name", ["/pkg.Service/Method", "50%", "naïve ☃", "..", "a b"])
 def test_a_name_of_any_kind_has_its_file(directory: Path, provider: Provider, name: str) -> None:
-    from breaker.config import document_key
+    from breaker.policies.names import document_key
 
     (directory / document_key(name)).write_text('{"failureThreshold": 2}')
     eventually(has(provider, 2, name))

@@ -6,8 +6,8 @@ that is not valid its last good version stands in; if it never had one, it count
 
 from __future__ import annotations
 
-from breaker.config import DEFAULT_NAME, SUFFIX, document_key, document_name
 from breaker.errors import PolicyError
+from breaker.policies.names import DEFAULT_NAME, SUFFIX, document_key, document_name
 from breaker.policies.policy import read_document
 
 TYPE_CHECKING = False

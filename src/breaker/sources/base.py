@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from breaker.config import DEFAULT_NAME, SUFFIX, check_name, document_key
+from breaker.policies.names import DEFAULT_NAME, SUFFIX, check_name, document_key
 from breaker.policies.policy import Policy
 
 

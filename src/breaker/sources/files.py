@@ -11,7 +11,7 @@ import stat
 import threading
 import time
 
-from breaker.config import NAME_HINT, SUFFIX, document_name
+from breaker.policies.names import NAME_HINT, SUFFIX, document_name
 from breaker.policies.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Unreadable, Watch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from breaker import Config, Policy, Provider
-from breaker.config import document_name
+from breaker.policies.names import document_name
 from breaker.sources import EtcdSource
 from support.drive import identity
 from support.etcd.api import Api

@@ -11,8 +11,8 @@ import random
 import time
 from typing import NamedTuple
 
-from breaker.config import NAME_HINT, SUFFIX, document_name
 from breaker.errors import SourceError
+from breaker.policies.names import NAME_HINT, SUFFIX, document_name
 from breaker.policies.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Watch
 from breaker.sources.etcd.endpoints import key_text, range_below

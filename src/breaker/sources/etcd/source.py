@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from breaker.config import Config, document_name
+from breaker.config import Config
 from breaker.errors import PolicyError, RevisionConflict
+from breaker.policies.names import document_name
 from breaker.policies.policy import Policy, read_document
 from breaker.sources.base import Given, Watch, document_key_of, raw_document
 from breaker.sources.etcd.endpoints import key_text, parse_endpoints, range_below
