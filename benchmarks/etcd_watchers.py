@@ -60,6 +60,12 @@ class Watcher:
     def wait(self, seconds: float) -> bool:
         return self.closed.wait(seconds)
 
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall_time_ns(self) -> int:
+        return time.time_ns()
+
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         self._arrivals.failures += 1
 

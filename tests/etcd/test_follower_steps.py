@@ -1,12 +1,11 @@
 """The loop step by step, over a scripted session: faults that a real server does not give on demand."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from breaker.sources.base import Document
-from breaker.sources.etcd import follower
 from breaker.sources.etcd.follower import Follower, FollowOptions
 from breaker.sources.etcd.transport import (
     Batch,
@@ -109,6 +108,7 @@ class ScriptedWatch:
 
     def __init__(self) -> None:
         self.closed = False
+        self.time = 100.0  # it stands until the test moves it
         self.attempts = 0
         self.pauses: list[float] = []
         self.published: list[tuple[dict[str, Document], int, bool]] = []
@@ -133,6 +133,15 @@ class ScriptedWatch:
                 return True
         return self.closed
 
+    def now(self) -> float:
+        return self.time
+
+    def time_goes(self, seconds: float) -> None:
+        self.time += seconds
+
+    def wall_time_ns(self) -> int:
+        return 0  # an etcd's documents have revisions, no times
+
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         self.problems.append((problem, kind, soon))
 
@@ -148,14 +157,6 @@ def store() -> Store:
 @pytest.fixture
 def watch() -> ScriptedWatch:
     return ScriptedWatch()
-
-
-@pytest.fixture
-def time_goes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
-    """Moves the loop's clock; without it the clock stands."""
-    now = [100.0]
-    monkeypatch.setattr(follower.time, "monotonic", lambda: now[0])
-    return lambda seconds: now.__setitem__(0, now[0] + seconds)
 
 
 def run(store: Store, watch: ScriptedWatch, *endpoints: Endpoint, **options: Any) -> None:
@@ -222,9 +223,7 @@ def test_a_watch_whose_revision_went_back_lists_again(store: Store, watch: Scrip
 
 
 @pytest.mark.parametrize("lacks", ["a put", "a deletion"])
-def test_a_watch_that_died_silently_is_noticed_by_the_check(
-    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None], lacks: str
-) -> None:
+def test_a_watch_that_died_silently_is_noticed_by_the_check(store: Store, watch: ScriptedWatch, lacks: str) -> None:
     store.put("a.json", told=False)
 
     def change_without_a_word() -> Read:
@@ -233,7 +232,7 @@ def test_a_watch_that_died_silently_is_noticed_by_the_check(
         else:
             del store.keys["a.json"]
             store.revision += 1
-        time_goes(20)
+        watch.time_goes(20)
         return None
 
     store.reads = [change_without_a_word, None, None, None, None, None]
@@ -245,15 +244,13 @@ def test_a_watch_that_died_silently_is_noticed_by_the_check(
     assert watch.problems == []  # mended at once: nobody needs to be told
 
 
-def test_a_check_gives_a_slow_watch_time(
-    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None]
-) -> None:
+def test_a_check_gives_a_slow_watch_time(store: Store, watch: ScriptedWatch) -> None:
     late = store.put("a.json", told=False)
     del store.keys["a.json"]
 
     def change() -> Read:
         store.keys["a.json"], store.revision = (b"{}", late.revision), late.revision
-        time_goes(20)
+        watch.time_goes(20)
         return None
 
     store.revision = 1
@@ -264,7 +261,7 @@ def test_a_check_gives_a_slow_watch_time(
 
 
 def test_a_check_that_gets_no_answer_ends_the_session(
-    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    store: Store, watch: ScriptedWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = ScriptedSession.range
 
@@ -274,20 +271,20 @@ def test_a_check_that_gets_no_answer_ends_the_session(
         return answered(self, *args, **keys)
 
     monkeypatch.setattr(ScriptedSession, "range", hung)
-    store.reads = [lambda: time_goes(20), None]
+    store.reads = [lambda: watch.time_goes(20), None]
     run(store, watch, A, B)
     assert watch.problems == [("no answer in time", "Unreachable", True)]
     assert sorted(store.opened) == [A, B]
 
 
 def test_a_busy_watch_is_checked_all_the_same(
-    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    store: Store, watch: ScriptedWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks = []
     monkeypatch.setattr(Follower, "_check", lambda self, session: checks.append(1))
 
     def change() -> Read:
-        time_goes(4)
+        watch.time_goes(4)
         return store.put("a.json", told=False)
 
     store.reads = [change] * 30
@@ -326,11 +323,9 @@ def test_foreign_keys_are_left_alone_and_bad_names_said_once(store: Store, watch
     assert [keys["key"] for keys in watch.warnings] == [f"{PATH}%zz.json", f"{PATH}.json", f"{PATH}\\xff.json"]
 
 
-def test_pauses_grow_to_a_limit_and_begin_anew_after_a_good_watch(
-    store: Store, watch: ScriptedWatch, time_goes: Callable[[float], None]
-) -> None:
+def test_pauses_grow_to_a_limit_and_begin_anew_after_a_good_watch(store: Store, watch: ScriptedWatch) -> None:
     def good() -> Read:
-        time_goes(30)
+        watch.time_goes(30)
         return Unreachable("cut")
 
     store.refusals = [*[Unreachable("down")] * 12, None]

@@ -83,6 +83,14 @@ class Watch(Protocol):
         """Sleep, at most this long; True: the provider is closed."""
         ...
 
+    def now(self) -> float:
+        """The time in monotonic seconds. A source reads no other clock, so that a test can bring its own."""
+        ...
+
+    def wall_time_ns(self) -> int:
+        """Nanoseconds since 1970, to be compared with times that the place of the documents gave them."""
+        ...
+
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         """Say that the source cannot be read, where, and how to mend it.
 

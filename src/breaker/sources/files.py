@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import threading
-import time
 
 from breaker.policies.names import NAME_HINT, SUFFIX, document_name
 from breaker.policies.policy import MAX_DOCUMENT_BYTES
@@ -135,7 +134,7 @@ class _Directory:
 
     def _read(self, stamps: dict[str, _Stamp]) -> None:
         old, seen = self.documents, self.stamps or {}
-        now = time.time_ns()
+        now = self.watch.wall_time_ns()
         documents: dict[str, Document] = {}
         for name, stamp in stamps.items():
             if seen.get(name) == stamp and name not in self.unsure and name in old:

@@ -48,7 +48,7 @@ class ProviderWatch:
                 provider._tell_source("SourceRegained", self._endpoint, revision)
             self._up = not self._told
             if provider._apply(self, documents, revision, restarted):
-                self._last_change = time.time()
+                self._last_change = self.wall_time_ns() / 1e9
 
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         self._up, self._last_error = False, problem
@@ -80,6 +80,12 @@ class ProviderWatch:
 
     def wait(self, seconds: float) -> bool:
         return self.closed.wait(seconds) or self._provider() is None
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall_time_ns(self) -> int:
+        return time.time_ns()
 
     # -- from the provider --
 

@@ -8,7 +8,6 @@ seconds or so a cheap linearizable read is compared with what the watch has brou
 from __future__ import annotations
 
 import random
-import time
 from typing import NamedTuple
 
 from breaker.errors import SourceError
@@ -81,11 +80,11 @@ class Follower:
                 self._watcher.connected(str(endpoint))
             finally:  # what could be read is in force, even where it cannot be watched
                 self._watcher.publish(dict(self._documents), self._revision, restarted=restarted)
-            began = time.monotonic()
+            began = self._watcher.now()
             self._watch(session)
         except SourceError as error:
             if not self._watcher.wait(0):
-                self._failed(error, endpoint, 0.0 if began is None else time.monotonic() - began)
+                self._failed(error, endpoint, 0.0 if began is None else self._watcher.now() - began)
         finally:
             session.close()
 
@@ -148,28 +147,28 @@ class Follower:
     # -- what changes --
 
     def _watch(self, session: Session) -> None:
-        check = time.monotonic() + self._interval()
+        check = self._watcher.now() + self._interval()
         while True:
-            batch = session.read(max(0.0, check - time.monotonic()))
+            batch = session.read(max(0.0, check - self._watcher.now()))
             if self._watcher.wait(0):
                 return
             if batch is not None:
                 self._take(session, batch)
-            if time.monotonic() >= check:
+            if self._watcher.now() >= check:
                 self._check(session)
-                check = time.monotonic() + self._interval()
+                check = self._watcher.now() + self._interval()
 
     def _interval(self) -> float:
         return self._options.check_interval * random.uniform(0.8, 1.2)
 
     def _take(self, session: Session, batch: Batch) -> None:
         """Take over a message and what comes right behind it, and publish."""
-        deadline = time.monotonic() + _GATHER
+        deadline = self._watcher.now() + _GATHER
         following: Batch | None = batch
         changed = False
         while following is not None:
             changed |= self._change(following)
-            following = session.read(0) if time.monotonic() < deadline else None
+            following = session.read(0) if self._watcher.now() < deadline else None
         if changed:
             self._watcher.publish(dict(self._documents), self._revision)
 
