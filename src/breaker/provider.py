@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from breaker import logs
-from breaker._core import Breaker, Registry
+from breaker._core import Breaker, Registry, read_clock
 from breaker._listeners import Listeners
 from breaker._options import check_arguments, same_options
 from breaker.config import Config
@@ -194,7 +194,8 @@ class Provider(Registry):
     def _bring_up_to_date(self, breaker: Breaker) -> bool:
         """Give a breaker the policy of the documents of now. Returns whether it had another."""
         changed = False
-        while breaker._replace_policy(self._resolution.policy_for(breaker.name), self._revision):
+        now = read_clock(self._clock)
+        while breaker._replace_policy(self._resolution.policy_for(breaker.name), self._revision, now):
             changed = True  # and look again: documents may have been applied while it was replaced
         return changed
 

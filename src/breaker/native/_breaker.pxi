@@ -142,9 +142,12 @@ cdef class Breaker:
 
     # -- for the provider --
 
-    def _replace_policy(self, policy, revision):
-        """Take a policy and queue its events; `_deliver` tells them. Returns whether it differed."""
-        return replace_policy(self, policy, revision)
+    def _replace_policy(self, policy, revision, int64_t now):
+        """Take a policy and queue its events; `_deliver` tells them. Returns whether it differed.
+
+        ``now`` is read by the caller, who may hold a lock here: the clock is the user's.
+        """
+        return replace_policy(self, policy, revision, now)
 
     def _deliver(self):
         """Tell the listeners what is queued, unless somebody is doing so."""
@@ -164,12 +167,19 @@ cdef object steal(PyObject *owned):
 
 
 cdef int64_t now_of(Breaker b) except? -1:
-    if b.clock is None:
-        return bk_monotonic_ns()
-    reading = b.clock()
+    return bk_monotonic_ns() if b.clock is None else reading_of(b.clock)
+
+
+cdef int64_t reading_of(clock) except? -1:
+    reading = clock()
     if not isinstance(reading, int):
         raise TypeError(f"the clock must return whole nanoseconds (int), got {reading!r}")
     return <int64_t>reading
+
+
+def read_clock(clock, /):
+    """The time in nanoseconds by a provider's clock; None is the system's."""
+    return bk_monotonic_ns() if clock is None else reading_of(clock)
 
 
 cdef int read_limits(policy, Limits *limits) except -1:
@@ -232,14 +242,13 @@ cdef int operate(Breaker b, int override, bint reset) except -1:
     return flush(b, &out, None, None)
 
 
-cdef bint replace_policy(Breaker b, policy, revision) except -1:
+cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
     cdef Outbox out
     cdef Limits limits
     old = b.policy
     if policy == old:
         return False
     read_limits(policy, &limits)
-    cdef int64_t now = now_of(b)
     open_outbox(b, &out)
     Py_INCREF(<PyObject *>policy)
     lock(b.c)

@@ -18,12 +18,15 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact_ "PyUnicode_CheckExact"(PyObject *o) noexcept
-    PyObject *PyDict_GetItemWithError_ "PyDict_GetItemWithError"(PyObject *d, PyObject *key) noexcept
     PyObject *PyObject_GetAttr_ "PyObject_GetAttr"(PyObject *o, PyObject *name) noexcept
 
 
+cdef extern from "native/core.h":
+    int bk_dict_find(PyObject *dict, PyObject *key, PyObject **found) noexcept
+
+
 cdef class Registry:
-    """The breakers of a `Provider`. A breaker that is in it stays."""
+    """The breakers of a `Provider`, by name. Read without a lock, while others are added and removed."""
 
     cdef readonly dict _breakers
 
@@ -37,12 +40,12 @@ cdef str _MAKE_OR_CHECK = "_make_or_check"
 cdef PyObject *registry_get_breaker "bk_get_breaker_entry"(
         PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
     cdef PyObject *found
+    cdef int known
     if BK_LIKELY(nargs == 1 and kwnames == NULL and PyUnicode_CheckExact_(args[0])):
-        found = PyDict_GetItemWithError_(<PyObject *>(<Registry>self)._breakers, args[0])
-        if BK_LIKELY(found != NULL):
-            Py_INCREF(found)
+        known = bk_dict_find(<PyObject *>(<Registry>self)._breakers, args[0], &found)
+        if BK_LIKELY(known > 0):
             return found
-        if PyErr_Occurred() != NULL:
+        if known < 0:
             return NULL
     cdef PyObject *slow = PyObject_GetAttr_(self, <PyObject *>_MAKE_OR_CHECK)
     if slow == NULL:

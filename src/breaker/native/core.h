@@ -174,6 +174,18 @@ static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
     PyType_Modified(type);
     return failed;
 }
+/* A strong reference at once: without the GIL a borrowed one may be freed by the thread that removes the entry.
+ * 1: found, 0: not there, -1: an error is set. */
+static inline int bk_dict_find(PyObject *dict, PyObject *key, PyObject **found) {
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyDict_GetItemRef(dict, key, found);
+#else
+    *found = PyDict_GetItemWithError(dict, key);
+    if (BK_UNLIKELY(*found == NULL)) return PyErr_Occurred() == NULL ? 0 : -1;
+    Py_INCREF(*found);
+    return 1;
+#endif
+}
 /* Made by this module alone: without a breaker in it, using one would read nowhere. */
 static int bk_forbid_making(PyTypeObject *type) {
     type->tp_new = NULL;
