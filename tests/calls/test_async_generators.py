@@ -126,6 +126,7 @@ def test_a_guarded_async_generator_answers_as_the_native_one(
 def test_an_async_generator_ends_in_exactly_one_count(
     make_breaker: Make, function: Any, script: list[Step], ends: dict[str, int]
 ) -> None:
+    # S1, S34
     breaker = make_breaker(Policy(1000))
 
     async def main() -> None:
@@ -155,6 +156,7 @@ def test_closed_open_a_slip_before_the_start_does_not_let_it_start(make_breaker:
 
 
 def test_async_for_counts_one_call_however_many_values(make_breaker: Make) -> None:
+    # S34
     breaker = make_breaker(Policy())
 
     async def main() -> list[int]:
@@ -197,6 +199,7 @@ def test_half_open_a_suspended_async_generator_holds_the_probe_slot(make_breaker
 
 
 def test_closed_open_it_is_rejected_at_its_first_step_and_then_over(make_breaker: Make) -> None:
+    # S31
     breaker = make_breaker(Policy(1, 1, 60))
     after: list[Step] = [("__anext__",), ("athrow", Boom("x")), ("asend", 1), ("aclose",)]
 
@@ -220,6 +223,7 @@ def test_closed_open_it_is_rejected_at_its_first_step_and_then_over(make_breaker
 
 
 def test_an_abandoned_async_generator_is_ignored_and_the_loop_closes_it(make_breaker: Make) -> None:
+    # S34
     breaker = make_breaker(Policy())
     closed: list[bool] = []
 
@@ -268,6 +272,7 @@ def test_a_loop_that_ends_closes_the_suspended_ones(make_breaker: Make) -> None:
 
 @pytest.mark.parametrize("how", ["break", "cancel", "raise"])
 def test_aclosing_ends_it_as_ignored(make_breaker: Make, how: str) -> None:
+    # S34
     breaker = make_breaker(Policy(1))
 
     async def read() -> None:
@@ -326,6 +331,7 @@ def test_a_context_manager_made_of_it_is_one_call_as_long_as_its_block(make_brea
     "end", [("__anext__",), ("aclose",), ("athrow", KeyError())], ids=["fails", "closed", "thrown"]
 )
 def test_a_lost_async_generator_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock, end: Step) -> None:
+    # S63
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
 
@@ -344,6 +350,7 @@ def test_a_lost_async_generator_changes_nothing_when_it_ends(make_breaker: Make,
 
 
 def test_failed_result_does_not_see_async_generators(make_breaker: Make) -> None:
+    # S43
     seen: list[Any] = []
     breaker = make_breaker(Policy(1), failed_result=lambda value: seen.append(value) or True)
 
@@ -355,6 +362,7 @@ def test_failed_result_does_not_see_async_generators(make_breaker: Make) -> None
 
 
 def test_a_plain_function_that_returns_an_async_generator_is_admitted_at_the_call(make_breaker: Make) -> None:
+    # S32
     breaker = make_breaker(Policy(1, 1, 60))
     generator = breaker.do(lambda: echo())
     breaker.acquire().failure()

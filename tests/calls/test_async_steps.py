@@ -131,7 +131,7 @@ def test_a_generator_that_meddles_with_itself_is_told_so_and_counts_once(make_br
 def test_a_step_that_is_cancelled_before_it_starts_takes_no_permit(
     make_breaker: Make, method: Step, state: State
 ) -> None:
-    # F7: by the cancellation of a task, whose first step then throws
+    # S35: by the cancellation of a task, whose first step then throws
     breaker = make_breaker(Policy(1))
     if state is State.OPEN:
         breaker.acquire().failure()
@@ -171,7 +171,7 @@ def test_a_step_that_cannot_start_takes_no_permit(make_breaker: Make, script: li
 
 
 def test_half_open_a_step_that_is_cancelled_ends_the_probe_as_ignored(make_breaker: Make, clock: ManualClock) -> None:
-    # F5
+    # S40, S52
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
 
@@ -271,6 +271,7 @@ def test_a_step_that_was_rejected_is_over(make_breaker: Make) -> None:
 
 @pytest.mark.filterwarnings("ignore:coroutine method:RuntimeWarning")  # Python says so of unawaited steps since 3.13
 def test_a_step_that_is_never_awaited_takes_no_permit(make_breaker: Make) -> None:
+    # S35
     breaker = make_breaker(Policy(1))
     generator = breaker.do(pausing)
     anext(generator)
@@ -282,6 +283,7 @@ def test_a_step_that_is_never_awaited_takes_no_permit(make_breaker: Make) -> Non
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python warns of unawaited steps since 3.13")
 def test_a_step_that_is_never_awaited_warns_as_pythons_does(make_breaker: Make) -> None:
+    # S35
     for generator in (pausing(), make_breaker(Policy()).do(pausing)):
         with pytest.warns(RuntimeWarning, match="coroutine method '.*' of 'pausing' was never awaited"):
             anext(generator)

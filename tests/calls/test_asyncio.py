@@ -128,7 +128,7 @@ def test_a_task_shows_the_function_that_it_runs(make_breaker: Make) -> None:
 
 @pytest.mark.parametrize("way", [asyncio.create_task, asyncio.ensure_future, asyncio.shield, asyncio.gather])
 def test_cancelled_before_the_start_nothing_runs_and_no_permit_is_taken(make_breaker: Make, way: Any) -> None:
-    # F7; were a permit asked for, a rejection would take the place of the cancellation
+    # S35, S40: were a permit asked for, a rejection would take the place of the cancellation
     breaker = make_breaker(Policy(1))
     breaker.acquire().failure()
     ran: list[bool] = []
@@ -146,7 +146,7 @@ def test_cancelled_before_the_start_nothing_runs_and_no_permit_is_taken(make_bre
 
 
 def test_half_open_a_cancelled_probe_gives_its_slot_back(make_breaker: Make, clock: ManualClock) -> None:
-    # F5
+    # S40, S52
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     before = breaker.snapshot().ignored
@@ -166,7 +166,7 @@ def test_half_open_a_cancelled_probe_gives_its_slot_back(make_breaker: Make, clo
 
 
 def test_an_error_of_its_own_while_it_is_cancelled_counts_as_a_failure(make_breaker: Make) -> None:
-    # F9
+    # S40
     breaker = make_breaker(Policy(5))
 
     async def work() -> None:
@@ -205,6 +205,7 @@ def test_a_cancellation_that_is_answered_with_a_value_is_a_success(make_breaker:
 
 
 def test_a_time_limit_inside_is_a_failure_and_one_around_it_is_a_cancellation(make_breaker: Make) -> None:
+    # S40
     breaker = make_breaker(Policy(5))
 
     async def limited() -> None:
@@ -228,6 +229,7 @@ def test_a_time_limit_inside_is_a_failure_and_one_around_it_is_a_cancellation(ma
 
 
 def test_the_callers_of_a_task_that_dies_are_ignored(make_breaker: Make) -> None:
+    # S39
     breaker = make_breaker(Policy(5))
 
     async def main() -> None:
@@ -258,7 +260,7 @@ def test_gathered_calls_count_one_each(make_breaker: Make) -> None:
 
 
 def test_half_open_of_many_tasks_one_probes_and_the_others_are_rejected(make_breaker: Make, clock: ManualClock) -> None:
-    # C13
+    # S23
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.OPEN)
     clock.advance(60)
@@ -275,7 +277,7 @@ def test_half_open_of_many_tasks_one_probes_and_the_others_are_rejected(make_bre
 def test_half_open_a_task_that_hangs_loses_its_slot_and_its_end_changes_nothing(
     make_breaker: Make, clock: ManualClock
 ) -> None:
-    # F11
+    # S63
     breaker = make_breaker(Policy(1, 2, 60, probe_timeout=5))
     drive_to(breaker, clock, State.HALF_OPEN)
 
@@ -297,7 +299,7 @@ def test_half_open_a_task_that_hangs_loses_its_slot_and_its_end_changes_nothing(
 
 
 def test_tasks_begun_before_a_trip_are_late(make_breaker: Make, clock: ManualClock) -> None:
-    # E1, E5, E7
+    # S60
     breaker = make_breaker(Policy(2, 1, 60))
 
     async def work(go: asyncio.Event, error: BaseException | None) -> str:
@@ -341,6 +343,7 @@ def test_loops_of_several_threads_share_one_breaker(make_breaker: Make) -> None:
 
 
 def test_an_exception_group_of_a_task_group_is_judged_by_its_leaves(make_breaker: Make) -> None:
+    # S42
     breaker = make_breaker(Policy(1, 1, 60), success_on=KeyError)
 
     async def both(error: BaseException) -> None:
@@ -357,6 +360,7 @@ def test_an_exception_group_of_a_task_group_is_judged_by_its_leaves(make_breaker
 
 
 def test_a_permit_around_awaits_settles_by_what_leaves_the_block(make_breaker: Make) -> None:
+    # S38
     breaker = make_breaker(Policy(5))
 
     async def hold(breaker: Breaker) -> None:
@@ -375,6 +379,7 @@ def test_a_permit_around_awaits_settles_by_what_leaves_the_block(make_breaker: M
 
 
 def test_context_variables_pass_through(make_breaker: Make) -> None:
+    # S36
     breaker = make_breaker(Policy())
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 

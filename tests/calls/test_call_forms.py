@@ -73,6 +73,7 @@ def first_step(later: Any) -> Callable[[None], Any]:
 @pytest.mark.parametrize("function", LAZY, ids=lambda fn: fn.__qualname__)
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_what_runs_later_is_not_admitted_at_the_call(make_breaker: Make, function: Any, wrap: str) -> None:
+    # S31
     other, breaker = make_breaker(Policy(), name="other"), make_breaker(Policy(1, 1, 60))
     breaker.acquire().failure()
     later = breaker.do(WRAPS[wrap](other, function))
@@ -88,6 +89,7 @@ def test_what_runs_later_is_not_admitted_at_the_call(make_breaker: Make, functio
     ids=lambda fn: getattr(fn, "__qualname__", type(fn).__name__),
 )
 def test_other_callables_are_admitted_at_the_call(make_breaker: Make, function: Any) -> None:
+    # S30
     breaker = make_breaker(Policy(1, 1, 60))
     breaker.acquire().failure()
     for call in (lambda: breaker.do(function, "x"), lambda: breaker(function)("x")):
@@ -99,6 +101,7 @@ def test_other_callables_are_admitted_at_the_call(make_breaker: Make, function: 
 def test_what_a_plain_callable_returns_is_admitted_at_the_call_and_settles_at_its_end(
     make_breaker: Make, function: Any
 ) -> None:
+    # S32
     breaker = make_breaker(Policy(1, 1, 60))
     plain = function if isinstance(function, Thing) else lambda: function()
     later, dropped = breaker.do(plain), breaker.do(plain)
@@ -136,6 +139,7 @@ KEYWORDS = [{}, {"a": 1}, {"fn": 1, "self": 2, "args": 3, "kwargs": 4}, {f"k{n}"
 @pytest.mark.parametrize("args", [(), (1,), (1, 2, 3), tuple(range(300))], ids=len)
 @pytest.mark.parametrize("kwargs", KEYWORDS, ids=len)
 def test_arguments_are_passed_on_as_they_are(make_breaker: Make, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    # S36
     breaker = make_breaker(Policy())
     owner = Everything()
     expected = (args, kwargs)
@@ -165,6 +169,7 @@ def test_a_tuple_of_arguments_is_not_changed_by_the_call(make_breaker: Make) -> 
 
 
 def test_wrong_arguments_are_the_callees_type_error_and_a_failure(make_breaker: Make) -> None:
+    # S30
     breaker = make_breaker(Policy(5))
     for call in (lambda: breaker.do(identity), lambda: breaker.do(identity, 1, other=2), lambda: breaker.do(len, 1, 2)):
         with pytest.raises(TypeError):
@@ -234,7 +239,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_a_value_comes_back_as_the_object_that_it_is(make_breaker: Make, value: Any) -> None:
-    # L5
+    # S36
     breaker = make_breaker(Policy(1))
     assert breaker.do(identity, value) is value
     assert breaker(identity)(value) is value
@@ -250,6 +255,7 @@ def test_the_function_itself_may_be_the_value(make_breaker: Make) -> None:
 
 
 def test_futures_and_tasks_are_plain_values(make_breaker: Make) -> None:
+    # S33
     breaker = make_breaker(Policy(1))
 
     async def main() -> None:

@@ -142,11 +142,11 @@ def test_a_stop_that_is_kept_keeps_its_value(make_breaker: Make) -> None:
         (stops, [("send", None)], {"failures": 1}),
         (twice, [("send", None), ("close",)], {"ignored": 1}),
         (twice, [("send", None), ("throw", asyncio.CancelledError())], {"ignored": 1}),
-        (twice, [("send", None), ("throw", Boom("x"))], {"failures": 1}),  # F9
+        (twice, [("send", None), ("throw", Boom("x"))], {"failures": 1}),  # S40
         (recovers, [("send", None), ("throw", KeyError("k"))], {"successes": 1}),
         (clings, [("send", None), ("close",)], {"failures": 1}),
         (twice, [("close",)], {}),
-        (twice, [("throw", asyncio.CancelledError())], {}),  # F7
+        (twice, [("throw", asyncio.CancelledError())], {}),  # S35
         (twice, [("throw", Boom)], {}),
         (twice, [("throw", StopIteration(1))], {}),
     ],
@@ -154,6 +154,7 @@ def test_a_stop_that_is_kept_keeps_its_value(make_breaker: Make) -> None:
 def test_a_coroutine_ends_in_exactly_one_count(
     make_breaker: Make, function: Any, script: list[Step], ends: dict[str, int]
 ) -> None:
+    # S1
     breaker = make_breaker(Policy(1000))
     coroutine = breaker.do(function)
     assert counts(breaker) == {}
@@ -205,6 +206,7 @@ def test_a_coroutine_that_meddles_with_itself_is_told_so_and_counts_once(make_br
 
 
 def test_closed_open_a_coroutine_made_before_the_trip_is_rejected_when_awaited(make_breaker: Make) -> None:
+    # S31
     breaker = make_breaker(Policy(1, 1, 60))
     made = [breaker.do(at_once), breaker(at_once)(), breaker.do(old_style), breaker.do(breaker(at_once))]
     breaker.acquire().failure()
@@ -221,6 +223,7 @@ def test_closed_open_a_coroutine_made_before_the_trip_is_rejected_when_awaited(m
 
 
 def test_a_coroutine_that_is_never_awaited_takes_no_permit_and_warns(make_breaker: Make) -> None:
+    # S35
     breaker = make_breaker(Policy())
     for make in (breaker.do, lambda fn: breaker(fn)(), lambda fn: breaker.do(breaker(fn))):
         with pytest.warns(RuntimeWarning, match="coroutine 'at_once' was never awaited") as warned:
@@ -230,6 +233,7 @@ def test_a_coroutine_that_is_never_awaited_takes_no_permit_and_warns(make_breake
 
 
 def test_wrong_arguments_raise_at_the_call_as_without_a_breaker(make_breaker: Make) -> None:
+    # S31
     breaker = make_breaker(Policy(1))
     with pytest.raises(TypeError, match="unexpected keyword"):
         breaker.do(at_once, nothing=1)
@@ -237,6 +241,7 @@ def test_wrong_arguments_raise_at_the_call_as_without_a_breaker(make_breaker: Ma
 
 
 def test_a_suspended_coroutine_that_is_dropped_is_ignored(make_breaker: Make, clock: ManualClock) -> None:
+    # S39
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     before = breaker.snapshot().ignored
@@ -255,7 +260,7 @@ def test_a_suspended_coroutine_that_is_dropped_is_ignored(make_breaker: Make, cl
 
 
 def test_a_result_after_the_trip_is_late(make_breaker: Make) -> None:
-    # E1, E7
+    # S60
     breaker = make_breaker(Policy(5, 1, 60))
     flying = [breaker.do(twice) for _ in range(100)]
     for coroutine in flying:
@@ -271,7 +276,7 @@ def test_a_result_after_the_trip_is_late(make_breaker: Make) -> None:
     "end", [[("send", 1), ("send", 2)], [("throw", Boom("x"))], [("close",)]], ids=["returns", "fails", "is closed"]
 )
 def test_a_lost_probe_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock, end: list[Step]) -> None:
-    # F11
+    # S63
     breaker = make_breaker(Policy(1, 2, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     hung = breaker.do(twice)
@@ -286,6 +291,7 @@ def test_a_lost_probe_changes_nothing_when_it_ends(make_breaker: Make, clock: Ma
 
 
 def test_failed_result_sees_the_awaited_value(make_breaker: Make) -> None:
+    # S43
     seen: list[Any] = []
     breaker = make_breaker(Policy(2, 1, 60), failed_result=lambda value: seen.append(value) or value == "bad")
     for function in (at_once, lambda value: at_once(value)):
@@ -296,6 +302,7 @@ def test_failed_result_sees_the_awaited_value(make_breaker: Make) -> None:
 
 
 def test_a_raising_failed_result_is_a_failure_and_is_raised_from_the_await(make_breaker: Make) -> None:
+    # S43
     breaker = make_breaker(Policy(5), failed_result=lambda value: 1 / value)
     assert drive(breaker.do(at_once, 0))[1] is ZeroDivisionError
     assert steps_of(breaker.do(recovers), [("send", None), ("throw", KeyError("k"))])[1][1] is TypeError
@@ -320,6 +327,7 @@ def test_awaiting_it_while_it_is_awaited_is_refused_as_for_a_native_one(make_bre
 
 
 def test_a_plain_function_that_returns_a_coroutine_is_admitted_at_the_call(make_breaker: Make) -> None:
+    # S32
     breaker = make_breaker(Policy(1, 1, 60))
     coroutine = breaker.do(lambda: twice())
     breaker.acquire().failure()
@@ -331,6 +339,7 @@ def test_a_plain_function_that_returns_a_coroutine_is_admitted_at_the_call(make_
 
 @pytest.mark.parametrize("function", [old_style, lambda value: old_style(value)], ids=["itself", "returned"])
 def test_a_generator_based_coroutine_is_awaited_like_any(make_breaker: Make, function: Any) -> None:
+    # S31
     breaker = make_breaker(Policy())
 
     async def main() -> Any:
@@ -342,7 +351,7 @@ def test_a_generator_based_coroutine_is_awaited_like_any(make_breaker: Make, fun
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(3), HangUp(), asyncio.CancelledError()])
 def test_an_interrupt_inside_is_ignored_and_passes_as_it_is(make_breaker: Make, interrupt: BaseException) -> None:
-    # F15
+    # S40
     breaker = make_breaker(Policy(1))
     with pytest.raises(type(interrupt)) as caught:
         breaker.do(fails, interrupt).send(None)

@@ -135,6 +135,7 @@ def test_the_return_value_is_the_functions_own(make_breaker: Make, value: Any) -
 def test_a_generator_ends_in_exactly_one_count(
     make_breaker: Make, function: Any, script: list[Step], ends: dict[str, int]
 ) -> None:
+    # S1, S34
     breaker = make_breaker(Policy(1000))
     generator = breaker.do(function)
     assert counts(breaker) == {}
@@ -156,6 +157,7 @@ def test_closed_open_a_slip_before_the_start_does_not_let_it_start(make_breaker:
 
 
 def test_closed_open_a_generator_begins_after_the_trip_and_is_rejected_at_next(make_breaker: Make) -> None:
+    # S31
     breaker = make_breaker(Policy(1, 1, 60))
     made = [breaker.do(echo), breaker(echo)(), breaker.do(breaker(echo))]
     breaker.acquire().failure()
@@ -183,6 +185,7 @@ def test_half_open_a_suspended_generator_holds_the_probe_slot(make_breaker: Make
 
 
 def test_an_abandoned_generator_is_ignored_and_gives_its_slot_back(make_breaker: Make, clock: ManualClock) -> None:
+    # S34
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     before = breaker.snapshot().ignored
@@ -206,6 +209,7 @@ def test_an_abandoned_generator_is_ignored_and_gives_its_slot_back(make_breaker:
 
 @pytest.mark.parametrize("end", [("__next__",), ("close",), ("throw", KeyError())], ids=["fails", "closed", "thrown"])
 def test_a_lost_generator_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock, end: Step) -> None:
+    # S63
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     hung = breaker.do(raising)
@@ -220,6 +224,7 @@ def test_a_lost_generator_changes_nothing_when_it_ends(make_breaker: Make, clock
 
 
 def test_a_generator_that_outlives_a_trip_is_late(make_breaker: Make) -> None:
+    # S60
     breaker = make_breaker(Policy(1, 1, 60))
     generator = breaker.do(echo_once)
     next(generator)
@@ -282,6 +287,7 @@ def test_a_context_manager_made_of_it_is_one_call_as_long_as_its_block(make_brea
 
 
 def test_a_plain_function_that_returns_a_generator_is_admitted_at_the_call(make_breaker: Make) -> None:
+    # S32
     breaker = make_breaker(Policy(1, 1, 60))
     generator = breaker.do(lambda: echo())
     breaker.acquire().failure()
@@ -311,6 +317,7 @@ def test_a_generator_that_meddles_with_itself_is_told_so_and_counts_once(make_br
 
 
 def test_failed_result_does_not_see_generators(make_breaker: Make) -> None:
+    # S43
     seen: list[Any] = []
     breaker = make_breaker(Policy(1), failed_result=lambda value: seen.append(value) or True)
     assert list(breaker.do(echo_once)) == [1]

@@ -28,6 +28,7 @@ def half_open(make_breaker: Make, clock: ManualClock) -> Breaker:
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_a_permit_settles_as_what_it_is_told(make_breaker: Make, verdict: str) -> None:
+    # S37
     breaker = make_breaker()
     permit = breaker.acquire()
     assert isinstance(permit, Permit)
@@ -38,6 +39,7 @@ def test_a_permit_settles_as_what_it_is_told(make_breaker: Make, verdict: str) -
 @pytest.mark.parametrize("second", [*VERDICTS, "enter", "drop"])
 @pytest.mark.parametrize("first", VERDICTS)
 def test_a_permit_settles_once(make_breaker: Make, first: str, second: str) -> None:
+    # S37
     breaker = make_breaker(Policy(2))
     permit = breaker.acquire()
     getattr(permit, first)()
@@ -54,6 +56,7 @@ def test_a_permit_settles_once(make_breaker: Make, first: str, second: str) -> N
 
 @pytest.mark.parametrize("first", VERDICTS)
 def test_a_second_report_of_a_probe_frees_no_second_slot(half_open: Breaker, first: str) -> None:
+    # S37
     probe = half_open.acquire()
     getattr(probe, first)()
     holder = None if first == "failure" else half_open.acquire()
@@ -66,6 +69,7 @@ def test_a_second_report_of_a_probe_frees_no_second_slot(half_open: Breaker, fir
 
 
 def test_a_verdict_is_not_classified_again(make_breaker: Make, events: list[Any]) -> None:
+    # S46
     breaker = make_breaker(Policy(9), ignore_on=Boom, success_on=LookupError)
     for error in (Boom("a"), LookupError("b"), KeyboardInterrupt("c"), None):
         breaker.acquire().failure(error)
@@ -75,6 +79,7 @@ def test_a_verdict_is_not_classified_again(make_breaker: Make, events: list[Any]
 
 
 def test_the_exception_of_a_verdict_may_be_named(make_breaker: Make) -> None:
+    # S46
     breaker = make_breaker(Policy(1))
     breaker.acquire().failure(exc=Boom("named"))
     assert rejected(breaker).last_error == "Boom: named"
@@ -84,6 +89,7 @@ def test_the_exception_of_a_verdict_may_be_named(make_breaker: Make) -> None:
 
 
 def test_a_block_that_ends_is_a_success(make_breaker: Make) -> None:
+    # S38
     breaker = make_breaker()
     with breaker.acquire() as permit:
         assert isinstance(permit, Permit)
@@ -96,6 +102,7 @@ def test_a_block_that_ends_is_a_success(make_breaker: Make) -> None:
     [(Boom(), "failures"), (KeyError(), "ignored"), (IndexError(), "successes"), (HangUp(), "ignored")],
 )
 def test_a_block_settles_by_the_exception_that_leaves_it(make_breaker: Make, error: BaseException, count: str) -> None:
+    # S38
     breaker = make_breaker(ignore_on=KeyError, success_on=LookupError)
     with pytest.raises(type(error)) as caught, breaker.acquire():
         raise error
@@ -105,7 +112,7 @@ def test_a_block_settles_by_the_exception_that_leaves_it(make_breaker: Make, err
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), GeneratorExit()])
 def test_an_interrupt_in_a_block_frees_the_slot(half_open: Breaker, error: BaseException) -> None:
-    # F15
+    # S38, S40
     with pytest.raises(type(error)), half_open.acquire():
         raise error
     assert half_open.snapshot().half_open_in_flight == 0
@@ -116,6 +123,7 @@ def test_an_interrupt_in_a_block_frees_the_slot(half_open: Breaker, error: BaseE
 @pytest.mark.parametrize("leaves", [None, Boom("leaves")])
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_a_verdict_inside_the_block_wins(make_breaker: Make, verdict: str, leaves: Boom | None) -> None:
+    # S37
     breaker = make_breaker()
 
     def block() -> None:
@@ -133,6 +141,7 @@ def test_a_verdict_inside_the_block_wins(make_breaker: Make, verdict: str, leave
 
 
 def test_a_rejected_acquire_never_enters_the_block(make_breaker: Make) -> None:
+    # S37
     breaker = make_breaker(Policy(1))
     trip(breaker)
     entered = []
@@ -143,6 +152,7 @@ def test_a_rejected_acquire_never_enters_the_block(make_breaker: Make) -> None:
 
 
 def test_return_and_break_out_of_a_block_are_successes(make_breaker: Make) -> None:
+    # S38
     breaker = make_breaker()
 
     def leave() -> str:
@@ -157,11 +167,24 @@ def test_return_and_break_out_of_a_block_are_successes(make_breaker: Make) -> No
 
 
 def test_a_permit_taken_before_and_entered_later(half_open: Breaker) -> None:
+    # S38
     permit = half_open.acquire()
     assert half_open.snapshot().half_open_in_flight == 1
     with permit:
         assert half_open.snapshot().half_open_in_flight == 1
     assert (half_open.snapshot().half_open_in_flight, half_open.snapshot().half_open_successes) == (0, 1)
+
+
+def test_a_settled_permit_may_be_entered_and_changes_nothing(make_breaker: Make) -> None:
+    # S37, S38
+    breaker = make_breaker(Policy(1))
+    permit = breaker.acquire()
+    permit.ignore()
+    with permit:
+        pass
+    with pytest.raises(Boom), permit:
+        raise Boom
+    assert (breaker.state, counts(breaker)) == (State.CLOSED, {"ignored": 1})
 
 
 def test_blocks_of_one_breaker_nest(make_breaker: Make) -> None:
@@ -177,7 +200,7 @@ def test_blocks_of_one_breaker_nest(make_breaker: Make) -> None:
 
 
 def test_a_dropped_permit_is_ignored_and_its_slot_comes_back(half_open: Breaker) -> None:
-    # F17
+    # S39
     permits = [half_open.acquire()]
     rejected(half_open)
     permits.clear()
@@ -188,7 +211,7 @@ def test_a_dropped_permit_is_ignored_and_its_slot_comes_back(half_open: Breaker)
 
 
 def test_a_permit_lost_in_a_reference_cycle_comes_back_with_the_collector(half_open: Breaker) -> None:
-    # F17
+    # S39
     cycle: list[Any] = [half_open.acquire()]
     cycle.append(cycle)
     del cycle
@@ -198,7 +221,7 @@ def test_a_permit_lost_in_a_reference_cycle_comes_back_with_the_collector(half_o
 
 
 def test_a_permit_that_outlives_its_variable_in_a_frame_comes_back(half_open: Breaker) -> None:
-    # F17: abandoned by an exception before any verdict
+    # S39: abandoned by an exception before any verdict
     def forget() -> None:
         permit = half_open.acquire()
         assert permit
@@ -213,7 +236,7 @@ def test_a_permit_that_outlives_its_variable_in_a_frame_comes_back(half_open: Br
 
 
 def test_permits_in_many_cycles_all_come_back(make_breaker: Make) -> None:
-    # F17: whatever the collector clears first; and each permit of the same memory anew
+    # S39: whatever the collector clears first; and each permit of the same memory anew
     breaker = make_breaker()
     for _ in range(3):
         for _ in range(100):
@@ -229,7 +252,7 @@ def test_permits_in_many_cycles_all_come_back(make_breaker: Make) -> None:
 def test_a_permit_dropped_while_an_error_passes_does_not_disturb_it(
     provider_of: Callable[..., Any], clock: ManualClock, source: MemorySource, put: Put, events: list[Any]
 ) -> None:
-    # F17: its end closes the breaker and runs the listeners, all while the interpreter holds an exception
+    # S39: its end closes the breaker and runs the listeners, all while the interpreter holds an exception
     breaker = drive_to(provider_of(PROBING, policy_source=source).get_breaker(NAME), clock, State.HALF_OPEN)
     succeed(breaker)
     held = [breaker.acquire()]
@@ -265,6 +288,7 @@ def test_a_rejection_takes_no_slot_to_drop(half_open: Breaker) -> None:
 
 @pytest.mark.parametrize("verdict", [*VERDICTS, "drop"])
 def test_a_permit_may_be_settled_by_another_thread(half_open: Breaker, verdict: str) -> None:
+    # S37
     box = [half_open.acquire()]
     before = counts(half_open)
 
@@ -282,6 +306,7 @@ def test_a_permit_may_be_settled_by_another_thread(half_open: Breaker, verdict: 
 
 
 def test_a_permit_that_many_threads_settle_counts_once(make_breaker: Make) -> None:
+    # S37
     breaker = make_breaker(Policy(1000))
     for _ in range(200):
         permit = breaker.acquire()
@@ -300,7 +325,7 @@ def test_a_permit_that_many_threads_settle_counts_once(make_breaker: Make) -> No
 
 
 def test_a_permit_cannot_be_copied(make_breaker: Make) -> None:
-    # a copy would settle a second time
+    # S154: a copy would settle a second time
     permit = make_breaker().acquire()
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""What goes into a call and what comes out: arguments, values, and `failed_result`. L5."""
+"""What goes into a call and what comes out: arguments, values, and `failed_result`."""
 
 import weakref
 from typing import Any
@@ -29,7 +29,7 @@ VALUES = [None, False, True, 0, "", (), [], {}, ValueError("as a value"), Keyboa
 @pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize("value", [*VALUES, Awkward()], ids=lambda value: type(value).__name__)
 def test_the_value_comes_back_unchanged(make_breaker: Make, clock: ManualClock, value: Any, state: State) -> None:
-    # L5
+    # S36
     breaker = drive_to(make_breaker(Policy(1, 5, 60)), clock, state)
     clock.advance(breaker.retry_after)
     assert breaker.do(lambda: value) is value
@@ -37,6 +37,7 @@ def test_the_value_comes_back_unchanged(make_breaker: Make, clock: ManualClock, 
 
 
 def test_arguments_go_through_as_they_are(make_breaker: Make) -> None:
+    # S36
     breaker = make_breaker()
 
     def echo(*args: Any, **kwargs: Any) -> Any:
@@ -84,6 +85,7 @@ def test_do_without_a_function_is_a_type_error_and_no_call(make_breaker: Make) -
 
 
 def test_wrong_arguments_are_the_callers_type_error(make_breaker: Make) -> None:
+    # S30
     breaker = make_breaker()
     with pytest.raises(TypeError, match="takes 0 positional"):
         breaker.do(lambda: None, 1)
@@ -94,6 +96,7 @@ def test_wrong_arguments_are_the_callers_type_error(make_breaker: Make) -> None:
 
 
 def test_a_failed_result_counts_as_failure_and_is_returned(make_breaker: Make, events: list[Any]) -> None:
+    # S43
     breaker = make_breaker(Policy(2), failed_result=lambda response: response["status"] >= 500)
     response = {"status": 503}
     assert breaker.do(lambda: response) is response
@@ -108,12 +111,14 @@ def test_a_failed_result_counts_as_failure_and_is_returned(make_breaker: Make, e
 
 @pytest.mark.parametrize(("verdict", "state"), [(True, State.OPEN), (False, State.CLOSED)])
 def test_the_predicate_judges_a_probe(make_breaker: Make, clock: ManualClock, verdict: bool, state: State) -> None:
+    # S43
     breaker = drive_to(make_breaker(Policy(1, 1, 60), failed_result=lambda _: verdict), clock, State.HALF_OPEN)
     assert breaker.do(lambda: "value") == "value"
     assert breaker.state is state
 
 
 def test_the_predicate_sees_each_value_once_and_no_exception(make_breaker: Make) -> None:
+    # S43
     seen: list[Any] = []
     breaker = make_breaker(Policy(9), failed_result=seen.append)
     for value in VALUES:
@@ -130,6 +135,7 @@ def test_the_predicate_sees_each_value_once_and_no_exception(make_breaker: Make)
 def test_a_raising_predicate_is_a_failure_and_its_error_is_raised(
     make_breaker: Make, clock: ManualClock, events: list[Any], state: State
 ) -> None:
+    # S43
     error = ZeroDivisionError("in the predicate")
     broken: list[bool] = []
 
@@ -150,6 +156,7 @@ def test_a_raising_predicate_is_a_failure_and_its_error_is_raised(
 
 
 def test_an_answer_of_the_predicate_without_a_truth_is_a_raising_predicate(make_breaker: Make) -> None:
+    # S43
     breaker = make_breaker(Policy(1), failed_result=lambda value: Awkward())
     with pytest.raises(AssertionError, match="for its truth"):
         breaker.do(lambda: "value")
@@ -157,6 +164,7 @@ def test_an_answer_of_the_predicate_without_a_truth_is_a_raising_predicate(make_
 
 
 def test_any_true_answer_means_failed(make_breaker: Make) -> None:
+    # S43
     breaker = make_breaker(Policy(9), failed_result=lambda value: value)
     for value in (1, "text", [0], 0, "", None):
         breaker.do(lambda value=value: value)
@@ -164,7 +172,7 @@ def test_any_true_answer_means_failed(make_breaker: Make) -> None:
 
 
 def test_an_exception_whose_text_raises_still_fails_the_call(make_breaker: Make, events: list[Any]) -> None:
-    # telling about a failure must never replace it
+    # S47, S48: telling about a failure must never replace it
     class Unprintable(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no text")
@@ -204,6 +212,7 @@ def test_values_and_errors_are_not_kept_alive(make_breaker: Make) -> None:
 
 
 def test_a_caller_that_hangs_up_is_not_asked_for_a_value(make_breaker: Make) -> None:
+    # S43
     seen: list[Any] = []
     breaker = make_breaker(Policy(1), failed_result=seen.append)
     with pytest.raises(HangUp):

@@ -1,4 +1,4 @@
-"""The breaker against its model, step by step: by Hypothesis, and by a million random steps. Section Q."""
+"""The breaker against its model, step by step: by Hypothesis, and by a million random steps."""
 
 import os
 import random
@@ -124,19 +124,18 @@ class BreakerAndModel(RuleBasedStateMachine):
 
     @invariant()
     def same(self) -> None:
-        # Q10
         self.twin.check()
 
     @invariant()
     def every_admitted_call_is_counted_once(self) -> None:
-        # Q3: a lost probe is counted while its permit may still be held
+        # S1: a lost probe is counted while its permit may still be held
         snapshot = self.twin.breaker.snapshot()
         held = sum(not token.lost for _, token in self.twin.pending)
         assert sum(getattr(snapshot, name) for name in ENDED) + held == self.twin.admitted
 
     @invariant()
     def the_transitions_are_a_chain(self) -> None:
-        # Q6, Q8
+        # S11, S12, S80
         opened = closed = 0
         state, epoch = State.CLOSED, -1
         for change in self.changes:
@@ -150,7 +149,7 @@ class BreakerAndModel(RuleBasedStateMachine):
 
     @invariant()
     def reading_is_pure(self) -> None:
-        # B7
+        # S160
         breaker = self.twin.breaker
         assert breaker.snapshot() == breaker.snapshot()
         assert breaker.retry_after >= 0
@@ -264,7 +263,7 @@ class Driver:
 
 
 def close_in_time(twin: Twin) -> None:
-    """Q4: a healthy dependency and calls that keep coming close the breaker in bounded time."""
+    """S65: a healthy dependency and calls that keep coming close the breaker in bounded time."""
     twin.pending.clear()
     twin.delete()
     twin.override(Mode.AUTO)
@@ -300,7 +299,7 @@ def one_episode(seed: int, steps: int) -> int:
 
 @pytest.mark.timeout(240)
 def test_a_million_random_steps_equal_the_model() -> None:
-    # Q10; BREAKER_SEED=n repeats a run
+    # S1, S11, S12, S13, S14, S23, S50, S51, S60, S62, S80, S160: BREAKER_SEED=n repeats a run
     seed = int(os.environ.get("BREAKER_SEED") or random.SystemRandom().getrandbits(32))
     done = 0
     while done < 1_000_000:

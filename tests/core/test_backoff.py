@@ -1,4 +1,4 @@
-"""The open timeout that grows per reopening, and its jitter. Section H."""
+"""The open timeout that grows per reopening, and its jitter."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def spans(breaker: Breaker, clock: ManualClock, openings: int) -> list[float]:
 def test_each_failed_probe_doubles_the_timeout_up_to_the_maximum(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # H1
+    # S73
     breaker = make_breaker(growing())
     assert spans(breaker, clock, 7) == [1, 2, 4, 8, 16, 16, 16]
     told = [change.retry_after for change in of_type(events, StateChanged) if change.to_state is State.OPEN]
@@ -38,7 +38,7 @@ def test_each_failed_probe_doubles_the_timeout_up_to_the_maximum(
 
 
 def test_the_grown_timeout_is_the_deadline(make_breaker: Make, clock: ManualClock) -> None:
-    # H1
+    # S73
     breaker = make_breaker(growing())
     spans(breaker, clock, 2)
     fail(breaker)
@@ -50,7 +50,7 @@ def test_the_grown_timeout_is_the_deadline(make_breaker: Make, clock: ManualCloc
 
 
 def test_closing_starts_again_at_the_base(make_breaker: Make, clock: ManualClock) -> None:
-    # H3
+    # S73
     breaker = make_breaker(growing())
     assert spans(breaker, clock, 2) == [1, 2]
     succeed(breaker)
@@ -63,7 +63,7 @@ def test_closing_starts_again_at_the_base(make_breaker: Make, clock: ManualClock
 
 
 def test_a_reset_starts_again_at_the_base(make_breaker: Make, clock: ManualClock) -> None:
-    # H3
+    # S73, S99
     breaker = make_breaker(growing())
     spans(breaker, clock, 3)
     breaker.reset()
@@ -71,6 +71,7 @@ def test_a_reset_starts_again_at_the_base(make_breaker: Make, clock: ManualClock
 
 
 def test_an_ignored_or_lost_probe_does_not_grow_the_timeout(make_breaker: Make, clock: ManualClock) -> None:
+    # S73
     breaker = make_breaker(growing())
     assert spans(breaker, clock, 2) == [1, 2]
     breaker.acquire().ignore()
@@ -81,23 +82,25 @@ def test_an_ignored_or_lost_probe_does_not_grow_the_timeout(make_breaker: Make, 
 
 
 def test_without_options_nothing_grows(make_breaker: Make, clock: ManualClock) -> None:
+    # S73
     breaker = make_breaker(Policy(1, 1, 10))
     assert spans(breaker, clock, 6) == [10] * 6
 
 
 def test_a_maximum_below_the_base_does_not_shorten_it(make_breaker: Make, clock: ManualClock) -> None:
-    # the configured time is the minimum
+    # S73: the configured time is the minimum
     breaker = make_breaker(growing(base=10, longest=4))
     assert spans(breaker, clock, 3) == [10, 10, 10]
 
 
 def test_a_multiplier_between_one_and_two(make_breaker: Make, clock: ManualClock) -> None:
+    # S73
     breaker = make_breaker(growing(base=8, times=1.5, longest=None))
     assert spans(breaker, clock, 4) == [8, 12, 18, 27]
 
 
 def test_a_long_outage_without_a_maximum_does_not_wrap_round(make_breaker: Make, clock: ManualClock) -> None:
-    # 10 ** 27 seconds fit in no 64-bit count of nanoseconds; the timeout may stop growing, but never shrinks
+    # S75: 10 ** 27 seconds fit in no 64-bit count of nanoseconds; the timeout may stop growing, but never shrinks
     breaker = make_breaker(growing(times=1000, longest=None))
     found = []
     for _ in range(10):
@@ -112,13 +115,13 @@ def test_a_long_outage_without_a_maximum_does_not_wrap_round(make_breaker: Make,
 
 
 def test_a_thousand_reopenings_stay_at_the_maximum(make_breaker: Make, clock: ManualClock) -> None:
-    # 2.0 ** 1024 is no float
+    # S73: 2.0 ** 1024 is no float
     breaker = make_breaker(growing(longest=2))
     assert set(spans(breaker, clock, 1100)[1:]) == {2.0}
 
 
 def test_jitter_is_added_and_even(make_breaker: Make, clock: ManualClock) -> None:
-    # H5: 10 000 openings of 10 s with 10 %
+    # S74: 10 000 openings of 10 s with 10 %
     breaker = make_breaker(Policy(1, 1, 10, open_timeout_jitter=0.1))
     found = spans(breaker, clock, 10_000)
     assert min(found) >= 10
@@ -130,7 +133,7 @@ def test_jitter_is_added_and_even(make_breaker: Make, clock: ManualClock) -> Non
 
 
 def test_jitter_is_drawn_once_per_opening(make_breaker: Make, clock: ManualClock) -> None:
-    # H9
+    # S74
     breaker = make_breaker(Policy(1, 1, 10, open_timeout_jitter=1.0))
     trip(breaker)
     first = breaker.retry_after
@@ -144,13 +147,13 @@ def test_jitter_is_drawn_once_per_opening(make_breaker: Make, clock: ManualClock
 
 
 def test_jitter_is_drawn_anew_for_each_opening(make_breaker: Make, clock: ManualClock) -> None:
-    # H5
+    # S74
     breaker = make_breaker(Policy(1, 1, 10, open_timeout_jitter=1.0))
     assert len(set(spans(breaker, clock, 20))) > 15
 
 
 def test_two_breakers_do_not_draw_the_same_jitter(provider_of: Callable[..., Provider], clock: ManualClock) -> None:
-    # the purpose of jitter: a fleet that opened together does not probe together
+    # S74: the purpose of jitter: a fleet that opened together does not probe together
     provider = provider_of(Policy(1, 1, 10, open_timeout_jitter=1.0))
     breakers = [provider.get_breaker(f"db:shard-{number}") for number in range(20)]
     for breaker in breakers:
@@ -159,6 +162,7 @@ def test_two_breakers_do_not_draw_the_same_jitter(provider_of: Callable[..., Pro
 
 
 def test_jitter_comes_on_top_of_the_grown_and_bounded_timeout(make_breaker: Make, clock: ManualClock) -> None:
+    # S74
     breaker = make_breaker(growing(longest=4, open_timeout_jitter=0.5))
     for base, span in zip([1, 2, 4, 4, 4], spans(breaker, clock, 5), strict=True):
         assert base <= span <= base * 1.5
@@ -167,7 +171,7 @@ def test_jitter_comes_on_top_of_the_grown_and_bounded_timeout(make_breaker: Make
 def test_a_new_base_is_grown_like_the_old_and_keeps_its_jitter(
     provider_of: Callable[..., Provider], clock: ManualClock
 ) -> None:
-    # `open_state_timeout` is recomputed from the moment of opening; the factor of this opening stays
+    # S112: `open_state_timeout` is recomputed from the moment of opening; the factor of this opening stays
     source = MemorySource()
     policy = growing(base=10, longest=1000, open_timeout_jitter=1.0)
     breaker = provider_of(policy, policy_source=source).get_breaker(NAME)
@@ -179,6 +183,30 @@ def test_a_new_base_is_grown_like_the_old_and_keeps_its_jitter(
     clock.advance(5)
     source.put(NAME, document(openStateTimeout="10s"))
     assert breaker.retry_after == pytest.approx(before - 5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "span"),
+    [
+        ({"openTimeoutMultiplier": 3}, 90),
+        ({"openTimeoutMultiplier": 1}, 10),
+        ({"openTimeoutMax": "25s"}, 25),
+        ({"openTimeoutMax": "5s"}, 10),
+        ({"openTimeoutMultiplier": 10, "openTimeoutMax": "1h"}, 1000),
+    ],
+)
+def test_a_new_multiplier_or_maximum_moves_the_deadline_of_now(
+    provider_of: Callable[..., Provider], clock: ManualClock, fields: dict[str, Any], span: float
+) -> None:
+    # S112: the second reopening, which has lasted 7 s of its 40
+    source = MemorySource()
+    breaker = provider_of(growing(base=10, longest=1000), policy_source=source).get_breaker(NAME)
+    spans(breaker, clock, 2)
+    fail(breaker)
+    assert breaker.retry_after == 40
+    clock.advance(7)
+    source.put(NAME, document(**fields))
+    assert breaker.retry_after == span - 7
 
 
 @pytest.mark.parametrize(
@@ -202,5 +230,6 @@ def test_a_new_base_is_grown_like_the_old_and_keeps_its_jitter(
     ],
 )
 def test_a_wrong_backoff_is_refused_by_the_name_of_the_field(field: str, value: Any) -> None:
+    # S126
     with pytest.raises(PolicyError, match=field):
         Policy(**{field: value})

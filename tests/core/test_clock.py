@@ -45,6 +45,7 @@ DECISIONS: list[tuple[State, Callable[[Breaker], Any], int]] = [
 def test_the_clock_is_read_at_most_once_per_decision(
     build: Build, state: State, act: Callable[[Breaker], Any], decisions: int
 ) -> None:
+    # S70
     breaker, clock = build(Policy(3, 2, 60))
     drive_to(breaker, clock, state)
     before = clock.readings
@@ -53,6 +54,7 @@ def test_the_clock_is_read_at_most_once_per_decision(
 
 
 def test_a_success_of_a_healthy_closed_breaker_does_not_look_at_the_clock(build: Build) -> None:
+    # S70
     breaker, clock = build(Policy())
     before = clock.readings
     succeed(breaker, 100)
@@ -60,7 +62,7 @@ def test_a_success_of_a_healthy_closed_breaker_does_not_look_at_the_clock(build:
 
 
 def test_one_reading_decides_the_whole_admission(build: Build) -> None:
-    # a clock that runs between two readings would find the timeout over in one and not in the other
+    # S70: a clock that runs between two readings would find the timeout over in one and not in the other
     breaker, clock = build(Policy(1, 1, 60))
     trip(breaker)
     clock.advance(59.5)
@@ -85,7 +87,7 @@ def test_an_interrupt_in_the_clock_at_admission_takes_no_slot(build: Build, inte
 
 @pytest.mark.parametrize("ends", [int, raiser(Boom()), raiser(HangUp())])
 def test_an_interrupt_in_the_clock_at_the_end_keeps_no_slot(build: Build, ends: Callable[[], Any]) -> None:
-    # Ctrl-C reaches the caller, and no probe is left hanging until its lease ends
+    # S48: Ctrl-C reaches the caller, and no probe is left hanging until its lease ends
     breaker, clock = build(Policy(1, 2, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     before = sum(counts(breaker).values())
@@ -102,6 +104,7 @@ def test_an_interrupt_in_the_clock_at_the_end_keeps_no_slot(build: Build, ends: 
 
 
 def test_without_a_clock_time_passes_by_itself(provider_of: Callable[..., Provider]) -> None:
+    # S70
     breaker = provider_of(Policy(1, 1, 0.05), clock=None).get_breaker(NAME)
     begun = time.monotonic()
     trip(breaker)
@@ -114,7 +117,7 @@ def test_without_a_clock_time_passes_by_itself(provider_of: Callable[..., Provid
 
 
 def test_a_clock_that_does_not_start_at_nothing(build: Build) -> None:
-    # a monotonic clock may show any time, before its own zero too
+    # S70: a monotonic clock may show any time, before its own zero too
     for start in (-(10**18), -1, 2**62):
         breaker, clock = build(Policy(1, 1, 60), start)
         trip(breaker)

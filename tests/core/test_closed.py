@@ -1,4 +1,4 @@
-"""The CLOSED state: the streak of failures and the rule that trips it. Section A of the acceptance cases."""
+"""The CLOSED state: the streak of failures and the rule that trips it."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def streak(breaker: Any) -> int:
 
 
 def test_a_fresh_breaker_is_closed_and_has_counted_nothing(make_breaker: Make, events: list[Any]) -> None:
-    # A11
+    # S10, S88
     breaker = make_breaker(Policy())
     snapshot = breaker.snapshot()
     assert (breaker.name, breaker.state, breaker.mode) == (NAME, State.CLOSED, Mode.AUTO)
@@ -39,7 +39,7 @@ def test_a_fresh_breaker_is_closed_and_has_counted_nothing(make_breaker: Make, e
 
 
 def test_the_default_policy_is_five_failures_two_successes_sixty_seconds(make_breaker: Make) -> None:
-    # L7
+    # S123
     for policy in (Policy(), make_breaker().policy):
         assert (policy.failure_threshold, policy.success_threshold) == (5, 2)
         assert (policy.open_state_timeout, policy.half_open_max_calls) == (60, 1)
@@ -47,7 +47,7 @@ def test_the_default_policy_is_five_failures_two_successes_sixty_seconds(make_br
 
 
 def test_five_of_six_failures_then_a_success_then_six_more_open(make_breaker: Make) -> None:
-    # A1
+    # S12, S13, S14
     breaker = make_breaker(Policy(6, 1, 60))
     fail(breaker, 5)
     assert (breaker.state, streak(breaker)) == (State.CLOSED, 5)
@@ -63,7 +63,7 @@ def test_five_of_six_failures_then_a_success_then_six_more_open(make_breaker: Ma
 
 
 def test_a_success_between_failures_starts_the_streak_again(make_breaker: Make) -> None:
-    # A3
+    # S13, S14
     breaker = make_breaker(Policy(3))
     fail(breaker)
     succeed(breaker)
@@ -74,7 +74,7 @@ def test_a_success_between_failures_starts_the_streak_again(make_breaker: Make) 
 
 
 def test_a_threshold_of_one_opens_at_the_first_failure(make_breaker: Make) -> None:
-    # A5
+    # S13
     breaker = make_breaker(Policy(1))
     succeed(breaker, 10)
     fail(breaker)
@@ -83,7 +83,7 @@ def test_a_threshold_of_one_opens_at_the_first_failure(make_breaker: Make) -> No
 
 @pytest.mark.parametrize("threshold", [1, 2, 3, 5, 17, 1000])
 def test_exactly_the_threshold_of_failures_opens(make_breaker: Make, threshold: int) -> None:
-    # A5
+    # S13
     breaker = make_breaker(Policy(threshold))
     fail(breaker, threshold - 1)
     assert (breaker.state, streak(breaker)) == (State.CLOSED, threshold - 1)
@@ -92,7 +92,7 @@ def test_exactly_the_threshold_of_failures_opens(make_breaker: Make, threshold: 
 
 
 def test_a_long_streak_counts_in_full_after_a_success(make_breaker: Make, clock: ManualClock) -> None:
-    # A7
+    # S13, S14
     breaker = make_breaker(Policy(1000, 1))
     drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker)
@@ -105,7 +105,7 @@ def test_a_long_streak_counts_in_full_after_a_success(make_breaker: Make, clock:
 
 
 def test_failure_success_failure_is_no_streak_of_two(make_breaker: Make) -> None:
-    # A9
+    # S13, S14
     breaker = make_breaker(Policy(2), failure_on=Boom)
     fail(breaker)
     succeed(breaker)
@@ -114,7 +114,7 @@ def test_failure_success_failure_is_no_streak_of_two(make_breaker: Make) -> None
 
 
 def test_no_interval_clears_the_streak(make_breaker: Make, clock: ManualClock) -> None:
-    # the neighbour of A9: failures that come once a day are still in a row
+    # S14: failures that come once a day are still in a row
     breaker = make_breaker(Policy(3))
     for _ in range(2):
         fail(breaker)
@@ -125,7 +125,7 @@ def test_no_interval_clears_the_streak(make_breaker: Make, clock: ManualClock) -
 
 
 def test_an_ignored_call_neither_adds_nor_clears(make_breaker: Make) -> None:
-    # F1
+    # S14
     breaker = make_breaker(Policy(3))
     fail(breaker, 2)
     ignored(breaker)
@@ -136,12 +136,14 @@ def test_an_ignored_call_neither_adds_nor_clears(make_breaker: Make) -> None:
 
 
 def test_ignored_calls_alone_never_open(make_breaker: Make) -> None:
+    # S14
     breaker = make_breaker(Policy(1))
     ignored(breaker, 100)
     assert (breaker.state, counts(breaker)) == (State.CLOSED, {"ignored": 100})
 
 
 def test_the_tripping_call_gets_its_own_error_and_the_next_is_rejected(make_breaker: Make) -> None:
+    # S15
     breaker = make_breaker(Policy(2))
     fail(breaker)
     tripping = Boom("the last straw")
@@ -154,7 +156,7 @@ def test_the_tripping_call_gets_its_own_error_and_the_next_is_rejected(make_brea
 
 
 def test_a_thousand_successes_tell_nobody(make_breaker: Make, events: list[Any]) -> None:
-    # A15
+    # S14, S20, S87
     breaker = make_breaker(Policy())
     del events[:]
     succeed(breaker, 1000)
@@ -163,7 +165,7 @@ def test_a_thousand_successes_tell_nobody(make_breaker: Make, events: list[Any])
 
 
 def test_a_retry_loop_around_stops_hitting_the_dependency(make_breaker: Make) -> None:
-    # A17: seven attempts, three of which run
+    # S2, S15: seven attempts, three of which run
     breaker = make_breaker(Policy(3))
     ran: list[int] = []
 
@@ -183,7 +185,7 @@ def test_a_retry_loop_around_stops_hitting_the_dependency(make_breaker: Make) ->
 
 
 def test_after_closing_the_streak_starts_at_nothing(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # D5: eleven calls, nine of which run
+    # S3, S12, S13: eleven calls, nine of which run
     breaker = make_breaker(Policy(4, 1, 60))
     fail(breaker, 4)
     rejected(breaker)
@@ -204,6 +206,7 @@ def test_after_closing_the_streak_starts_at_nothing(make_breaker: Make, clock: M
 
 
 def test_breakers_of_one_provider_do_not_share_a_streak(provider_of: Any) -> None:
+    # S10
     provider = provider_of(Policy(2))
     first, second = provider.get_breaker("db:main"), provider.get_breaker("db:replica")
     fail(first)
@@ -215,6 +218,7 @@ def test_breakers_of_one_provider_do_not_share_a_streak(provider_of: Any) -> Non
 
 
 def test_a_call_in_flight_is_in_no_count_until_it_ends(make_breaker: Make) -> None:
+    # S1
     breaker = make_breaker(Policy(1))
     permits = [breaker.acquire() for _ in range(3)]
     assert counts(breaker) == {}

@@ -1,4 +1,4 @@
-"""The error tree, what a rejection carries, and what cannot be copied. Section L."""
+"""The error tree, what a rejection carries, and what cannot be copied."""
 
 import copy
 import gc
@@ -46,7 +46,7 @@ def test_the_tree() -> None:
 
 
 def test_one_class_for_every_rejection_with_all_it_needs(rejections: dict[str, BreakerOpenError]) -> None:
-    # L1
+    # S24
     assert {reason: type(error) for reason, error in rejections.items()} == dict.fromkeys(
         ("half_open", "operator", "open"), BreakerOpenError
     )
@@ -63,7 +63,7 @@ def test_retry_after_is_a_float_of_seconds(rejections: dict[str, BreakerOpenErro
 @pytest.mark.parametrize("reason", ["open", "half_open", "operator"])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_rejection_pickles(rejections: dict[str, BreakerOpenError], reason: str, protocol: int) -> None:
-    # L1
+    # S24
     error = rejections[reason]
     back = pickle.loads(pickle.dumps(error, protocol))
     assert type(back) is BreakerOpenError
@@ -73,6 +73,7 @@ def test_a_rejection_pickles(rejections: dict[str, BreakerOpenError], reason: st
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
 def test_a_rejection_copies(rejections: dict[str, BreakerOpenError], duplicate: Any) -> None:
+    # S24
     error = rejections["open"]
     assert fields(duplicate(error)) == fields(error)
 
@@ -87,6 +88,7 @@ def test_the_message_says_who_in_what_state_and_for_how_long(rejections: dict[st
 
 
 def test_a_rejection_pins_no_frames_of_the_failure(make_breaker: Make) -> None:
+    # S24
     class Big:
         alive = 0
 
@@ -111,6 +113,7 @@ def test_a_rejection_pins_no_frames_of_the_failure(make_breaker: Make) -> None:
 
 
 def test_a_rejection_tells_the_moment_it_was_made(make_breaker: Make, clock: ManualClock) -> None:
+    # S24
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.OPEN)
     error = rejected(breaker)
     clock.advance(45)
@@ -121,7 +124,7 @@ def test_a_rejection_tells_the_moment_it_was_made(make_breaker: Make, clock: Man
 
 
 def test_two_rejections_are_two_objects(make_breaker: Make, clock: ManualClock) -> None:
-    # a shared exception object would collect every caller's traceback
+    # S24: a shared exception object would collect every caller's traceback
     breaker = drive_to(make_breaker(Policy(1)), clock, State.OPEN)
     first, second = rejected(breaker), rejected(breaker)
     assert first is not second
@@ -147,11 +150,13 @@ def test_names_of_any_text_come_through_the_error(make_breaker: Make, clock: Man
 
 @pytest.mark.parametrize("attempt", [copy.copy, copy.deepcopy, pickle.dumps, lambda b: pickle.dumps(b, 0)])
 def test_a_breaker_is_neither_copied_nor_pickled_and_says_what_to_do(make_breaker: Make, attempt: Any) -> None:
+    # S154
     with pytest.raises(TypeError, match="name"):
         attempt(make_breaker())
 
 
 def test_a_breaker_inside_something_pickled_is_refused_the_same(make_breaker: Make) -> None:
+    # S154
     with pytest.raises(TypeError, match="name"):
         pickle.dumps({"client": [make_breaker()]})
 
@@ -161,3 +166,12 @@ def test_the_errors_are_public() -> None:
         assert name in package.__all__
         assert getattr(package, name).__name__ == name
         assert getattr(package, name).__module__.partition(".")[0] == "breaker"
+
+
+@pytest.mark.parametrize(("length", "kept"), [(0, 0), (999, 999), (1000, 1000), (1001, 1000), (10**6, 1000)])
+def test_a_last_error_keeps_a_thousand_characters_of_a_message(make_breaker: Make, length: int, kept: int) -> None:
+    # S47
+    breaker = make_breaker(Policy(1))
+    fail(breaker, error=Boom("é" * length))
+    text = rejected(breaker).last_error
+    assert text == "Boom" + (": " + "é" * kept if kept else "") + ("…" if length > kept else "")

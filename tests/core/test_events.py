@@ -1,4 +1,4 @@
-"""What listeners are told: every event with all its fields, in order. Section I."""
+"""What listeners are told: every event with all its fields, in order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ from support.drive import (
 
 
 def test_a_full_cycle_tells_exactly_five_transitions(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # I5
+    # S80, S85, S87
     breaker = make_breaker(Policy(2, 2, 60))
     epoch = breaker.snapshot().epoch
     fail(breaker, error=Boom("one"))
@@ -99,11 +99,13 @@ def test_the_fields_of_an_event_are_those_of_the_design() -> None:
     ],
 )
 def test_events_are_frozen(event: Any, field: str) -> None:
+    # S89
     with pytest.raises((AttributeError, TypeError)):
         setattr(event, field, "changed")
 
 
 def test_the_failure_comes_before_the_opening(make_breaker: Make, events: list[Any]) -> None:
+    # S86
     breaker = make_breaker(Policy(1))
     fail(breaker, error=ValueError("bad"))
     assert [type(event) for event in events] == [BreakerCreated, CallFailed, StateChanged]
@@ -111,6 +113,7 @@ def test_the_failure_comes_before_the_opening(make_breaker: Make, events: list[A
 
 
 def test_the_failure_comes_before_the_shadow_warning(make_breaker: Make, events: list[Any]) -> None:
+    # S86
     breaker = make_breaker(Policy(1, mode=Mode.SHADOW))
     fail(breaker)
     assert events[1:] == [CallFailed(NAME, "Boom: down"), WouldHaveOpened(NAME, 1)]
@@ -119,6 +122,7 @@ def test_the_failure_comes_before_the_shadow_warning(make_breaker: Make, events:
 def test_lost_probes_come_before_the_closing_they_allow(
     provider_of: Callable[..., Provider], clock: ManualClock, events: list[Any]
 ) -> None:
+    # S86
     source = MemorySource()
     source.put(NAME, document(successThreshold=3, halfOpenMaxCalls=2))
     breaker = provider_of(Policy(1, 3, 60), policy_source=source).get_breaker(NAME)
@@ -137,7 +141,7 @@ def test_lost_probes_come_before_the_closing_they_allow(
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_every_failure_is_told_in_every_mode(make_breaker: Make, events: list[Any], mode: Mode) -> None:
-    # a late one too: the operation did fail
+    # S87: a late one too: the operation did fail
     breaker = make_breaker(Policy(100))
     calls = [breaker.acquire(), breaker.acquire()]
     breaker.override(mode)
@@ -148,7 +152,7 @@ def test_every_failure_is_told_in_every_mode(make_breaker: Make, events: list[An
 
 
 def test_calls_that_do_not_fail_are_not_told(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # A15, I5
+    # S87
     breaker = make_breaker(Policy(1, 5, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     del events[:]
@@ -163,6 +167,7 @@ def test_calls_that_do_not_fail_are_not_told(make_breaker: Make, clock: ManualCl
 def test_a_failure_without_an_exception_says_how_it_was_reported(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S46, S47
     breaker = make_breaker(Policy(1, 1, 60), failed_result=lambda value: value == "bad")
     assert breaker.do(lambda: "bad") == "bad"
     assert rejected(breaker).last_error == "failed result"
@@ -177,7 +182,7 @@ def test_a_failure_without_an_exception_says_how_it_was_reported(
 
 
 def test_the_last_error_goes_with_the_closing_and_with_a_reset(make_breaker: Make, clock: ManualClock) -> None:
-    # I7
+    # S85
     breaker = make_breaker(Policy(1, 1, 60))
     fail(breaker, error=Boom("first"))
     assert rejected(breaker).last_error == "Boom: first"
@@ -194,7 +199,7 @@ def test_the_last_error_goes_with_the_closing_and_with_a_reset(make_breaker: Mak
 
 
 def test_the_failure_that_opened_is_the_last_of_the_streak(make_breaker: Make, events: list[Any]) -> None:
-    # I7
+    # S85
     breaker = make_breaker(Policy(3))
     for text in ("first", "second", "third"):
         fail(breaker, error=LookupError(text))
@@ -202,6 +207,7 @@ def test_the_failure_that_opened_is_the_last_of_the_streak(make_breaker: Make, e
 
 
 def test_a_policy_change_tells_old_and_new(provider_of: Callable[..., Provider], events: list[Any]) -> None:
+    # S86
     source = MemorySource()
     breaker = provider_of(Policy(5, 2, 60), policy_source=source).get_breaker(NAME)
     source.put(NAME, document(failureThreshold=3, mode="shadow"))
@@ -218,7 +224,7 @@ def test_a_policy_change_tells_old_and_new(provider_of: Callable[..., Provider],
 def test_the_state_is_already_the_new_one_inside_a_listener(
     make_breaker: Make, clock: ManualClock, listeners: list[Any]
 ) -> None:
-    # I9
+    # S84
     seen: list[tuple[State, State, int, int]] = []
 
     def look(event: Any) -> None:
@@ -282,7 +288,7 @@ def test_unsubscribing_one_leaves_the_others(provider_of: Callable[..., Provider
 
 
 def test_events_hold_no_exception_and_no_frame(make_breaker: Make, events: list[Any]) -> None:
-    # the error of an event is text: a log queue must not keep a request alive
+    # S89: the error of an event is text: a log queue must not keep a request alive
     breaker = make_breaker(Policy(1))
     with pytest.raises(HangUp):
         breaker.do(raiser(HangUp("not told")))

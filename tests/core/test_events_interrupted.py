@@ -48,7 +48,7 @@ def hang_up() -> None:
 def test_an_interrupt_while_an_event_is_made_costs_that_event_and_no_other(
     make_breaker: Make, events: list[Any], field: str, kinds: list[type]
 ) -> None:
-    # a signal handler that raises: the failure that trips tells `CallFailed` and `StateChanged`
+    # S83: a signal handler that raises: the failure that trips tells `CallFailed` and `StateChanged`
     breaker = make_breaker(Policy(1))
     del events[:]
     moment = Moment(field, hang_up)
@@ -66,6 +66,7 @@ def test_an_interrupt_while_an_event_is_made_costs_that_event_and_no_other(
 def test_a_fork_while_another_thread_makes_an_event_leaves_the_childs_events_in_order(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S152
     inside, go, crowd = threading.Event(), threading.Event(), Crowd()
 
     def pause() -> None:

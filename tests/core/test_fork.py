@@ -1,4 +1,4 @@
-"""After ``fork``: usable breakers with the state of that moment, fresh locks, a watcher of the child's own. P1."""
+"""After ``fork``: usable breakers with the state of that moment, fresh locks, a watcher of the child's own."""
 
 import multiprocessing
 import os
@@ -36,6 +36,7 @@ def forking_with_threads_is_what_is_tested() -> Iterator[None]:
 def test_the_child_goes_on_from_the_state_of_that_moment_and_the_parent_from_its_own(
     make_breaker: Make, clock: ManualClock
 ) -> None:
+    # S150
     closed, opened = make_breaker(Policy(5), name="a"), make_breaker(Policy(1, 1, 60), name="b")
     fail(closed, 4)
     trip(opened)
@@ -54,6 +55,7 @@ def test_the_child_goes_on_from_the_state_of_that_moment_and_the_parent_from_its
 
 
 def test_slots_of_the_parents_other_threads_are_free_in_the_child(make_breaker: Make, clock: ManualClock) -> None:
+    # S151
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     permits: list[Any] = []
@@ -79,6 +81,7 @@ def test_slots_of_the_parents_other_threads_are_free_in_the_child(make_breaker: 
 
 
 def test_the_forking_thread_keeps_its_own_probe_on_both_sides(make_breaker: Make, clock: ManualClock) -> None:
+    # S151
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
 
@@ -94,6 +97,7 @@ def test_the_forking_thread_keeps_its_own_probe_on_both_sides(make_breaker: Make
 
 
 def test_a_fork_inside_a_probe_lets_the_child_finish_it(make_breaker: Make, clock: ManualClock) -> None:
+    # S151
     breaker = make_breaker(Policy(1, 1, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     permit = breaker.acquire()
@@ -109,6 +113,7 @@ def test_a_fork_inside_a_probe_lets_the_child_finish_it(make_breaker: Make, cloc
 
 
 def test_a_fork_inside_a_listener_goes_on_delivering_on_both_sides(make_breaker: Make, listeners: list[Any]) -> None:
+    # S152
     heard: list[Any] = []
 
     def listen(event: Any) -> None:
@@ -126,6 +131,7 @@ def test_a_fork_inside_a_listener_goes_on_delivering_on_both_sides(make_breaker:
 def test_a_fork_while_another_thread_delivers_does_not_silence_the_child(
     make_breaker: Make, listeners: list[Any]
 ) -> None:
+    # S152
     inside, leave, heard = threading.Event(), threading.Event(), []
 
     def listen(event: Any) -> None:
@@ -152,6 +158,7 @@ def test_a_fork_while_another_thread_delivers_does_not_silence_the_child(
 
 
 def test_a_fork_while_another_thread_makes_breakers_leaves_no_lock_held(provider_of: Providers) -> None:
+    # S152
     held, leave = threading.Event(), threading.Event()
 
     def clock() -> int:
@@ -171,6 +178,7 @@ def test_a_fork_while_another_thread_makes_breakers_leaves_no_lock_held(provider
 
 
 def test_parent_and_child_each_follow_the_files(tmp_path: Path, provider_of: Providers) -> None:
+    # S153
     directory = tmp_path / PATH
     directory.mkdir(parents=True)
     provider = provider_of(Policy(), policy_source=FileSource(tmp_path, 0.01))
@@ -199,6 +207,7 @@ def test_documents_put_in_the_child_stay_there(provider_of: Providers, source: M
 
 
 def test_a_closed_provider_starts_no_watcher_in_the_child(tmp_path: Path, provider_of: Providers) -> None:
+    # S153
     provider = provider_of(Policy(), policy_source=FileSource(tmp_path, 0.01))
     provider.close()
 
@@ -213,7 +222,7 @@ def test_a_closed_provider_starts_no_watcher_in_the_child(tmp_path: Path, provid
     FREE_THREADED, reason="the child may find the interpreter's own object locks held by threads that it has not"
 )
 def test_a_hundred_forks_under_load_hang_nobody(provider_of: Providers) -> None:
-    # P1
+    # S152
     provider = provider_of(Policy(3, 1, 0.001), clock=None)
     breaker = provider.get_breaker(NAME)
     stop = threading.Event()
@@ -246,6 +255,7 @@ def meddle(breaker: Breaker) -> None:
 
 
 def test_multiprocessing_children_use_the_breakers_they_inherit(make_breaker: Make) -> None:
+    # S150
     breaker = make_breaker(Policy(2))
     fail(breaker)
     context = multiprocessing.get_context("fork")

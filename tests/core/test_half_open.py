@@ -1,4 +1,4 @@
-"""The HALF_OPEN state: who may probe, and what the probes decide. Sections C, D and F; leases have their own file."""
+"""The HALF_OPEN state: who may probe, and what the probes decide. Leases have a file of their own."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def probing(breaker: Breaker) -> tuple[State, int, int]:
 
 
 def test_two_successes_and_one_in_flight_leave_no_room_for_a_fourth(make_breaker: Make, clock: ManualClock) -> None:
-    # C1
+    # S23
     breaker = cooled(make_breaker, clock, Policy(1, 3, 60, half_open_max_calls=3))
     succeed(breaker, 2)
     (last,) = fill(breaker, 1)
@@ -61,7 +61,7 @@ def test_two_successes_and_one_in_flight_leave_no_room_for_a_fourth(make_breaker
 
 
 def test_four_slots_six_askers_and_one_slot_given_back(make_breaker: Make, clock: ManualClock) -> None:
-    # C3
+    # S23, S24
     breaker = cooled(make_breaker, clock, Policy(1, 10, 60, half_open_max_calls=4))
     permits = fill(breaker, 4)
     assert counts(breaker)["rejected"] == 2
@@ -75,7 +75,7 @@ def test_four_slots_six_askers_and_one_slot_given_back(make_breaker: Make, clock
 
 
 def test_one_probe_at_a_time_and_two_successes_close(make_breaker: Make, clock: ManualClock) -> None:
-    # C5
+    # S23, S50
     breaker = cooled(make_breaker, clock, Policy(1, 2, 60))
     fill(breaker, 1)[0].success()
     assert probing(breaker) == (State.HALF_OPEN, 1, 0)
@@ -86,14 +86,14 @@ def test_one_probe_at_a_time_and_two_successes_close(make_breaker: Make, clock: 
 
 @pytest.mark.parametrize("cap", [1, 2, 3, 10, 1000])
 def test_the_call_that_ends_open_counts_against_the_cap(make_breaker: Make, clock: ManualClock, cap: int) -> None:
-    # C7
+    # S23
     breaker = cooled(make_breaker, clock, Policy(1, 2000, 60, half_open_max_calls=cap))
     fill(breaker, cap)
 
 
 @pytest.mark.parametrize(("cap", "wanted"), [(3, 2), (10, 1), (5, 4), (2, 5)])
 def test_no_more_probes_than_the_verdict_needs(make_breaker: Make, clock: ManualClock, cap: int, wanted: int) -> None:
-    # Q2: in flight <= cap, and in flight + successes <= success_threshold
+    # S23: in flight <= cap, and in flight + successes <= success_threshold
     breaker = cooled(make_breaker, clock, Policy(1, wanted, 60, half_open_max_calls=cap))
     for done in range(wanted):
         permits = fill(breaker, min(cap, wanted - done))
@@ -104,7 +104,7 @@ def test_no_more_probes_than_the_verdict_needs(make_breaker: Make, clock: Manual
 
 
 def test_rejections_have_no_part_in_the_verdict(make_breaker: Make, clock: ManualClock) -> None:
-    # C9
+    # S23
     breaker = cooled(make_breaker, clock, Policy(1, 2, 60))
     succeed(breaker)
     (probe,) = fill(breaker, 1)
@@ -117,7 +117,7 @@ def test_rejections_have_no_part_in_the_verdict(make_breaker: Make, clock: Manua
 
 
 def test_an_ignored_probe_gives_its_slot_back(make_breaker: Make, clock: ManualClock) -> None:
-    # C11
+    # S52
     breaker = cooled(make_breaker, clock, Policy(1, 1, 60))
     for _ in range(100):
         fill(breaker, 1)[0].ignore()
@@ -128,7 +128,7 @@ def test_an_ignored_probe_gives_its_slot_back(make_breaker: Make, clock: ManualC
 
 
 def test_four_slots_survive_four_ignored_calls(make_breaker: Make, clock: ManualClock) -> None:
-    # F3
+    # S52
     breaker = cooled(make_breaker, clock, Policy(1, 4, 60, half_open_max_calls=4))
     for permit in fill(breaker, 4):
         permit.ignore()
@@ -140,7 +140,7 @@ def test_four_slots_survive_four_ignored_calls(make_breaker: Make, clock: Manual
 def test_ignored_keeps_probing_then_a_failure_reopens_or_a_success_closes(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # F23
+    # S52
     breaker = cooled(make_breaker, clock, Policy(1, 1, 60))
     ignored(breaker, 2)
     assert breaker.state is State.HALF_OPEN
@@ -157,7 +157,7 @@ def test_ignored_keeps_probing_then_a_failure_reopens_or_a_success_closes(
 
 @pytest.mark.parametrize("wanted", [1, 2, 3, 7])
 def test_as_many_successes_as_wanted_close(make_breaker: Make, clock: ManualClock, wanted: int) -> None:
-    # D1
+    # S50
     breaker = cooled(make_breaker, clock, Policy(5, wanted, 60))
     for done in range(wanted):
         assert done == 0 or probing(breaker) == (State.HALF_OPEN, done, 0)
@@ -169,7 +169,7 @@ def test_as_many_successes_as_wanted_close(make_breaker: Make, clock: ManualCloc
 def test_one_failed_probe_reopens_whatever_the_failure_threshold(
     make_breaker: Make, clock: ManualClock, threshold: int, wanted: int, before: int
 ) -> None:
-    # D1, D3
+    # S51
     breaker = cooled(make_breaker, clock, Policy(threshold, wanted, 60))
     succeed(breaker, before)
     fail(breaker)
@@ -178,6 +178,7 @@ def test_one_failed_probe_reopens_whatever_the_failure_threshold(
 
 
 def test_successes_of_an_earlier_visit_do_not_carry_over(make_breaker: Make, clock: ManualClock) -> None:
+    # S50
     breaker = cooled(make_breaker, clock, Policy(1, 3, 60))
     succeed(breaker, 2)
     fail(breaker)
@@ -192,7 +193,7 @@ def test_successes_of_an_earlier_visit_do_not_carry_over(make_breaker: Make, clo
 def test_a_success_and_a_failure_of_two_probes_reopen_in_either_order(
     make_breaker: Make, clock: ManualClock, order: str
 ) -> None:
-    # D7
+    # S51, S60
     breaker = cooled(make_breaker, clock, Policy(1, 2, 60, half_open_max_calls=2))
     good, bad = fill(breaker, 2)
     if order == "success first":
@@ -204,7 +205,7 @@ def test_a_success_and_a_failure_of_two_probes_reopen_in_either_order(
 
 
 def test_two_failed_probes_reopen_once(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # the neighbour of D7
+    # S22, S51
     breaker = cooled(make_breaker, clock, Policy(1, 2, 60, half_open_max_calls=2))
     first, second = fill(breaker, 2)
     first.failure()
@@ -215,7 +216,7 @@ def test_two_failed_probes_reopen_once(make_breaker: Make, clock: ManualClock, e
 
 
 def test_successes_do_not_expire(make_breaker: Make, clock: ManualClock) -> None:
-    # D9
+    # S50
     breaker = cooled(make_breaker, clock, Policy(5, 2, 60))
     succeed(breaker)
     clock.advance(10 * 3600)
@@ -225,7 +226,7 @@ def test_successes_do_not_expire(make_breaker: Make, clock: ManualClock) -> None
 
 
 def test_closed_open_half_open_open_half_open_closed(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # I5
+    # S11
     breaker = drive_to(make_breaker(Policy(3, 2, 60)), clock, State.HALF_OPEN)
     drive_to(breaker, clock, State.OPEN)
     drive_to(breaker, clock, State.HALF_OPEN)

@@ -1,4 +1,4 @@
-"""Interleavings, forced: the clock runs the other thread in the middle of a decision. J9, C13."""
+"""Interleavings, forced: the clock runs the other thread in the middle of a decision."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,7 +21,7 @@ def hooked(provider_of: Callable[..., Provider], events: list[Any]) -> Iterator[
 
 
 def test_a_failure_overtaken_by_another_opens_once(hooked: tuple[Breaker, HookClock], events: list[Any]) -> None:
-    # J9
+    # S22, S51
     breaker, clock = hooked
     first, second = breaker.acquire(), breaker.acquire()
     clock.hook = lambda: in_another_thread(second.failure)
@@ -34,7 +34,7 @@ def test_a_failure_overtaken_by_another_opens_once(hooked: tuple[Breaker, HookCl
 def test_a_caller_that_sees_open_and_is_overtaken_by_the_probe_is_rejected(
     hooked: tuple[Breaker, HookClock], events: list[Any]
 ) -> None:
-    # J9, C13
+    # S23
     breaker, clock = hooked
     trip(breaker)
     clock.advance(60)
@@ -49,7 +49,7 @@ def test_a_caller_that_sees_open_and_is_overtaken_by_the_probe_is_rejected(
 
 
 def test_a_caller_that_sees_open_and_is_overtaken_by_a_reset_runs(hooked: tuple[Breaker, HookClock]) -> None:
-    # J9
+    # S20
     breaker, clock = hooked
     trip(breaker)
     clock.hook = lambda: in_another_thread(breaker.reset)
@@ -58,7 +58,7 @@ def test_a_caller_that_sees_open_and_is_overtaken_by_a_reset_runs(hooked: tuple[
 
 
 def test_a_probe_overtaken_by_a_reset_is_late(hooked: tuple[Breaker, HookClock]) -> None:
-    # J9
+    # S60
     breaker, clock = hooked
     trip(breaker)
     clock.advance(60)
@@ -70,6 +70,7 @@ def test_a_probe_overtaken_by_a_reset_is_late(hooked: tuple[Breaker, HookClock])
 
 
 def test_a_lease_that_two_callers_find_ended_is_lost_once(hooked: tuple[Breaker, HookClock]) -> None:
+    # S62
     breaker, clock = hooked
     trip(breaker)
     clock.advance(60)
@@ -93,7 +94,7 @@ def test_a_lease_that_two_callers_find_ended_is_lost_once(hooked: tuple[Breaker,
 def test_a_reading_of_the_clock_that_was_overtaken_makes_no_negative_time(
     hooked: tuple[Breaker, HookClock], overtaken: Callable[[Breaker], Any]
 ) -> None:
-    # one thread looks at the clock at 0, another opens at 10 s, and then the first goes on with its 0
+    # S71: one thread looks at the clock at 0, another opens at 10 s, and then the first goes on with its 0
     breaker, clock = hooked
 
     def open_later() -> None:

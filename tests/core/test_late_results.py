@@ -1,4 +1,4 @@
-"""Results of calls that began in an earlier state: delivered, counted as late, without effect. Section E."""
+"""Results of calls that began in an earlier state: delivered, counted as late, without effect."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def seen(breaker: Breaker) -> tuple[State, int, int, int, int]:
 
 
 def test_the_value_of_a_late_call_is_delivered_and_is_no_probe_success(make_breaker: Make, clock: ManualClock) -> None:
-    # E1
+    # S60
     breaker = make_breaker(Policy(2, 1, 60))
     during: list[tuple[State, int, int, int, int]] = []
 
@@ -63,7 +63,7 @@ def test_the_value_of_a_late_call_is_delivered_and_is_no_probe_success(make_brea
 def test_the_error_of_a_late_call_is_delivered_and_does_not_reopen(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # E1, the same for a failure
+    # S60: the same for a failure
     breaker = make_breaker(Policy(2, 2, 60))
     error = Boom("late")
 
@@ -86,7 +86,7 @@ def test_the_error_of_a_late_call_is_delivered_and_does_not_reopen(
 def test_a_probe_of_the_first_visit_has_no_vote_in_the_second(
     make_breaker: Make, clock: ManualClock, verdict: str
 ) -> None:
-    # E3
+    # S60
     breaker = make_breaker(Policy(1, 2, 60, half_open_max_calls=2))
     trip(breaker)
     cool(breaker, clock)
@@ -105,7 +105,7 @@ def test_a_probe_of_the_first_visit_has_no_vote_in_the_second(
 
 @pytest.mark.parametrize("verdict", [*VERDICTS, "drop"])
 def test_the_end_of_an_old_call_makes_no_slot(make_breaker: Make, clock: ManualClock, verdict: str) -> None:
-    # E5
+    # S61
     breaker = make_breaker(Policy(1, 1, 60))
     old = [breaker.acquire()]
     drive_to(breaker, clock, State.OPEN)
@@ -123,7 +123,7 @@ def test_the_end_of_an_old_call_makes_no_slot(make_breaker: Make, clock: ManualC
 
 
 def test_of_a_burst_of_a_hundred_failures_five_count(make_breaker: Make, events: list[Any]) -> None:
-    # E7
+    # S60
     breaker = make_breaker(Policy(5, 1, 60))
     for permit in [breaker.acquire() for _ in range(100)]:
         permit.failure()
@@ -132,7 +132,7 @@ def test_of_a_burst_of_a_hundred_failures_five_count(make_breaker: Make, events:
 
 
 def test_of_a_hundred_nested_calls_the_inner_five_count(make_breaker: Make) -> None:
-    # E7, through `do`: each call is in flight while the next one runs
+    # S60: through `do`: each call is in flight while the next one runs
     breaker = make_breaker(Policy(5, 1, 60))
     error = Boom()
 
@@ -151,7 +151,7 @@ def test_of_a_hundred_nested_calls_the_inner_five_count(make_breaker: Make) -> N
 def test_a_call_from_before_a_recovery_has_no_part_in_the_new_streak(
     make_breaker: Make, clock: ManualClock, verdict: str
 ) -> None:
-    # E1: the state is CLOSED again, the epoch is another
+    # S60: the state is CLOSED again, the epoch is another
     breaker = make_breaker(Policy(3, 1, 60))
     old = breaker.acquire()
     drive_to(breaker, clock, State.HALF_OPEN)
@@ -169,7 +169,7 @@ def test_a_call_from_before_a_recovery_has_no_part_in_the_new_streak(
 def test_calls_in_flight_at_a_reset_do_not_count(
     make_breaker: Make, clock: ManualClock, state: State, verdict: str
 ) -> None:
-    # G7: also in CLOSED, where the state does not change
+    # S60, S99: also in CLOSED, where the state does not change
     breaker = make_breaker(Policy(2, 2, 60, half_open_max_calls=2))
     old = [breaker.acquire()]
     drive_to(breaker, clock, state)
@@ -185,7 +185,7 @@ def test_calls_in_flight_at_a_reset_do_not_count(
 
 
 def test_a_success_in_closed_with_failures_on_record_is_late_after_a_reset(make_breaker: Make) -> None:
-    # the success path that needs no lock must not miss the epoch
+    # S60, S99: the success path that needs no lock must not miss the epoch
     breaker = make_breaker(Policy(3))
 
     def slow() -> None:
@@ -199,7 +199,7 @@ def test_a_success_in_closed_with_failures_on_record_is_late_after_a_reset(make_
 
 
 def test_a_success_whose_circuit_tripped_and_closed_meanwhile_is_late(make_breaker: Make, clock: ManualClock) -> None:
-    # E1: state and streak look at the end as they did at the beginning; only the epoch tells
+    # S60: state and streak look at the end as they did at the beginning; only the epoch tells
     breaker = make_breaker(Policy(1, 1, 60))
 
     def slow() -> None:
@@ -211,6 +211,7 @@ def test_a_success_whose_circuit_tripped_and_closed_meanwhile_is_late(make_break
 
 
 def test_a_late_failure_is_not_the_reason_of_the_opening(make_breaker: Make) -> None:
+    # S60
     breaker = make_breaker(Policy(1))
     old = breaker.acquire()
     fail(breaker, error=Boom("the reason"))
@@ -219,6 +220,7 @@ def test_a_late_failure_is_not_the_reason_of_the_opening(make_breaker: Make) -> 
 
 
 def test_late_results_of_each_state_change_are_all_late(make_breaker: Make, clock: ManualClock) -> None:
+    # S60
     breaker = make_breaker(Policy(1, 1, 60))
     old = [breaker.acquire()]
     for _ in range(10):
@@ -234,6 +236,7 @@ def test_late_results_of_each_state_change_are_all_late(make_breaker: Make, cloc
 
 
 def test_a_late_base_exception_passes_through(make_breaker: Make) -> None:
+    # S60
     breaker = make_breaker(Policy(1))
     interrupt = KeyboardInterrupt()
 

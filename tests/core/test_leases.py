@@ -1,4 +1,4 @@
-"""A probe's slot is a lease: how long, who takes it back, and what a lost probe may still say. Section F."""
+"""A probe's slot is a lease: how long, who takes it back, and what a lost probe may still say."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def probing(breaker: Breaker) -> tuple[State, int, int]:
 def test_a_lost_probe_gives_its_slot_to_the_next_call_at_the_end_of_its_lease(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # F10: opened at 0, probing at 60, the lease is the open timeout
+    # S62: opened at 0, probing at 60, the lease is the open timeout
     breaker = cooled(make_breaker, clock, Policy(5, 1, 60))
     lost = breaker.acquire()
     clock.advance(59.999)
@@ -45,7 +45,7 @@ def test_a_lost_probe_gives_its_slot_to_the_next_call_at_the_end_of_its_lease(
 
 @pytest.mark.parametrize("verdict", ["success", "failure", "ignore"])
 def test_what_a_lost_probe_says_later_changes_nothing(make_breaker: Make, clock: ManualClock, verdict: str) -> None:
-    # F11
+    # S63
     breaker = cooled(make_breaker, clock, Policy(5, 2, 60))
     lost = breaker.acquire()
     clock.advance(60)
@@ -62,6 +62,7 @@ def test_what_a_lost_probe_says_later_changes_nothing(make_breaker: Make, clock:
 def test_a_probe_that_reports_after_its_lease_but_before_anyone_asks_still_counts(
     make_breaker: Make, clock: ManualClock
 ) -> None:
+    # S64
     breaker = cooled(make_breaker, clock, Policy(1, 1, 60))
     probe = breaker.acquire()
     clock.advance(500)
@@ -72,6 +73,7 @@ def test_a_probe_that_reports_after_its_lease_but_before_anyone_asks_still_count
 
 
 def test_probe_timeout_is_the_length_of_the_lease(make_breaker: Make, clock: ManualClock) -> None:
+    # S62
     breaker = cooled(make_breaker, clock, Policy(1, 1, 60, probe_timeout=5))
     lost = breaker.acquire()
     assert rejected(breaker).retry_after == 5
@@ -84,6 +86,7 @@ def test_probe_timeout_is_the_length_of_the_lease(make_breaker: Make, clock: Man
 
 
 def test_retry_after_is_what_is_left_of_the_earliest_lease(make_breaker: Make, clock: ManualClock) -> None:
+    # S72
     breaker = cooled(make_breaker, clock, Policy(1, 5, 60, half_open_max_calls=2, probe_timeout=10))
     first = breaker.acquire()
     clock.advance(4)
@@ -101,6 +104,7 @@ def test_retry_after_is_what_is_left_of_the_earliest_lease(make_breaker: Make, c
 def test_one_call_reclaims_every_lease_that_has_ended(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S62
     breaker = cooled(make_breaker, clock, Policy(1, 9, 60, half_open_max_calls=3, probe_timeout=10))
     old = [breaker.acquire() for _ in range(3)]
     old.pop().ignore()
@@ -119,6 +123,7 @@ def test_one_call_reclaims_every_lease_that_has_ended(
 def test_a_probe_left_behind_by_a_verdict_is_late_not_lost(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S64
     breaker = cooled(make_breaker, clock, Policy(1, 2, 60, half_open_max_calls=2))
     hung, bad = breaker.acquire(), breaker.acquire()
     bad.failure()
@@ -133,7 +138,7 @@ def test_a_probe_left_behind_by_a_verdict_is_late_not_lost(
 def test_a_dependency_that_hangs_for_ever_never_wedges_the_breaker(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # Q4: after each lease there is another probe, and the first healthy one closes
+    # S65: after each lease there is another probe, and the first healthy one closes
     breaker = cooled(make_breaker, clock, Policy(1, 1, 30))
     hung = []
     for _ in range(20):

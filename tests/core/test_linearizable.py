@@ -77,7 +77,7 @@ def follow(model: Model, now: int) -> None:
 def test_concurrent_histories_have_an_order_that_the_model_tells(
     provider_of: Callable[..., Provider], clock: ManualClock
 ) -> None:
-    # Q11
+    # S3, S11
     provider = provider_of(Policy(2, 2, 60, half_open_max_calls=2))
     for seed in range(150):
         breaker = provider.get_breaker(f"{NAME}-{seed}")

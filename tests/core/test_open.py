@@ -1,4 +1,4 @@
-"""The OPEN state: who is rejected, until when, and what cannot move the deadline. Section B, and K3."""
+"""The OPEN state: who is rejected, until when, and what cannot move the deadline."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ PROBING = (State.OPEN, State.HALF_OPEN, "timeout")
 
 
 def test_rejected_one_millisecond_before_and_admitted_at_the_deadline(make_breaker: Make, clock: ManualClock) -> None:
-    # B1
+    # S21
     breaker = make_breaker(Policy(5, 2, 60))
     trip(breaker)
     clock.advance(59.999)
@@ -38,7 +38,7 @@ def test_rejected_one_millisecond_before_and_admitted_at_the_deadline(make_break
 
 
 def test_the_deadline_is_exact_to_the_nanosecond(make_breaker: Make, clock: ManualClock) -> None:
-    # B1
+    # S21
     breaker = make_breaker(Policy(1, 1, 0.25))
     trip(breaker)
     clock.advance(0.249_999_999)
@@ -48,7 +48,7 @@ def test_the_deadline_is_exact_to_the_nanosecond(make_breaker: Make, clock: Manu
 
 
 def test_an_open_timeout_of_hours(make_breaker: Make, clock: ManualClock) -> None:
-    # B3
+    # S21
     breaker = make_breaker(Policy(1, 1, timedelta(hours=2)))
     trip(breaker)
     clock.advance(3600)
@@ -59,6 +59,7 @@ def test_an_open_timeout_of_hours(make_breaker: Make, clock: ManualClock) -> Non
 
 
 def test_the_deadline_counts_from_the_opening_not_from_the_start(make_breaker: Make, clock: ManualClock) -> None:
+    # S21
     breaker = make_breaker(Policy(2, 1, 60))
     clock.advance(1000)
     fail(breaker)
@@ -73,7 +74,7 @@ def test_the_deadline_counts_from_the_opening_not_from_the_start(make_breaker: M
 def test_what_is_left_of_the_timeout_is_told_on_breaker_error_and_snapshot(
     make_breaker: Make, clock: ManualClock
 ) -> None:
-    # B5
+    # S72
     breaker = make_breaker(Policy(1, 1, 1))
     assert breaker.retry_after == breaker.snapshot().retry_after == 0
     trip(breaker)
@@ -91,7 +92,7 @@ def test_what_is_left_of_the_timeout_is_told_on_breaker_error_and_snapshot(
 def test_a_thousand_reads_after_the_timeout_change_nothing(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # B7
+    # S21, S160
     breaker = make_breaker(Policy(5, 2, 60))
     trip(breaker)
     clock.advance(61)
@@ -113,7 +114,7 @@ def test_a_thousand_reads_after_the_timeout_change_nothing(
 def test_a_result_that_arrives_while_open_changes_nothing(
     make_breaker: Make, clock: ManualClock, events: list[Any], verdict: str
 ) -> None:
-    # B9
+    # S22, S60
     breaker = make_breaker(Policy(2, 1, 60))
     slow = breaker.acquire()
     trip(breaker)
@@ -126,13 +127,13 @@ def test_a_result_that_arrives_while_open_changes_nothing(
 
 @pytest.mark.parametrize("timeout", [0, 0.0, -1, float("nan"), float("inf"), timedelta(0)])
 def test_an_open_timeout_that_is_no_positive_time_is_refused(timeout: Any) -> None:
-    # B11
+    # S126
     with pytest.raises(PolicyError, match="open_state_timeout"):
         Policy(1, 1, timeout)
 
 
 def test_the_shortest_open_timeout_still_rejects_at_once(make_breaker: Make, clock: ManualClock) -> None:
-    # B11
+    # S21
     breaker = make_breaker(Policy(1, 1, 1e-9))
     trip(breaker)
     rejected(breaker)
@@ -141,7 +142,7 @@ def test_the_shortest_open_timeout_still_rejects_at_once(make_breaker: Make, clo
 
 
 def test_the_longest_open_timeout_does_not_wrap_round(make_breaker: Make, clock: ManualClock) -> None:
-    # the neighbour of B11: a deadline beyond the largest 64-bit nanosecond is far away, not past
+    # S75: a deadline beyond the largest 64-bit nanosecond is far away, not past
     breaker = make_breaker(Policy(1, 1, (2**63 - 2**20) / 1e9))
     clock.advance(1e9)
     trip(breaker)
@@ -153,7 +154,7 @@ def test_the_longest_open_timeout_does_not_wrap_round(make_breaker: Make, clock:
 def test_a_sixth_failure_after_five_opened_does_not_disturb_the_opening(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # B13
+    # S22, S60
     breaker = make_breaker(Policy(5, 1, 60))
     permits = [breaker.acquire() for _ in range(6)]
     for permit in permits[:5]:
@@ -171,7 +172,7 @@ def test_a_sixth_failure_after_five_opened_does_not_disturb_the_opening(
 def test_a_failed_probe_opens_with_a_deadline_from_its_own_failure(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # B15
+    # S51
     breaker = make_breaker(Policy(1, 1, 5))
     trip(breaker)
     clock.advance(5)
@@ -194,7 +195,7 @@ def test_a_failed_probe_opens_with_a_deadline_from_its_own_failure(
 
 
 def test_an_outage_of_many_probes_opens_again_each_time(make_breaker: Make, clock: ManualClock) -> None:
-    # the neighbour of B15
+    # S51
     breaker = make_breaker(Policy(3, 2, 5))
     trip(breaker)
     for _ in range(50):
@@ -209,6 +210,7 @@ def test_an_outage_of_many_probes_opens_again_each_time(make_breaker: Make, cloc
 def test_rejections_neither_extend_the_deadline_nor_tell_anybody(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S2, S22
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)
     del events[:]
@@ -223,7 +225,7 @@ def test_rejections_neither_extend_the_deadline_nor_tell_anybody(
 def test_half_open_begins_at_the_call_not_at_the_deadline(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # B7: nothing happens by time alone
+    # S21: nothing happens by time alone
     breaker = make_breaker(Policy(1, 1, 10))
     trip(breaker)
     clock.advance(86_400)
@@ -233,7 +235,7 @@ def test_half_open_begins_at_the_call_not_at_the_deadline(
 
 
 def test_time_in_each_state_adds_up_to_the_age(make_breaker: Make, clock: ManualClock) -> None:
-    # K3
+    # S76
     breaker = make_breaker(Policy(1, 1, 60))
     assert breaker.snapshot().state_seconds == dict.fromkeys(State, 0)
     clock.advance(7)
@@ -250,7 +252,7 @@ def test_time_in_each_state_adds_up_to_the_age(make_breaker: Make, clock: Manual
 
 
 def test_time_is_counted_while_it_passes_and_over_several_visits(make_breaker: Make, clock: ManualClock) -> None:
-    # K3
+    # S76
     breaker = make_breaker(Policy(1, 1, 10))
     for _ in range(3):
         drive_to(breaker, clock, State.OPEN)

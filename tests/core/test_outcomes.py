@@ -1,4 +1,4 @@
-"""What an exception or a value counts as: the defaults, the three lists, groups, rejections. Section F."""
+"""What an exception or a value counts as: the defaults, the three lists, groups, rejections."""
 
 import asyncio
 from collections.abc import Callable
@@ -49,12 +49,13 @@ BASES = [KeyboardInterrupt(), SystemExit(1), GeneratorExit(), asyncio.CancelledE
     "error", [Exception(), ValueError("x"), TimeoutError(), StopIteration(), BreakerError("x"), MemoryError()]
 )
 def test_any_exception_is_a_failure_by_default(make_breaker: Make, error: Exception) -> None:
+    # S40
     assert outcome_of(make_breaker(LENIENT), error) == FAILURE
 
 
 @pytest.mark.parametrize("error", BASES, ids=lambda error: type(error).__name__)
 def test_a_base_exception_is_ignored_by_default(make_breaker: Make, error: BaseException) -> None:
-    # F15
+    # S40
     assert outcome_of(make_breaker(Policy(1)), error) == IGNORED
 
 
@@ -62,7 +63,7 @@ def test_a_base_exception_is_ignored_by_default(make_breaker: Make, error: BaseE
 def test_a_cancelled_probe_frees_its_slot_without_a_verdict(
     make_breaker: Make, clock: ManualClock, error: BaseException
 ) -> None:
-    # F5, F15
+    # S52
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
     assert outcome_of(breaker, error) == IGNORED
     assert (breaker.state, breaker.snapshot().half_open_in_flight) == (State.HALF_OPEN, 0)
@@ -71,7 +72,7 @@ def test_a_cancelled_probe_frees_its_slot_without_a_verdict(
 
 
 def test_a_real_error_counts_even_if_the_caller_was_about_to_cancel(make_breaker: Make) -> None:
-    # F9: what the function raised first is what is judged
+    # S40: what the function raised first is what is judged
     breaker = make_breaker(LENIENT)
     try:
         raise asyncio.CancelledError
@@ -111,12 +112,14 @@ LISTS: list[tuple[dict[str, Any], BaseException, str]] = [
 def test_the_lists_are_tried_in_order_and_the_first_match_wins(
     make_breaker: Make, options: dict[str, Any], error: BaseException, outcome: str
 ) -> None:
+    # S41
     assert outcome_of(make_breaker(LENIENT, **options), error) == outcome
 
 
 @pytest.mark.parametrize("option", ["ignore_on", "success_on", "failure_on"])
 @pytest.mark.parametrize("value", [42, "ValueError", int, ValueError(), [ValueError], (ValueError, int)])
 def test_a_list_that_is_no_exception_type_is_refused(make_breaker: Make, option: str, value: Any) -> None:
+    # S45
     with pytest.raises((TypeError, ValueError), match=option):
         make_breaker(LENIENT, **{option: value})
 
@@ -124,7 +127,7 @@ def test_a_list_that_is_no_exception_type_is_refused(make_breaker: Make, option:
 def test_an_answer_counts_as_success_while_the_caller_sees_the_exception(
     make_breaker: Make, clock: ManualClock
 ) -> None:
-    # F19
+    # S41
     breaker = drive_to(make_breaker(Policy(1, 1, 60), success_on=NotFound), clock, State.HALF_OPEN)
     error = NotFound("no such user")
     with pytest.raises(NotFound) as caught:
@@ -134,7 +137,7 @@ def test_an_answer_counts_as_success_while_the_caller_sees_the_exception(
 
 
 def test_a_dependency_that_mostly_misses_recovers_after_five_calls(make_breaker: Make, clock: ManualClock) -> None:
-    # F21
+    # S41
     breaker = make_breaker(Policy(5, 5, 60), failure_on=OSError)
     fail(breaker, 5, OSError("down"))
     clock.advance(60)
@@ -170,10 +173,12 @@ GROUPS: list[tuple[dict[str, Any], BaseException, str]] = [
 def test_a_group_is_classified_by_its_leaves(
     make_breaker: Make, options: dict[str, Any], group: BaseException, outcome: str
 ) -> None:
+    # S42
     assert outcome_of(make_breaker(LENIENT, **options), group) == outcome
 
 
 def test_a_group_in_a_group_in_a_group_and_so_on_is_looked_through(make_breaker: Make) -> None:
+    # S42
     group: BaseException = HangUp()
     for _ in range(3000):
         group = BaseExceptionGroup("g", [group])
@@ -198,6 +203,7 @@ def chained(error: BaseException, cause: BaseException) -> BaseException:
     ],
 )
 def test_causes_are_not_looked_into(make_breaker: Make, error: BaseException, outcome: str) -> None:
+    # S42
     assert outcome_of(make_breaker(LENIENT, ignore_on=NotFound), error) == outcome
 
 
@@ -225,6 +231,7 @@ def rejection(provider: Provider) -> BreakerOpenError:
 def test_the_rejection_of_another_breaker_is_ignored_unless_a_list_names_it(
     provider_of: Callable[..., Provider], options: dict[str, Any], outcome: str
 ) -> None:
+    # S44
     provider = provider_of(LENIENT)
     error = rejection(provider)
     breaker = provider.get_breaker("http:outer", **options)
@@ -234,6 +241,7 @@ def test_the_rejection_of_another_breaker_is_ignored_unless_a_list_names_it(
 def test_groups_of_rejections_are_ignored_and_a_real_failure_among_them_counts(
     provider_of: Callable[..., Provider],
 ) -> None:
+    # S44
     provider = provider_of(LENIENT)
     error = rejection(provider)
     breaker = provider.get_breaker("http:outer")
@@ -242,6 +250,7 @@ def test_groups_of_rejections_are_ignored_and_a_real_failure_among_them_counts(
 
 
 def test_an_outer_breaker_is_not_opened_by_an_inner_one(provider_of: Callable[..., Provider]) -> None:
+    # S44
     provider = provider_of(Policy(3))
     outer, inner = provider.get_breaker("http:outer"), provider.get_breaker("http:inner")
     trip(inner)
@@ -253,6 +262,7 @@ def test_an_outer_breaker_is_not_opened_by_an_inner_one(provider_of: Callable[..
 
 
 def test_a_probe_that_calls_its_own_breaker_gives_its_slot_back(make_breaker: Make, clock: ManualClock) -> None:
+    # S54
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
     with pytest.raises(BreakerOpenError) as caught:
         breaker.do(breaker.do, raiser(Boom()))

@@ -1,4 +1,4 @@
-"""Operator control: forced_open, disabled, and what lies underneath. Section G; shadow and reset: own files."""
+"""Operator control: forced_open, disabled, and what lies underneath. Shadow and reset have files of their own."""
 
 from itertools import pairwise
 from typing import Any
@@ -39,7 +39,7 @@ def underneath(breaker: Breaker) -> tuple[Any, ...]:
 
 
 def test_forced_open_rejects_and_says_who_did_it(make_breaker: Make) -> None:
-    # G1
+    # S72, S93
     breaker = make_breaker(Policy(5, 2, 60))
     breaker.force_open()
     assert (breaker.state, breaker.mode) == (State.CLOSED, Mode.FORCED_OPEN)
@@ -53,7 +53,7 @@ def test_forced_open_rejects_and_says_who_did_it(make_breaker: Make) -> None:
 def test_forced_open_still_rejects_after_ten_timeouts(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # G1: no probe, whatever is underneath
+    # S93: no probe, whatever is underneath
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)
     breaker.force_open()
@@ -69,7 +69,7 @@ def test_forced_open_still_rejects_after_ten_timeouts(
 def test_results_of_older_calls_count_and_change_nothing_else(
     make_breaker: Make, clock: ManualClock, events: list[Any], overlay: Mode, state: State
 ) -> None:
-    # G1
+    # S97
     breaker = drive_to(make_breaker(Policy(2, 3, 60)), clock, state)
     if state is State.OPEN:
         breaker.disable()  # the only way to be admitted by an open breaker
@@ -88,6 +88,7 @@ def test_results_of_older_calls_count_and_change_nothing_else(
 def test_a_probe_that_ends_under_forced_open_frees_its_slot_and_has_no_vote(
     make_breaker: Make, clock: ManualClock, verdict: str
 ) -> None:
+    # S97
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
     probe = breaker.acquire()
     breaker.force_open()
@@ -100,7 +101,7 @@ def test_a_probe_that_ends_under_forced_open_frees_its_slot_and_has_no_vote(
 
 
 def test_lifting_shows_the_streak_that_was_there(make_breaker: Make, events: list[Any]) -> None:
-    # G3
+    # S90, S92
     breaker = make_breaker(Policy(5, 2, 60))
     fail(breaker, 3)
     breaker.force_open()
@@ -121,7 +122,7 @@ def test_lifting_shows_the_streak_that_was_there(make_breaker: Make, events: lis
 def test_an_overlay_that_comes_and_goes_leaves_no_trace(
     make_breaker: Make, clock: ManualClock, overlay: Mode, state: State
 ) -> None:
-    # G3
+    # S90, S92
     breaker = drive_to(make_breaker(Policy(2, 3, 60)), clock, state)
     before = breaker.snapshot()
     breaker.override(overlay)
@@ -131,6 +132,7 @@ def test_an_overlay_that_comes_and_goes_leaves_no_trace(
 
 
 def test_time_goes_on_underneath(make_breaker: Make, clock: ManualClock) -> None:
+    # S90
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)
     breaker.force_open()
@@ -143,6 +145,7 @@ def test_time_goes_on_underneath(make_breaker: Make, clock: ManualClock) -> None
 
 
 def test_disabled_runs_everything_and_never_trips(make_breaker: Make, events: list[Any]) -> None:
+    # S94
     breaker = make_breaker(Policy(2))
     fail(breaker)
     breaker.disable()
@@ -163,6 +166,7 @@ def test_disabled_runs_everything_and_never_trips(make_breaker: Make, events: li
 def test_calls_let_through_while_not_closed_take_no_slot_and_have_no_vote(
     make_breaker: Make, clock: ManualClock, overlay: Mode, state: State
 ) -> None:
+    # S53
     breaker = drive_to(make_breaker(Policy(5, 1, 60)), clock, state)
     breaker.override(overlay)
     calls = [breaker.acquire() for _ in range(3)]
@@ -181,6 +185,7 @@ def test_calls_let_through_while_not_closed_take_no_slot_and_have_no_vote(
 
 @pytest.mark.parametrize(("verdict", "streak"), [("success", 0), ("ignore", 1), ("failure", 2)])
 def test_the_mode_in_force_at_the_result_judges(make_breaker: Make, verdict: str, streak: int) -> None:
+    # S98
     breaker = make_breaker(Policy(3))
     fail(breaker)
     breaker.disable()
@@ -194,6 +199,7 @@ def test_the_mode_in_force_at_the_result_judges(make_breaker: Make, verdict: str
 def test_an_ended_lease_is_reclaimed_by_any_asker_in_any_mode(
     make_breaker: Make, clock: ManualClock, events: list[Any], overlay: Mode
 ) -> None:
+    # S62
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
     probe = breaker.acquire()
     breaker.override(overlay)
@@ -216,7 +222,7 @@ def test_an_ended_lease_is_reclaimed_by_any_asker_in_any_mode(
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_setting_the_mode_that_is_there_tells_nobody(make_breaker: Make, events: list[Any], mode: Mode) -> None:
-    # G9
+    # S92
     breaker = make_breaker(Policy(2))
     breaker.override(mode)
     if mode is not Mode.FORCED_OPEN:
@@ -229,6 +235,7 @@ def test_setting_the_mode_that_is_there_tells_nobody(make_breaker: Make, events:
 
 
 def test_the_short_forms_are_the_overrides(make_breaker: Make, events: list[Any]) -> None:
+    # S91, S92
     breaker = make_breaker(Policy())
     del events[:]
     for act, mode in [
@@ -246,7 +253,7 @@ def test_the_short_forms_are_the_overrides(make_breaker: Make, events: list[Any]
 
 @pytest.mark.parametrize("mode", ["OPEN", State.OPEN, 1, object()])
 def test_what_is_not_a_mode_is_refused_and_changes_nothing(make_breaker: Make, events: list[Any], mode: Any) -> None:
-    # G9: an error, never a corrupt state
+    # S91: an error, never a corrupt state
     breaker = make_breaker(Policy())
     before, told = breaker.snapshot(), list(events)
     with pytest.raises((TypeError, ValueError)):

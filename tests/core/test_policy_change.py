@@ -1,4 +1,4 @@
-"""A policy replaced while calls run: what it moves and what it leaves alone. N3 to N13."""
+"""A policy replaced while calls run: what it moves and what it leaves alone."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -33,7 +33,7 @@ def breaker(provider_of: Callable[..., Provider], source: MemorySource, events: 
 
 
 def test_a_held_breaker_obeys_the_new_policy(breaker: Breaker, put: Put) -> None:
-    # N3
+    # S110
     put(failureThreshold=2)
     assert breaker.policy == Policy(2, 2, 60)
     fail(breaker, 2)
@@ -43,7 +43,7 @@ def test_a_held_breaker_obeys_the_new_policy(breaker: Breaker, put: Put) -> None
 def test_a_threshold_lowered_below_the_streak_opens_at_the_next_failure(
     breaker: Breaker, put: Put, events: list[Any]
 ) -> None:
-    # N7, A13
+    # S13, S111
     fail(breaker, 4)
     put(failureThreshold=3)
     assert (breaker.state, breaker.snapshot().consecutive_failures) == (State.CLOSED, 4)
@@ -54,7 +54,7 @@ def test_a_threshold_lowered_below_the_streak_opens_at_the_next_failure(
 
 
 def test_a_threshold_lowered_below_the_streak_is_cleared_by_the_next_success(breaker: Breaker, put: Put) -> None:
-    # N7
+    # S111
     fail(breaker, 4)
     put(failureThreshold=3)
     succeed(breaker)
@@ -64,7 +64,7 @@ def test_a_threshold_lowered_below_the_streak_is_cleared_by_the_next_success(bre
 
 
 def test_a_threshold_far_below_the_streak_opens_all_the_same(breaker: Breaker, put: Put) -> None:
-    # A13: `>=`, not `==`
+    # S13, S111: `>=`, not `==`
     put(failureThreshold=10)
     fail(breaker, 8)
     put(failureThreshold=3)
@@ -73,6 +73,7 @@ def test_a_threshold_far_below_the_streak_opens_all_the_same(breaker: Breaker, p
 
 
 def test_a_threshold_raised_keeps_the_streak(breaker: Breaker, put: Put) -> None:
+    # S111
     fail(breaker, 4)
     put(failureThreshold=7)
     fail(breaker, 2)
@@ -95,7 +96,7 @@ def test_a_threshold_raised_keeps_the_streak(breaker: Breaker, put: Put) -> None
 def test_a_change_alone_moves_no_state_and_no_epoch(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any], state: State, fields: dict[str, Any]
 ) -> None:
-    # N5, Q8
+    # S12, S110
     drive_to(breaker, clock, state)
     before, told = breaker.snapshot(), transitions(events)
     put(**fields)
@@ -106,7 +107,7 @@ def test_a_change_alone_moves_no_state_and_no_epoch(
 
 
 def test_an_unrelated_field_leaves_the_deadline(breaker: Breaker, put: Put, clock: ManualClock) -> None:
-    # N5
+    # S112
     trip(breaker)
     clock.advance(10)
     put(failureThreshold=1, successThreshold=1, halfOpenMaxCalls=3, probeTimeout="1s")
@@ -122,6 +123,7 @@ def test_an_unrelated_field_leaves_the_deadline(breaker: Breaker, put: Put, cloc
 def test_the_open_timeout_counts_anew_from_the_opening(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any], timeout: str, left: float
 ) -> None:
+    # S112
     clock.advance(1000)
     trip(breaker)
     clock.advance(10)
@@ -138,6 +140,7 @@ def test_the_open_timeout_counts_anew_from_the_opening(
 def test_an_open_timeout_lengthened_after_it_had_passed_makes_callers_wait(
     breaker: Breaker, put: Put, clock: ManualClock
 ) -> None:
+    # S112
     trip(breaker)
     clock.advance(60)
     put(openStateTimeout="90s")
@@ -145,7 +148,7 @@ def test_an_open_timeout_lengthened_after_it_had_passed_makes_callers_wait(
 
 
 def test_a_call_in_flight_during_a_change_counts(breaker: Breaker, put: Put) -> None:
-    # E9
+    # S110
     call = breaker.acquire()
     put(failureThreshold=1)
     call.failure()
@@ -154,7 +157,7 @@ def test_a_call_in_flight_during_a_change_counts(breaker: Breaker, put: Put) -> 
 
 
 def test_the_same_document_again_is_nothing(breaker: Breaker, put: Put, events: list[Any]) -> None:
-    # N11, also with other spaces, another order and another way to write the same minute
+    # S116: also with other spaces, another order and another way to write the same minute
     put(failureThreshold=3, openStateTimeout="1m")
     assert len(of_type(events, PolicyUpdated)) == 1
     policy = breaker.policy
@@ -167,7 +170,7 @@ def test_the_same_document_again_is_nothing(breaker: Breaker, put: Put, events: 
 def test_deleting_a_document_falls_back_and_keeps_the_state(
     breaker: Breaker, source: MemorySource, put: Put, events: list[Any]
 ) -> None:
-    # N13
+    # S123
     source.put("default", document(failureThreshold=4, openStateTimeout="30s"))
     assert breaker.policy == Policy(4, 2, 30)
     put(failureThreshold=2)
@@ -183,6 +186,7 @@ def test_deleting_a_document_falls_back_and_keeps_the_state(
 
 
 def test_an_invalid_document_leaves_the_last_good_policy(breaker: Breaker, put: Put, events: list[Any]) -> None:
+    # S124
     put(failureThreshold=2)
     fail(breaker)
     put(failureThreshold=0)
@@ -194,6 +198,7 @@ def test_an_invalid_document_leaves_the_last_good_policy(breaker: Breaker, put: 
 
 
 def test_the_mode_of_a_document_is_set_and_lifted(breaker: Breaker, put: Put, events: list[Any]) -> None:
+    # S92
     fail(breaker, 2)
     put(mode="forced_open")
     assert (breaker.mode, rejected(breaker).reason) == (Mode.FORCED_OPEN, "operator")
@@ -204,6 +209,7 @@ def test_the_mode_of_a_document_is_set_and_lifted(breaker: Breaker, put: Put, ev
 
 
 def test_a_local_override_wins_until_it_is_cleared(breaker: Breaker, put: Put, events: list[Any]) -> None:
+    # S91
     breaker.disable()
     put(mode="forced_open")
     assert breaker.mode is Mode.DISABLED
@@ -223,6 +229,7 @@ def test_a_local_override_wins_until_it_is_cleared(breaker: Breaker, put: Put, e
 def test_one_document_updates_then_lifts_then_closes(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S86
     drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker)
     put(mode="disabled")
@@ -235,6 +242,7 @@ def test_one_document_updates_then_lifts_then_closes(
 def test_a_threshold_raised_above_the_streak_ends_the_shadow_episode(
     breaker: Breaker, put: Put, events: list[Any]
 ) -> None:
+    # S96
     put(failureThreshold=2, mode="shadow")
     fail(breaker, 3)
     put(failureThreshold=5, mode="shadow")
@@ -247,6 +255,7 @@ def test_a_threshold_raised_above_the_streak_ends_the_shadow_episode(
 def test_a_threshold_changed_within_the_streak_goes_on_with_the_episode(
     breaker: Breaker, put: Put, events: list[Any]
 ) -> None:
+    # S96
     put(failureThreshold=2, mode="shadow")
     fail(breaker, 4)
     put(failureThreshold=4, mode="shadow")

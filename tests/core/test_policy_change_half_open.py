@@ -1,4 +1,4 @@
-"""A policy replaced while the breaker probes: thresholds, slots and leases. N9."""
+"""A policy replaced while the breaker probes: thresholds, slots and leases."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def breaker(provider_of: Callable[..., Provider], source: MemorySource, events: 
 def test_a_success_threshold_met_already_closes_at_once(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
 ) -> None:
-    # N9
+    # S113
     put(successThreshold=3)
     drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker, 2)
@@ -49,7 +49,7 @@ def half_open_with_one_in_flight(breaker: Breaker, put: Put, clock: ManualClock)
 def test_a_success_threshold_met_already_closes_when_the_last_probe_ends(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any], verdict: str, reason: str
 ) -> None:
-    # N9
+    # S113
     probe = half_open_with_one_in_flight(breaker, put, clock)
     getattr(probe, verdict)()
     assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, reason)
@@ -58,7 +58,7 @@ def test_a_success_threshold_met_already_closes_when_the_last_probe_ends(
 def test_a_success_threshold_met_already_closes_when_the_last_probe_is_lost(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
 ) -> None:
-    # N9: the call that finds it lost runs as a closed call
+    # S113: the call that finds it lost runs as a closed call
     probe = half_open_with_one_in_flight(breaker, put, clock)
     clock.advance(60)
     assert breaker.state is State.HALF_OPEN
@@ -72,12 +72,13 @@ def test_a_success_threshold_met_already_closes_when_the_last_probe_is_lost(
 def test_a_success_threshold_met_already_does_not_save_from_a_failed_probe(
     breaker: Breaker, put: Put, clock: ManualClock
 ) -> None:
-    # N9
+    # S113
     half_open_with_one_in_flight(breaker, put, clock).failure()
     assert (breaker.state, breaker.retry_after) == (State.OPEN, 60)
 
 
 def test_a_success_threshold_raised_keeps_the_successes_seen(breaker: Breaker, put: Put, clock: ManualClock) -> None:
+    # S113
     drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker)
     put(successThreshold=4)
@@ -90,6 +91,7 @@ def test_a_success_threshold_raised_keeps_the_successes_seen(breaker: Breaker, p
 def test_a_success_threshold_lowered_under_an_overlay_waits_for_the_first_call(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S114
     drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker)
     breaker.force_open()
@@ -103,6 +105,7 @@ def test_a_success_threshold_lowered_under_an_overlay_waits_for_the_first_call(
 
 
 def test_more_and_fewer_slots_from_the_next_admission_on(breaker: Breaker, put: Put, clock: ManualClock) -> None:
+    # S115
     put(successThreshold=9)
     drive_to(breaker, clock, State.HALF_OPEN)
     probes = [breaker.acquire()]
@@ -122,6 +125,7 @@ def test_more_and_fewer_slots_from_the_next_admission_on(breaker: Breaker, put: 
 
 
 def test_a_lease_keeps_the_length_of_its_admission(breaker: Breaker, put: Put, clock: ManualClock) -> None:
+    # S115
     put(probeTimeout="10s")
     drive_to(breaker, clock, State.HALF_OPEN)
     first = breaker.acquire()

@@ -1,4 +1,4 @@
-"""Code that calls back into the breaker from inside one of its decisions: listeners first. I1, J11."""
+"""Code that calls back into the breaker from inside one of its decisions: listeners first."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +45,7 @@ def on(kind: type, act: Callable[[Any], Any], times: int = 1) -> Callable[[Any],
 
 
 def test_a_listener_may_read_everything(make_breaker: Make, listeners: list[Any]) -> None:
-    # I1
+    # S81
     seen: list[Any] = []
 
     def read(event: StateChanged) -> None:
@@ -59,7 +59,7 @@ def test_a_listener_may_read_everything(make_breaker: Make, listeners: list[Any]
 
 
 def test_a_listener_may_reset(make_breaker: Make, listeners: list[Any], events: list[Any]) -> None:
-    # I1
+    # S81
     listeners.append(on(StateChanged, lambda event: breaker.reset()))
     breaker = make_breaker(Policy(2))
     fail(breaker, 2)
@@ -72,7 +72,7 @@ def test_a_listener_may_reset(make_breaker: Make, listeners: list[Any], events: 
 def test_a_listener_may_call_through_the_breaker(
     make_breaker: Make, clock: ManualClock, listeners: list[Any], events: list[Any]
 ) -> None:
-    # I1: from the opening itself, a rejection, then the probe that closes again
+    # S81: from the opening itself, a rejection, then the probe that closes again
     def call(event: StateChanged) -> None:
         rejected(breaker, 2)
         cool(breaker, clock)
@@ -93,7 +93,7 @@ def test_a_listener_may_call_through_the_breaker(
 def test_what_a_listener_causes_is_told_after_everyone_knows_the_cause(
     provider_of: Callable[..., Provider], first: bool
 ) -> None:
-    # one at a time, in transition order: nobody hears CLOSED before OPEN
+    # S81: one at a time, in transition order: nobody hears CLOSED before OPEN
     provider = provider_of(Policy(1))
     heard: list[Any] = []
     if first:
@@ -107,6 +107,7 @@ def test_what_a_listener_causes_is_told_after_everyone_knows_the_cause(
 
 
 def test_a_listener_is_not_entered_again_by_what_it_causes(make_breaker: Make, listeners: list[Any]) -> None:
+    # S81
     inside: list[int] = []
     depths: list[int] = []
 
@@ -128,6 +129,7 @@ def test_a_listener_is_not_entered_again_by_what_it_causes(make_breaker: Make, l
 def test_a_permit_dropped_in_a_listener_gives_its_slot_back(
     make_breaker: Make, clock: ManualClock, listeners: list[Any]
 ) -> None:
+    # S39
     held: list[Any] = []
     listeners.append(on(ModeChanged, lambda event: held.clear()))
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
@@ -141,6 +143,7 @@ def test_a_permit_dropped_in_a_listener_gives_its_slot_back(
 
 
 def test_a_probe_dropped_while_its_loss_is_told(make_breaker: Make, clock: ManualClock, listeners: list[Any]) -> None:
+    # S63
     held: list[Any] = []
     listeners.append(on(ProbeLost, lambda event: held.clear()))
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
@@ -154,6 +157,7 @@ def test_a_probe_dropped_while_its_loss_is_told(make_breaker: Make, clock: Manua
 def test_a_listener_may_make_breakers_subscribe_and_close(
     provider_of: Callable[..., Provider], events: list[Any]
 ) -> None:
+    # S81
     heard: list[Any] = []
     made: list[Breaker] = []
     provider = provider_of(Policy(1), policy_source=MemorySource())
@@ -174,6 +178,7 @@ def test_a_listener_may_make_breakers_subscribe_and_close(
 
 
 def test_a_listener_may_unsubscribe_itself(provider_of: Callable[..., Provider]) -> None:
+    # S81
     provider = provider_of(Policy(1))
     heard: list[Any] = []
     others: list[Any] = []
@@ -196,6 +201,7 @@ def test_a_listener_may_unsubscribe_itself(provider_of: Callable[..., Provider])
 def test_a_listener_that_raises_an_exception_is_contained(
     provider_of: Callable[..., Provider], clock: ManualClock, error: Exception
 ) -> None:
+    # S82
     before: list[Any] = []
     after: list[Any] = []
     provider = provider_of(Policy(1, 1, 60))
@@ -220,6 +226,7 @@ def raiser_of_any(error: BaseException) -> Callable[[Any], None]:
 def test_a_rejection_raised_by_a_listener_is_contained_too(
     make_breaker: Make, listeners: list[Any], events: list[Any]
 ) -> None:
+    # S82
     listeners.append(on(StateChanged, lambda event: breaker.acquire()))
     breaker = make_breaker(Policy(1))
     fail(breaker)
@@ -234,6 +241,7 @@ INTERRUPTS = [KeyboardInterrupt, SystemExit]
 def test_an_interrupt_in_a_listener_reaches_the_caller_and_no_delivery_is_lost(
     provider_of: Callable[..., Provider], clock: ManualClock, place: int, interrupt: type[BaseException]
 ) -> None:
+    # S83
     provider = provider_of(Policy(1, 1, 60))
     streams: list[list[Any]] = [[], [], []]
 
@@ -260,6 +268,7 @@ def test_an_interrupt_in_a_listener_reaches_the_caller_and_no_delivery_is_lost(
 def test_an_interrupt_at_the_first_of_two_events_leaves_the_second_to_the_next_call(
     make_breaker: Make, listeners: list[Any], events: list[Any]
 ) -> None:
+    # S83
     listeners.append(on(CallFailed, raiser_of_any(KeyboardInterrupt())))
     breaker = make_breaker(Policy(1))
     with pytest.raises(KeyboardInterrupt):
@@ -273,6 +282,7 @@ def test_an_interrupt_at_the_first_of_two_events_leaves_the_second_to_the_next_c
 def test_an_interrupt_at_admission_leaves_no_slot_taken(
     make_breaker: Make, clock: ManualClock, listeners: list[Any], form: str
 ) -> None:
+    # S83
     def at_half_open(event: StateChanged) -> None:
         if event.to_state is State.HALF_OPEN:
             raise KeyboardInterrupt
@@ -294,6 +304,7 @@ def test_an_interrupt_at_admission_leaves_no_slot_taken(
 def test_an_interrupt_when_a_probe_succeeds_leaves_the_breaker_closed(
     make_breaker: Make, clock: ManualClock, listeners: list[Any]
 ) -> None:
+    # S83
     def at_closed(event: StateChanged) -> None:
         if event.to_state is State.CLOSED:
             raise KeyboardInterrupt
@@ -310,6 +321,7 @@ def test_an_interrupt_when_a_probe_succeeds_leaves_the_breaker_closed(
 def test_an_interrupt_during_an_operators_act_leaves_the_act_done(
     make_breaker: Make, listeners: list[Any], events: list[Any], act: str
 ) -> None:
+    # S83
     breaker_of: list[Breaker] = []
     listeners.append(lambda event: (_ for _ in ()).throw(KeyboardInterrupt()) if breaker_of else None)
     breaker = make_breaker(Policy(1))

@@ -1,4 +1,4 @@
-"""Code that the interpreter runs in the middle of a call: finalizers, signals, clocks, texts. J11."""
+"""Code that the interpreter runs in the middle of a call: finalizers, signals, clocks, texts."""
 
 import gc
 import signal
@@ -72,7 +72,7 @@ class Trash:
 def test_finalizers_run_by_the_collector_may_call_the_breaker(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # J11
+    # S36
     breaker = make_breaker(Policy(3, 1, 1))
     ran: list[int] = []
     for _ in range(300):
@@ -90,7 +90,7 @@ def test_finalizers_run_by_the_collector_may_call_the_breaker(
 @pytest.mark.skipif(FREE_THREADED, reason="the collector of that build is not run at every allocation")
 @pytest.mark.usefixtures("eager_collector")
 def test_collector_callbacks_may_call_the_breaker(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # J11; a few times per turn, because each act makes garbage, hence a further collection, for ever
+    # S36: a few times per turn, because each act makes garbage, hence a further collection, for ever
     breaker = make_breaker(Policy(3, 1, 1))
     ran: list[int] = []
     budget = [0]
@@ -117,7 +117,7 @@ def test_collector_callbacks_may_call_the_breaker(make_breaker: Make, clock: Man
 def test_weakref_callbacks_and_finalizers_of_what_a_call_drops_may_call_the_breaker(
     make_breaker: Make, clock: ManualClock
 ) -> None:
-    # J11: the last reference to an argument, a value and an exception goes while the breaker holds the call
+    # S36: the last reference to an argument, a value and an exception goes while the breaker holds the call
     breaker = make_breaker(Policy(3, 1, 1))
     ran: list[str] = []
 
@@ -155,7 +155,7 @@ def test_weakref_callbacks_and_finalizers_of_what_a_call_drops_may_call_the_brea
 
 
 def test_a_permit_whose_finalization_runs_a_finalizer(make_breaker: Make, clock: ManualClock) -> None:
-    # F17, J11: permit and callback die together
+    # S39: permit and callback die together
     breaker = drive_to(make_breaker(Policy(3, 9, 60)), clock, State.HALF_OPEN)
     ran: list[int] = []
     box: list[Any] = [breaker.acquire(), Trash(breaker, ran)]
@@ -198,7 +198,7 @@ OPERATIONS: list[Callable[[Breaker], Any]] = [
 def test_a_clock_or_a_signal_that_calls_back_in_the_middle_of_a_decision(
     provider_of: Callable[..., Provider], events: list[Any], on_signal: Any, state: State, operation: int, how: str
 ) -> None:
-    # J11
+    # S80
     clock = HookClock()
     breaker = provider_of(Policy(1, 1, 60), clock=clock).get_breaker(NAME)
     drive_to(breaker, clock, state)
@@ -230,7 +230,7 @@ def test_a_clock_that_calls_back_is_asked_by_each_decision(provider_of: Callable
 
 
 def test_a_storm_of_signals_during_calls(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # J11
+    # S36
     breaker = make_breaker(Policy(2, 1, 1))
     ran: list[int] = []
 

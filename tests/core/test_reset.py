@@ -1,4 +1,4 @@
-"""`reset()`: closed at once, counts cleared, a new epoch, the local override lifted. Section G."""
+"""`reset()`: closed at once, counts cleared, a new epoch, the local override lifted."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from support.drive import NAME, Make, cool, counts, drive_to, fail, rejected, su
 
 
 def test_reset_in_closed_clears_the_streak_and_tells_nobody(make_breaker: Make, events: list[Any]) -> None:
-    # G7
+    # S99
     breaker = make_breaker(Policy(3))
     fail(breaker, 2)
     del events[:]
@@ -28,6 +28,7 @@ def test_reset_in_closed_clears_the_streak_and_tells_nobody(make_breaker: Make, 
 
 @pytest.mark.parametrize("state", [State.OPEN, State.HALF_OPEN])
 def test_reset_closes_at_once(make_breaker: Make, clock: ManualClock, events: list[Any], state: State) -> None:
+    # S99
     breaker = drive_to(make_breaker(Policy(3, 2, 60)), clock, state)
     totals = counts(breaker)
     breaker.reset()
@@ -40,7 +41,7 @@ def test_reset_closes_at_once(make_breaker: Make, clock: ManualClock, events: li
 
 
 def test_reset_lifts_an_override_and_the_rule_holds_again(make_breaker: Make, events: list[Any]) -> None:
-    # G13
+    # S99
     breaker = make_breaker(Policy(3))
     breaker.force_open()
     rejected(breaker)
@@ -56,6 +57,7 @@ def test_reset_lifts_an_override_and_the_rule_holds_again(make_breaker: Make, ev
 def test_reset_of_an_open_breaker_that_is_forced_tells_the_state_then_the_mode(
     make_breaker: Make, events: list[Any]
 ) -> None:
+    # S86, S99
     breaker = make_breaker(Policy(1))
     trip(breaker)
     breaker.force_open()
@@ -66,6 +68,7 @@ def test_reset_of_an_open_breaker_that_is_forced_tells_the_state_then_the_mode(
 
 
 def test_reset_does_not_lift_the_mode_of_the_policy(make_breaker: Make) -> None:
+    # S99
     breaker = make_breaker(Policy(1, mode=Mode.FORCED_OPEN))
     assert breaker.mode is Mode.FORCED_OPEN
     breaker.disable()
@@ -76,6 +79,7 @@ def test_reset_does_not_lift_the_mode_of_the_policy(make_breaker: Make) -> None:
 
 
 def test_a_local_auto_overrules_the_mode_of_the_policy(make_breaker: Make, clock: ManualClock) -> None:
+    # S91
     breaker = make_breaker(Policy(1, 1, 60, mode=Mode.DISABLED))
     fail(breaker, 3)
     assert breaker.state is State.CLOSED

@@ -1,4 +1,4 @@
-"""The shadow mode: judged, told, and never rejected. Section G."""
+"""The shadow mode: judged, told, and never rejected."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def warnings(events: list[Any]) -> list[int]:
 
 
 def test_crossing_the_threshold_warns_once_and_lets_calls_pass(make_breaker: Make, events: list[Any]) -> None:
-    # G5
+    # S95
     breaker = make_breaker(Policy(3))
     breaker.shadow()
     fail(breaker, 2)
@@ -46,7 +46,7 @@ def test_crossing_the_threshold_warns_once_and_lets_calls_pass(make_breaker: Mak
 
 
 def test_each_episode_has_its_own_warning(make_breaker: Make, events: list[Any]) -> None:
-    # G5: a success ends the episode
+    # S96: a success ends the episode
     breaker = make_breaker(Policy(2))
     breaker.shadow()
     for _ in range(3):
@@ -58,6 +58,7 @@ def test_each_episode_has_its_own_warning(make_breaker: Make, events: list[Any])
 
 
 def test_the_streak_from_before_goes_on_in_shadow(make_breaker: Make, events: list[Any]) -> None:
+    # S95
     breaker = make_breaker(Policy(3))
     fail(breaker, 2)
     breaker.shadow()
@@ -69,6 +70,7 @@ def test_the_streak_from_before_goes_on_in_shadow(make_breaker: Make, events: li
 def test_lifted_with_the_streak_over_the_threshold_the_next_failure_opens(
     make_breaker: Make, events: list[Any]
 ) -> None:
+    # S95
     breaker = make_breaker(Policy(3))
     breaker.shadow()
     fail(breaker, 4)
@@ -81,6 +83,7 @@ def test_lifted_with_the_streak_over_the_threshold_the_next_failure_opens(
 
 
 def test_lifted_with_the_streak_over_the_threshold_a_success_clears(make_breaker: Make) -> None:
+    # S95
     breaker = make_breaker(Policy(3))
     breaker.shadow()
     fail(breaker, 4)
@@ -91,6 +94,7 @@ def test_lifted_with_the_streak_over_the_threshold_a_success_clears(make_breaker
 
 
 def test_leaving_and_coming_back_is_a_new_episode(make_breaker: Make, events: list[Any]) -> None:
+    # S96
     breaker = make_breaker(Policy(2))
     breaker.shadow()
     fail(breaker, 2)
@@ -103,6 +107,7 @@ def test_leaving_and_coming_back_is_a_new_episode(make_breaker: Make, events: li
 
 
 def test_a_reset_ends_the_episode_and_the_mode(make_breaker: Make, events: list[Any]) -> None:
+    # S96, S99
     breaker = make_breaker(Policy(2, mode=Mode.SHADOW))
     fail(breaker, 3)
     breaker.reset()
@@ -117,6 +122,7 @@ def test_a_reset_ends_the_episode_and_the_mode(make_breaker: Make, events: list[
 def test_calls_pass_and_are_judged_while_the_state_underneath_stands_still(
     make_breaker: Make, clock: ManualClock, events: list[Any], state: State
 ) -> None:
+    # S95, S97
     breaker = drive_to(make_breaker(Policy(2, 1, 60)), clock, state)
     breaker.shadow()
     changes = of_type(events, StateChanged)
@@ -131,6 +137,7 @@ def test_calls_pass_and_are_judged_while_the_state_underneath_stands_still(
 
 
 def test_shadow_neither_moves_nor_stops_the_deadline_underneath(make_breaker: Make, clock: ManualClock) -> None:
+    # S90
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)
     clock.advance(20)
@@ -148,6 +155,7 @@ def test_shadow_neither_moves_nor_stops_the_deadline_underneath(make_breaker: Ma
 def test_a_probe_that_reports_in_shadow_is_judged_as_if_closed(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
+    # S98
     breaker = drive_to(make_breaker(Policy(1, 1, 60, half_open_max_calls=1)), clock, State.HALF_OPEN)
     probe = breaker.acquire()
     breaker.shadow()
@@ -161,6 +169,7 @@ def test_a_probe_that_reports_in_shadow_is_judged_as_if_closed(
 
 
 def test_the_mode_comes_with_the_policy_too(make_breaker: Make, events: list[Any]) -> None:
+    # S95
     breaker = make_breaker(Policy(1, mode=Mode.SHADOW))
     fail(breaker, 3)
     assert (breaker.mode, warnings(events)) == (Mode.SHADOW, [1])

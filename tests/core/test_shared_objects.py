@@ -58,6 +58,7 @@ def often(breaker: Breaker) -> None:
 
 
 def test_counts_are_exact_through_the_coming_of_threads(make_breaker: Make) -> None:
+    # S3
     for _ in range(20):
         breaker = make_breaker(Policy())
         for _ in range(100):

@@ -1,4 +1,4 @@
-"""Threads: exact totals, one opening, one probe, chains of events. Section J."""
+"""Threads: exact totals, one opening, one probe, chains of events."""
 
 import random
 import threading
@@ -42,7 +42,7 @@ def attempt(breaker: Breaker, fn: Callable[[], Any]) -> str:
 
 
 def test_ten_threads_of_ten_thousand_successes_count_exactly(make_breaker: Make) -> None:
-    # J1
+    # S3
     breaker = make_breaker(Policy())
 
     def work(_: int) -> None:
@@ -55,7 +55,7 @@ def test_ten_threads_of_ten_thousand_successes_count_exactly(make_breaker: Make)
 
 
 def test_every_outcome_of_many_threads_is_counted(make_breaker: Make, events: list[Any]) -> None:
-    # J1, Q3: what the callers saw is what the breaker counted
+    # S1, S3: what the callers saw is what the breaker counted
     breaker = make_breaker(Policy(2**31 - 1))
     seen: list[dict[str, int]] = []
 
@@ -75,7 +75,7 @@ def test_every_outcome_of_many_threads_is_counted(make_breaker: Make, events: li
 
 
 def test_failures_of_many_threads_are_one_exact_streak(make_breaker: Make) -> None:
-    # J2
+    # S13
     breaker = make_breaker(Policy(20_001))
 
     def work(_: int) -> None:
@@ -99,7 +99,7 @@ def test_a_manual_clock_moved_by_many_threads_loses_no_step(clock: ManualClock) 
 
 
 def test_a_hundred_threads_get_one_breaker(provider_of: Callable[..., Provider], events: list[Any]) -> None:
-    # J5
+    # S140
     provider = provider_of(Policy())
     found: list[Breaker] = []
     together(100, lambda _: found.append(provider.get_breaker(NAME)))
@@ -109,7 +109,7 @@ def test_a_hundred_threads_get_one_breaker(provider_of: Callable[..., Provider],
 
 
 def test_of_fifty_callers_after_cooling_one_probes(make_breaker: Make, clock: ManualClock) -> None:
-    # C13
+    # S23
     breaker = make_breaker(Policy(1, 2, 60))
     trip(breaker)
     cool(breaker, clock)
@@ -134,7 +134,7 @@ def test_of_fifty_callers_after_cooling_one_probes(make_breaker: Make, clock: Ma
 
 
 def test_never_more_probes_at_once_than_the_cap(make_breaker: Make, clock: ManualClock) -> None:
-    # C4, Q2
+    # S23
     breaker = make_breaker(Policy(1, 1000, 60, half_open_max_calls=3))
     drive_to(breaker, clock, State.HALF_OPEN)
     inside: list[int] = []
@@ -156,7 +156,7 @@ def test_never_more_probes_at_once_than_the_cap(make_breaker: Make, clock: Manua
 
 
 def test_a_burst_of_a_hundred_failing_threads_opens_once(make_breaker: Make, events: list[Any]) -> None:
-    # E7
+    # S60
     breaker = make_breaker(Policy(5, 1, 60))
     barrier = threading.Barrier(100)
 
@@ -173,7 +173,7 @@ def test_a_burst_of_a_hundred_failing_threads_opens_once(make_breaker: Make, eve
 def test_openings_and_closings_alternate_under_random_results(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # J3
+    # S11
     breaker = make_breaker(Policy(2, 1, 1))
 
     def work(number: int) -> None:
@@ -196,7 +196,7 @@ def test_openings_and_closings_alternate_under_random_results(
 def test_every_observers_stream_is_a_chain_under_flapping(
     provider_of: Callable[..., Provider], clock: ManualClock
 ) -> None:
-    # I3: eight threads, ten thousand turns
+    # S80: eight threads, ten thousand turns
     provider = provider_of(Policy(1, 1, 1))
     streams: list[list[Any]] = [[] for _ in range(3)]
     for stream in streams:
@@ -219,7 +219,7 @@ def test_every_observers_stream_is_a_chain_under_flapping(
 
 
 def test_policies_and_overrides_may_change_under_load(provider_of: Callable[..., Provider], clock: ManualClock) -> None:
-    # Q3: however much moves, every admitted call ends in exactly one count
+    # S1: however much moves, every admitted call ends in exactly one count
     source = MemorySource()
     breaker = provider_of(Policy(2, 2, 1), policy_source=source).get_breaker(NAME)
     ended: list[int] = []
@@ -245,6 +245,7 @@ def test_policies_and_overrides_may_change_under_load(provider_of: Callable[...,
 def test_a_slow_listener_delays_nobody_but_the_call_that_delivers(
     make_breaker: Make, listeners: list[Any], events: list[Any]
 ) -> None:
+    # S80
     entered, release = threading.Event(), threading.Event()
 
     def slow(event: Any) -> None:
@@ -270,6 +271,7 @@ def test_a_slow_listener_delays_nobody_but_the_call_that_delivers(
 
 
 def test_listeners_are_called_one_at_a_time(make_breaker: Make, clock: ManualClock, listeners: list[Any]) -> None:
+    # S80
     inside: list[int] = []
     overlaps: list[int] = []
 
@@ -292,7 +294,7 @@ def test_listeners_are_called_one_at_a_time(make_breaker: Make, clock: ManualClo
 
 
 def test_a_user_function_runs_without_any_lock(make_breaker: Make) -> None:
-    # P5: two slow calls are inside at the same time
+    # S36: two slow calls are inside at the same time
     breaker = make_breaker(Policy())
     both = threading.Barrier(2)
     together(2, lambda _: breaker.do(both.wait, 20))
@@ -300,7 +302,7 @@ def test_a_user_function_runs_without_any_lock(make_breaker: Make) -> None:
 
 
 def test_no_reader_sees_fields_of_two_policies(provider_of: Callable[..., Provider], source: MemorySource) -> None:
-    # "a reader never sees fields of two policies": every field of each document is the same number
+    # S110, S161: "a reader never sees fields of two policies": every field of each document is the same number
     breaker = provider_of(Policy(1, 1, 1), policy_source=source).get_breaker(NAME)
     torn: list[Policy] = []
 

@@ -1,4 +1,4 @@
-"""Where policies live: the configuration. N19."""
+"""Where policies live: the configuration."""
 
 import copy
 import pickle
@@ -67,6 +67,7 @@ def test_a_config_is_a_frozen_value() -> None:
     ],
 )
 def test_the_default_path_names_environment_and_service(env: str, part: str) -> None:
+    # S120
     config = get_default_config("my-service", env)
     assert config == Config("my-service", f"/config/{part}/my-service/breakers/")
 
@@ -83,6 +84,7 @@ def test_the_default_path_names_environment_and_service(env: str, part: str) -> 
     ],
 )
 def test_a_wrong_service_or_environment(service: Any, env: Any, error: type[Exception], message: str) -> None:
+    # S120
     with pytest.raises(error) as caught:
         get_default_config(service, env)
     assert str(caught.value) == message

@@ -81,11 +81,13 @@ NOT_GO = [
 
 @pytest.mark.parametrize(("text", "nanoseconds"), GO.items(), ids=lambda value: str(value)[:30])
 def test_what_go_reads(text: str, nanoseconds: int) -> None:
+    # S126
     assert parse_duration(text) == nanoseconds
 
 
 @pytest.mark.parametrize("text", NOT_GO, ids=lambda text: ascii(text)[:30])
 def test_what_go_refuses(text: str) -> None:
+    # S126
     with pytest.raises(ValueError, match=r"empty|number|unit|nanoseconds"):
         parse_duration(text)
 

@@ -1,4 +1,4 @@
-"""Names of breakers, and the keys of their documents. N19."""
+"""Names of breakers, and the keys of their documents."""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +51,7 @@ def provider(provider_of: Callable[..., Provider]) -> Provider:
 
 @pytest.mark.parametrize("name", [*KEYS, "x" * 255, "é" * 127 + "x", "東" * 85, "\U0001f600" * 63 + "xyz"])
 def test_a_name_is_any_text_of_at_most_255_bytes(provider: Provider, name: str) -> None:
+    # S121
     made = provider.get_breaker(name)
     assert made.name == name
     assert provider.get_breaker(name) is made
@@ -72,6 +73,7 @@ def test_a_name_is_any_text_of_at_most_255_bytes(provider: Provider, name: str) 
     ids=lambda value: ascii(value)[:20],
 )
 def test_a_wrong_name_is_a_value_error(provider: Provider, name: str, message: str) -> None:
+    # S121
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared below
         provider.get_breaker(name)
     assert str(caught.value).startswith(message)
@@ -80,6 +82,7 @@ def test_a_wrong_name_is_a_value_error(provider: Provider, name: str, message: s
 
 @pytest.mark.parametrize("name", [None, 5, b"name", True, ["name"], ("name",), {}, object], ids=repr)
 def test_a_name_that_is_no_text_is_a_type_error(provider: Provider, name: Any) -> None:
+    # S121
     with pytest.raises(TypeError, match="a breaker's name must be text like 'grpc:user-service', got "):
         provider.get_breaker(name)
     assert len(provider.breakers) == 0
@@ -100,6 +103,7 @@ def test_a_name_of_a_text_type_of_ones_own_is_kept_as_plain_text(provider: Provi
 
 @pytest.mark.parametrize(("name", "key"), KEYS.items(), ids=lambda value: ascii(value))
 def test_the_key_of_a_name_and_back(name: str, key: str) -> None:
+    # S122
     assert document_key(name) == key
     assert document_name(key) == name
 
@@ -116,11 +120,13 @@ def test_the_key_of_a_name_and_back(name: str, key: str) -> None:
     ids=lambda key: ascii(key),
 )
 def test_what_is_no_key_of_a_name(key: str) -> None:
+    # S122
     assert document_name(key) is None
 
 
 @given(names)
 def test_any_name_comes_back_from_its_key(name: str) -> None:
+    # S122
     key = document_key(name)
     assert document_name(key) == name
     assert key.endswith(".json")
@@ -130,17 +136,20 @@ def test_any_name_comes_back_from_its_key(name: str) -> None:
 
 @given(names, names)
 def test_two_names_have_two_keys(one: str, other: str) -> None:
+    # S122
     assert (document_key(one) == document_key(other)) == (one == other)
 
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=20), st.sampled_from([".json", ""]))
 def test_any_text_is_the_key_of_one_name_or_of_none(text: str, suffix: str) -> None:
+    # S122
     name = document_name(text + suffix)
     assert name is None or document_key(name) == text + suffix
 
 
 @given(st.text(alphabet="%/0123456789ABCDEFabcdef.\x7f", max_size=12))
 def test_texts_of_escapes_are_keys_of_one_name_or_of_none(text: str) -> None:
+    # S122
     name = document_name(text + ".json")
     assert name is None or document_key(name) == text + ".json"
     assert not text or document_name(document_key(text)) == text

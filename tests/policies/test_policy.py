@@ -51,7 +51,7 @@ def refusal(**fields: Any) -> PolicyError:
 
 
 def test_the_built_in_policy() -> None:
-    # L7
+    # S123
     policy = Policy()
     assert (policy.failure_threshold, policy.success_threshold, policy.open_state_timeout) == (5, 2, 60.0)
     assert (policy.half_open_max_calls, policy.probe_timeout, policy.mode) == (1, None, Mode.AUTO)
@@ -65,6 +65,7 @@ def test_every_field_is_read_back_as_it_was_given(field: str, value: Any) -> Non
 
 @pytest.mark.parametrize(("field", "limit"), COUNTS.items())
 def test_a_count_goes_from_1_to_its_limit(field: str, limit: int) -> None:
+    # S126
     for value in (1, 2, limit):
         assert getattr(Policy(**{field: value}), field) == value
     for value in (0, -1, limit + 1, 2**31, 2**63, 10**400, -(10**400)):
@@ -97,6 +98,7 @@ def test_a_count_is_a_whole_number(field: str, value: Any) -> None:
     ids=repr,
 )
 def test_a_time_is_seconds_or_a_timedelta(field: str, value: Any, nanoseconds: int) -> None:
+    # S126
     policy = Policy(**{field: value})
     assert getattr(policy, f"{field}_ns") == nanoseconds
     assert getattr(policy, field) == nanoseconds / 1e9
@@ -170,6 +172,7 @@ def test_a_number_has_its_range(field: str) -> None:
     ],
 )
 def test_a_refusal_names_the_field_the_expectation_and_the_remedy(fields: dict[str, Any], message: str) -> None:
+    # S126
     error = refusal(**fields)
     assert str(error) == message
     assert (error.field, error.where) == (next(iter(fields)), None)

@@ -1,4 +1,4 @@
-"""A policy as a JSON document: what each key takes, how refusals read, and the way there and back. N1."""
+"""A policy as a JSON document: what each key takes, how refusals read, and the way there and back."""
 
 import json
 import math
@@ -51,7 +51,7 @@ def with_value(key: str, value: str) -> str:
 
 
 def test_the_document_of_the_design() -> None:
-    # N1
+    # S123
     text = '{"failureThreshold": 5, "successThreshold": 2, "openStateTimeout": "1m"}'
     assert Policy.from_json(text) == Policy(5, 2, 60.0)
     assert Policy.from_json(text.encode()) == Policy(5, 2, 60.0)
@@ -85,6 +85,7 @@ def test_every_key() -> None:
 
 @pytest.mark.parametrize("text", ["{}", b"{}", " { } ", "\n{\r\n\t}\n"])
 def test_an_empty_object_is_the_built_in_policy(text: Any) -> None:
+    # S123
     assert Policy.from_json(text) == Policy()
 
 
@@ -107,6 +108,7 @@ def test_a_mode_is_its_word(mode: Mode) -> None:
 
 
 def test_unknown_keys_are_passed_over_whatever_they_hold() -> None:
+    # S125
     unknown = {"failure_threshold": "x", "comment": None, "": [1, {"mode": "x"}], "FailureThreshold": -1}
     assert Policy.from_json(document(failureThreshold=3, **unknown)) == Policy(3)
 
@@ -128,6 +130,7 @@ def test_escapes_in_keys_and_values_are_json() -> None:
     ids=lambda value: value[:20],
 )
 def test_a_count_is_a_whole_number_in_its_range(key: str, value: str) -> None:
+    # S126
     message = str(refusal(with_value(key, value)))
     assert message.startswith(f"{key} must be a whole number from 1 to {COUNTS[key]}, got ")
     assert len(message) < 200
@@ -150,6 +153,7 @@ def test_a_count_may_be_at_its_limit_and_not_over_it() -> None:
     ids=lambda value: value[:20],
 )
 def test_a_time_is_a_duration_in_quotes_longer_than_0(key: str, value: str) -> None:
+    # S126
     message = str(refusal(with_value(key, value)))
     assert message.startswith(f"{key} must be a duration ")
     assert 'write "' in message
@@ -158,7 +162,7 @@ def test_a_time_is_a_duration_in_quotes_longer_than_0(key: str, value: str) -> N
 
 @pytest.mark.parametrize("value", ["60", "1.5"])
 def test_a_bare_number_is_refused_with_advice_how_to_write_it(value: str) -> None:
-    # N1
+    # S126
     assert str(refusal(with_value("openStateTimeout", value))).endswith(
         f'; write "{value}s" for seconds or "{value}ms" for milliseconds'
     )
@@ -214,6 +218,7 @@ def test_a_number_has_its_range(key: str, bounds: str, value: str) -> None:
     ],
 )
 def test_a_refusal_names_the_key_the_expectation_and_the_remedy(text: str, message: str) -> None:
+    # S126
     assert str(refusal(text)) == message
 
 
@@ -261,6 +266,7 @@ def test_a_refusal_names_the_key_the_expectation_and_the_remedy(text: str, messa
     ids=lambda value: ascii(value)[:30],
 )
 def test_what_is_no_json_object(text: Any, got: str) -> None:
+    # S127
     error = refusal(text)
     assert str(error).startswith('the document must be a JSON object like {"failureThreshold": 5}')
     assert got in str(error)
@@ -277,11 +283,13 @@ def test_what_is_no_json_object(text: Any, got: str) -> None:
     ],
 )
 def test_a_key_that_is_there_twice(text: str) -> None:
+    # S127
     message = "mode must be there once, got the same key twice in one object; delete one of the two"
     assert str(refusal(text)) == message
 
 
 def test_a_document_may_be_so_long_and_no_longer() -> None:
+    # S127
     def padded(size: int) -> bytes:
         return b'{"failureThreshold": 3}'.ljust(size)
 
@@ -291,6 +299,7 @@ def test_a_document_may_be_so_long_and_no_longer() -> None:
 
 
 def test_the_length_of_text_is_that_of_its_bytes() -> None:
+    # S127
     text = '{"a": "%s"}' % ("é" * 32_760)
     assert len(text) < len(text.encode()) <= MAX_DOCUMENT_BYTES
     Policy.from_json(text)

@@ -1,4 +1,4 @@
-"""Which policy a name gets: ``{name}.json``, then ``default.json``, then the provider's default. Section N."""
+"""Which policy a name gets: ``{name}.json``, then ``default.json``, then the provider's default."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +20,7 @@ def provider(provider_of: Providers, source: MemorySource) -> Provider:
 
 
 def test_each_field_comes_from_the_first_that_has_it(provider: Provider, source: MemorySource) -> None:
+    # S123
     source.put("default", {"successThreshold": 4, "openStateTimeout": "30s"})
     source.put(NAME, {"openStateTimeout": "10s", "mode": "shadow"})
     assert provider.get_breaker(NAME).policy == Policy(7, 4, 10.0, half_open_max_calls=2, mode=Mode.SHADOW)
@@ -29,7 +30,7 @@ def test_each_field_comes_from_the_first_that_has_it(provider: Provider, source:
 def test_deleting_documents_falls_back_step_by_step_and_keeps_the_state(
     provider: Provider, source: MemorySource
 ) -> None:
-    # N13
+    # S123
     source.put("default", {"failureThreshold": 6})
     source.put(NAME, {"failureThreshold": 5})
     breaker = provider.get_breaker(NAME)
@@ -42,7 +43,7 @@ def test_deleting_documents_falls_back_step_by_step_and_keeps_the_state(
 
 
 def test_a_held_reference_obeys_the_new_policy(provider: Provider, source: MemorySource) -> None:
-    # N3
+    # S110
     breaker = provider.get_breaker(NAME)
     source.put(NAME, {"failureThreshold": 2})
     fail(breaker, 2)
@@ -53,6 +54,7 @@ def test_a_held_reference_obeys_the_new_policy(provider: Provider, source: Memor
 def test_default_applies_to_all_that_say_nothing_themselves(
     provider: Provider, source: MemorySource, events: list[Any]
 ) -> None:
+    # S123
     provider.subscribe(events.append)
     source.put("own", {"failureThreshold": 9})
     breakers = [provider.get_breaker(name) for name in ("a", "b", "own")]
@@ -76,7 +78,7 @@ def test_an_update_tells_old_new_and_revision(provider_of: Providers, source: Me
 def test_the_same_policy_again_is_nothing(
     provider_of: Providers, source: MemorySource, events: list[Any], again: bytes
 ) -> None:
-    # N11
+    # S116
     source.put(NAME, b'{"openStateTimeout": "1m"}')
     breaker = provider_of(Policy(5, 2, 5), policy_source=source).get_breaker(NAME)
     policy, told = breaker.policy, len(events)
@@ -88,7 +90,7 @@ def test_the_same_policy_again_is_nothing(
 def test_an_update_while_open_keeps_state_and_deadline(
     provider_of: Providers, source: MemorySource, clock: ManualClock, events: list[Any]
 ) -> None:
-    # N5
+    # S110
     breaker = provider_of(Policy(1, 1, 60), policy_source=source).get_breaker(NAME)
     trip(breaker)
     clock.advance(10)
@@ -101,6 +103,7 @@ def test_an_update_while_open_keeps_state_and_deadline(
 def test_an_invalid_document_keeps_the_last_good_one(
     provider_of: Providers, source: MemorySource, events: list[Any]
 ) -> None:
+    # S124
     provider = provider_of(Policy(), policy_source=source)
     source.put(NAME, {"failureThreshold": 2})
     breaker, other = provider.get_breaker(NAME), provider.get_breaker("other")
@@ -119,6 +122,7 @@ def test_an_invalid_document_keeps_the_last_good_one(
 def test_a_first_document_that_is_invalid_counts_as_absent(
     provider_of: Providers, source: MemorySource, events: list[Any]
 ) -> None:
+    # S124
     source.put(NAME, "{")
     source.put("default", {"failureThreshold": 4})
     breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
@@ -126,6 +130,7 @@ def test_a_first_document_that_is_invalid_counts_as_absent(
 
 
 def test_an_invalid_default_keeps_its_last_good_fields(provider: Provider, source: MemorySource) -> None:
+    # S124
     source.put("default", {"failureThreshold": 4})
     source.put("default", "[]")
     assert provider.get_breaker(NAME).policy.failure_threshold == 4
@@ -134,6 +139,7 @@ def test_an_invalid_default_keeps_its_last_good_fields(provider: Provider, sourc
 def test_an_error_is_told_once_per_content_of_its_document(
     provider_of: Providers, source: MemorySource, events: list[Any]
 ) -> None:
+    # S124
     provider_of(Policy(), policy_source=source)
     source.put(NAME, "wrong")
     source.put("other", {"failureThreshold": 2})
@@ -147,6 +153,7 @@ def test_an_error_is_told_once_per_content_of_its_document(
 def test_a_document_deleted_while_invalid_forgets_its_last_good_version(
     provider: Provider, source: MemorySource
 ) -> None:
+    # S124
     source.put(NAME, {"failureThreshold": 2})
     source.put(NAME, "wrong")
     source.delete(NAME)
@@ -157,13 +164,14 @@ def test_a_document_deleted_while_invalid_forgets_its_last_good_version(
 
 @pytest.mark.parametrize("name", ["/pkg.Service/Method", "a b", "naïve ☃", "..", "50%", "x" * 255, "tab\there"])
 def test_any_name_has_a_document_of_its_own(provider: Provider, source: MemorySource, name: str) -> None:
-    # N19
+    # S122
     source.put(name, {"failureThreshold": 2})
     assert provider.get_breaker(name).policy.failure_threshold == 2
     assert provider.get_breaker("another").policy.failure_threshold == 7
 
 
 def test_keys_that_are_no_policies_change_nothing(provider: Provider, source: MemorySource) -> None:
+    # S122
     breaker = provider.get_breaker(NAME)
     source.put("unrelated", {"failureThreshold": 1})
     assert breaker.policy.failure_threshold == 7
@@ -172,6 +180,7 @@ def test_keys_that_are_no_policies_change_nothing(provider: Provider, source: Me
 def test_a_mode_in_a_document_is_an_overlay_until_it_is_taken_back(
     provider_of: Providers, source: MemorySource, clock: ManualClock
 ) -> None:
+    # S92
     breaker = provider_of(Policy(5), policy_source=source).get_breaker(NAME)
     fail(breaker, 3)
     source.put("default", {"mode": "forced_open"})
@@ -186,7 +195,7 @@ def test_a_mode_in_a_document_is_an_overlay_until_it_is_taken_back(
 
 
 def test_a_burst_ends_with_the_last_document(provider: Provider, source: MemorySource) -> None:
-    # N21
+    # S128
     breaker = provider.get_breaker(NAME)
     for threshold in range(1, 101):
         source.put(NAME, {"failureThreshold": threshold})
@@ -194,7 +203,7 @@ def test_a_burst_ends_with_the_last_document(provider: Provider, source: MemoryS
 
 
 def test_a_listener_that_raises_or_publishes_leaves_no_name_behind(provider: Provider, source: MemorySource) -> None:
-    # N25
+    # S142
     breakers = [provider.get_breaker(f"b{n}") for n in range(5)]
 
     def listen(event: Any) -> None:

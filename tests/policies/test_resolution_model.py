@@ -64,6 +64,7 @@ class Oracle:
 
 @given(st.lists(acts | deletions, max_size=12))
 def test_after_any_documents_each_breaker_has_the_policy_of_the_rules(sequence: list[tuple[str, bytes | None]]) -> None:
+    # S123
     oracle, source, events = Oracle(), MemorySource(), list[Any]()
     with Provider(Config("svc", "/c/"), policy_source=source, default_policy=DEFAULT) as provider:
         provider.subscribe(events.append)
@@ -105,6 +106,7 @@ def test_documents_that_are_there_at_the_start_say_the_same(sequence: list[tuple
 def test_an_update_comes_before_the_change_of_mode_that_it_brings(
     provider_of: Callable[..., Provider], source: MemorySource, put: Put, events: list[Any]
 ) -> None:
+    # S86
     provider_of(policy_source=source).get_breaker(NAME)
     del events[:]
     put(mode="shadow", failureThreshold=3)
@@ -147,7 +149,7 @@ def test_a_probe_timeout_follows_the_open_timeout_only_where_nobody_sets_it(
 
 
 def test_the_document_named_default_is_nobodys_own(provider_of: Callable[..., Provider], source: MemorySource) -> None:
-    # N19
+    # S120, S121
     source.put("default", document(failureThreshold=9))
     source.put("default.json", document(failureThreshold=8))
     source.put("%64efault", document(failureThreshold=7))
@@ -163,6 +165,7 @@ def test_the_document_named_default_is_nobodys_own(provider_of: Callable[..., Pr
 def test_unknown_fields_are_warned_about_once_for_each_revision_that_brings_them(
     provider_of: Callable[..., Provider], source: MemorySource
 ) -> None:
+    # S125
     warnings: list[Any] = []
 
     class Logger:

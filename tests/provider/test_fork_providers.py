@@ -1,4 +1,4 @@
-"""Providers, sources and logs after ``fork``, at moments in which another thread of the parent is in the middle. P1."""
+"""Providers, sources and logs after ``fork``, at moments in which another thread of the parent is in the middle."""
 
 import io
 import os
@@ -61,7 +61,7 @@ def test_a_source_that_fails_in_the_child_is_told_and_harms_no_other_provider(so
 
 
 def test_a_fork_in_the_middle_of_a_publication_leaves_no_breaker_of_the_child_behind(source: MemorySource) -> None:
-    # the clock is read with the registry locked, when some breakers have the new policy and others the old
+    # S153: the clock is read with the registry locked, when some breakers have the new policy and others the old
     clock, crowd = HookClock(), Crowd()
     inside, go = threading.Event(), threading.Event()
 
@@ -88,6 +88,7 @@ def test_a_fork_in_the_middle_of_a_publication_leaves_no_breaker_of_the_child_be
 
 
 def test_the_childs_watcher_is_its_own_and_closing_it_leaves_the_parents(tmp_path: Path) -> None:
+    # S153
     tree = Tree(tmp_path)
     with Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK)) as provider:
         (parents,) = watchers()
@@ -108,6 +109,7 @@ def test_the_childs_watcher_is_its_own_and_closing_it_leaves_the_parents(tmp_pat
 
 
 def test_a_child_of_a_child_has_it_all_too(tmp_path: Path) -> None:
+    # S153
     tree = Tree(tmp_path)
     with Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK)) as provider:
         breaker = provider.get_breaker(NAME)
@@ -208,6 +210,7 @@ class Paused(io.StringIO):
 
 @pytest.mark.usefixtures("structlog_as_it_was")
 def test_a_line_that_another_thread_was_writing_hangs_nobody_in_the_child() -> None:
+    # S152
     inside, go, crowd = threading.Event(), threading.Event(), Crowd()
     stream = Paused(inside, go)
     logs.configure_json(stream)
@@ -227,7 +230,7 @@ def test_a_line_that_another_thread_was_writing_hangs_nobody_in_the_child() -> N
 
 @pytest.mark.usefixtures("structlog_as_it_was")
 def test_a_hundred_forks_while_threads_make_breakers_change_policies_and_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    # P1
+    # S152
     monkeypatch.setattr("sys.stdout", io.StringIO())
     logs.configure_json(level="debug")
     stop, crowd, source = threading.Event(), Crowd(), MemorySource()

@@ -166,6 +166,7 @@ class Broken:
 def test_a_logger_that_fails_never_fails_a_call_and_is_reported_once(
     provider_of: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # S82
     with caplog.at_level(logging.ERROR, "breaker"):
         b = provider_of(Policy(2, 1, 60), logger=Broken()).get_breaker(NAME)
         fail(b, 2)
@@ -175,6 +176,7 @@ def test_a_logger_that_fails_never_fails_a_call_and_is_reported_once(
 
 
 def test_a_listener_that_fails_is_logged(provider_of: Providers, caplog: pytest.LogCaptureFixture) -> None:
+    # S82
     def listener(event: Any) -> None:
         raise Boom("in the listener")
 

@@ -178,6 +178,7 @@ class Failing:
 def test_a_logger_that_raises_fails_no_call_and_no_put(
     provider_of: Providers, source: MemorySource, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
+    # S82
     provider = provider_of(Policy(1), logger=Failing(error), policy_source=source)
     breaker = provider.get_breaker(NAME)
     source.put(NAME, document(failureThreshold=2, unknown=1))

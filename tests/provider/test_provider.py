@@ -20,6 +20,7 @@ CONFIG = Config("svc", "/config/dev/svc/breakers/")
 
 
 def test_the_same_name_is_the_same_object_and_another_name_another(provider_of: Callable[..., Provider]) -> None:
+    # S140
     provider = provider_of()
     made = provider.get_breaker(NAME)
     assert provider.get_breaker(NAME) is made
@@ -37,7 +38,7 @@ def test_two_providers_share_nothing(provider_of: Callable[..., Provider]) -> No
 def test_many_threads_that_ask_for_many_names_make_each_once(
     provider_of: Callable[..., Provider], events: list[Any]
 ) -> None:
-    # J5
+    # S140
     provider = provider_of()
     wanted = [f"name {number}" for number in range(50)]
     found: list[list[Breaker]] = []
@@ -56,7 +57,7 @@ def test_many_threads_that_ask_for_many_names_make_each_once(
 def test_a_new_breaker_is_told_with_its_policy_before_anything_else(
     provider_of: Callable[..., Provider], events: list[Any]
 ) -> None:
-    # A11
+    # S88
     provider = provider_of(Policy(3))
     fail(provider.get_breaker(NAME))
     assert events[0] == BreakerCreated(NAME, Policy(3))
@@ -95,7 +96,7 @@ def alarm() -> Any:
 def test_a_signal_handler_may_ask_for_the_breaker_that_is_being_made(
     provider_of: Callable[..., Provider], events: list[Any], alarm: Any
 ) -> None:
-    # J11: the clock is read while the breaker is made, with the registry locked
+    # S140: the clock is read while the breaker is made, with the registry locked
     clock, seen = HookClock(), list[Breaker]()
     provider = provider_of(clock=clock)
     clock.hook = lambda: alarm(lambda: seen.append(provider.get_breaker(NAME)))
@@ -107,6 +108,7 @@ def test_a_signal_handler_may_ask_for_the_breaker_that_is_being_made(
 def test_documents_that_come_while_a_breaker_is_made_are_not_missed(
     provider_of: Callable[..., Provider], source: MemorySource, alarm: Any
 ) -> None:
+    # S140
     clock = HookClock()
     provider = provider_of(policy_source=source, clock=clock)
     clock.hook = lambda: alarm(lambda: source.put(NAME, document(failureThreshold=3)))

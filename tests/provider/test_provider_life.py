@@ -1,4 +1,4 @@
-"""A provider's start, its watcher, its end, and publications that come at bad moments. L9, N17, N21, N25."""
+"""A provider's start, its watcher, its end, and publications that come at bad moments."""
 
 import gc
 import threading
@@ -66,7 +66,7 @@ def logged() -> Iterator[list[Any]]:
 
 
 def test_a_source_that_publishes_nothing_delays_the_start_by_the_limit_and_no_more() -> None:
-    # N17
+    # S129
     started = time.monotonic()
     with Provider(CONFIG, policy_source=Handmade(), start_timeout=0.1) as provider:
         assert 0.1 <= time.monotonic() - started < 5
@@ -75,7 +75,7 @@ def test_a_source_that_publishes_nothing_delays_the_start_by_the_limit_and_no_mo
 
 
 def test_documents_that_come_after_the_start_are_applied(provider_of: Callable[..., Provider]) -> None:
-    # N17
+    # S129
     source = Handmade()
     breaker = provider_of(policy_source=source, start_timeout=0).get_breaker(NAME)
     source.watches[0].publish(document_of(3), 1)
@@ -83,6 +83,7 @@ def test_documents_that_come_after_the_start_are_applied(provider_of: Callable[.
 
 
 def test_a_start_waits_for_the_first_documents(provider_of: Callable[..., Provider]) -> None:
+    # S129
     def load(watch: Watch) -> None:
         time.sleep(0.05)  # a slow answer of a configuration centre
         watch.publish(document_of(3), 1)
@@ -92,6 +93,7 @@ def test_a_start_waits_for_the_first_documents(provider_of: Callable[..., Provid
 
 
 def test_a_source_that_cannot_be_read_does_not_delay_the_start(logged: list[Any]) -> None:
+    # S129
     started = time.monotonic()
     source = Handmade(lambda watch: watch.failed("cannot reach the centre; start it"))
     with Provider(CONFIG, policy_source=source, start_timeout=30, logger=structlog.get_logger()):
@@ -124,7 +126,7 @@ print(provider.get_breaker({NAME!r}).policy.failure_threshold)
 
 
 def test_close_ends_the_watcher_and_may_be_repeated(tmp_path: Any) -> None:
-    # L9
+    # S141
     before = watchers()
     provider = Provider(CONFIG, policy_source=FileSource(tmp_path, 3600))
     (watcher,) = watchers() - before
@@ -135,14 +137,14 @@ def test_close_ends_the_watcher_and_may_be_repeated(tmp_path: Any) -> None:
 
 
 def test_close_by_many_threads_at_once(tmp_path: Any) -> None:
-    # L9
+    # S141
     provider = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK))
     together(10, lambda _: provider.close())
     assert not watchers()
 
 
 def test_close_while_a_publication_is_taken_over(provider_of: Callable[..., Provider], source: MemorySource) -> None:
-    # L9: the clock is read with the registry locked
+    # S141: the clock is read with the registry locked
     clock, crowd = HookClock(), Crowd()
     inside, go = threading.Event(), threading.Event()
     provider = provider_of(policy_source=source, clock=clock)
@@ -164,6 +166,7 @@ def test_close_while_a_publication_is_taken_over(provider_of: Callable[..., Prov
 
 
 def test_close_waits_only_so_long_for_a_watcher_in_a_slow_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    # S141, S142
     monkeypatch.setattr("breaker.provider._CLOSE_LIMIT", 0.05)
     inside, go = threading.Event(), threading.Event()
 
@@ -183,6 +186,7 @@ def test_close_waits_only_so_long_for_a_watcher_in_a_slow_listener(monkeypatch: 
 
 
 def test_a_listener_in_the_watchers_thread_may_close(tmp_path: Any) -> None:
+    # S141
     tree, heard = Tree(tmp_path), list[Any]()
     before = watchers()
     provider = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK))
@@ -202,6 +206,7 @@ def test_a_listener_in_the_watchers_thread_may_close(tmp_path: Any) -> None:
 
 
 def test_a_listener_in_a_callers_thread_may_close(tmp_path: Any) -> None:
+    # S141
     before = watchers()
     provider = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK), default_policy=Policy(1))
     provider.subscribe(lambda _: provider.close())
@@ -211,6 +216,7 @@ def test_a_listener_in_a_callers_thread_may_close(tmp_path: Any) -> None:
 
 
 def test_after_close_everything_goes_on_with_the_last_documents(source: MemorySource) -> None:
+    # S141
     source.put(NAME, document(failureThreshold=1))
     source.put("default", document(openStateTimeout="5s"))
     with Provider(CONFIG, policy_source=source) as provider:
@@ -262,6 +268,7 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 def test_a_provider_that_is_dropped_ends_its_watcher_and_its_breakers_go_on(tmp_path: Any) -> None:
+    # S143
     before = watchers()
     Tree(tmp_path).write(f"{NAME}.json", failureThreshold=1)
     breaker = Provider(CONFIG, policy_source=FileSource(tmp_path, QUICK)).get_breaker(NAME)
@@ -287,7 +294,7 @@ def test_a_source_keeps_nothing_of_providers_that_were_dropped(source: MemorySou
 def test_a_watcher_survives_what_a_listener_raises(
     monkeypatch: pytest.MonkeyPatch, logged: list[Any], tmp_path: Any, error: BaseException
 ) -> None:
-    # N25: in its thread there is no caller whom an interrupt could reach
+    # S142: in its thread there is no caller whom an interrupt could reach
     monkeypatch.setattr("breaker.sources.watch._PAUSE", QUICK)
     tree, errors = Tree(tmp_path), [error]
 
@@ -328,7 +335,7 @@ def test_a_loop_of_a_source_that_breaks_off_begins_anew(
 def test_a_clock_that_fails_during_a_publication_leaves_no_breaker_behind_for_long(
     provider_of: Callable[..., Provider], source: MemorySource
 ) -> None:
-    # N25: what was not reached then is reached by the next publication, whatever that changes
+    # S142: what was not reached then is reached by the next publication, whatever that changes
     def broken() -> None:
         raise Boom("clock")
 
@@ -347,7 +354,7 @@ def test_a_clock_that_fails_during_a_publication_leaves_no_breaker_behind_for_lo
 def test_a_publication_inside_another_is_the_later_one(
     provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
 ) -> None:
-    # N21: a signal handler or a clock publishes while documents are taken over
+    # S128: a signal handler or a clock publishes while documents are taken over
     clock = HookClock()
     breaker = provider_of(policy_source=source, clock=clock).get_breaker(NAME)
     clock.hook = lambda: source.put(NAME, document(failureThreshold=4))
@@ -358,7 +365,7 @@ def test_a_publication_inside_another_is_the_later_one(
 
 
 def test_an_older_publication_never_overwrites_a_newer(provider_of: Callable[..., Provider]) -> None:
-    # N21
+    # S128
     source = Handmade()
     breaker = provider_of(policy_source=source, start_timeout=0).get_breaker(NAME)
     watch = source.watches[0]

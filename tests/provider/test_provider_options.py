@@ -35,6 +35,7 @@ OPTIONS: list[dict[str, Any]] = [
 def test_an_existing_breaker_is_named_without_options_or_with_its_own(
     provider_of: Callable[..., Provider], options: dict[str, Any]
 ) -> None:
+    # S45
     provider = provider_of()
     made = provider.get_breaker(NAME, **options)
     assert provider.get_breaker(NAME) is made
@@ -44,6 +45,7 @@ def test_an_existing_breaker_is_named_without_options_or_with_its_own(
 
 
 def test_options_are_equal_by_what_they_say(provider_of: Callable[..., Provider]) -> None:
+    # S45
     provider, judge = provider_of(), Judge()
     made = provider.get_breaker(NAME, failure_on=(Boom, Other), success_on=OSError, failed_result=judge.judge)
     assert provider.get_breaker(NAME, failure_on=(Other, Boom)) is made
@@ -55,6 +57,7 @@ def test_options_are_equal_by_what_they_say(provider_of: Callable[..., Provider]
 def test_options_that_the_breaker_was_not_made_with_are_refused(
     provider_of: Callable[..., Provider], options: dict[str, Any]
 ) -> None:
+    # S45
     provider = provider_of()
     made = provider.get_breaker(NAME)
     with pytest.raises(ValueError, match=f"breaker '{NAME}' exists with ([a-z_]+)=None and cannot get \\1="):
@@ -78,6 +81,7 @@ def test_options_that_the_breaker_was_not_made_with_are_refused(
 def test_options_that_differ_are_refused_and_change_nothing(
     provider_of: Callable[..., Provider], options: dict[str, Any]
 ) -> None:
+    # S45
     provider = provider_of(Policy(1))
     made = provider.get_breaker(NAME, failure_on=Boom, failed_result=falsy)
     with pytest.raises(ValueError, match="give options where the breaker is made first, or use another name"):
@@ -88,6 +92,7 @@ def test_options_that_differ_are_refused_and_change_nothing(
 
 
 def test_of_two_threads_that_differ_in_options_one_is_refused(provider_of: Callable[..., Provider]) -> None:
+    # S45
     provider = provider_of()
     for round_number in range(20):
         refused: list[int] = []
@@ -107,6 +112,7 @@ def test_of_two_threads_that_differ_in_options_one_is_refused(provider_of: Calla
 def test_an_option_of_the_wrong_kind_makes_no_breaker(
     provider_of: Callable[..., Provider], option: str, value: Any
 ) -> None:
+    # S45
     provider = provider_of()
     with pytest.raises(TypeError, match=f"{option} must be an exception type or a tuple of them"):
         provider.get_breaker(NAME, **{option: value})
@@ -117,6 +123,7 @@ def test_an_option_of_the_wrong_kind_makes_no_breaker(
 
 
 def test_a_predicate_is_callable(provider_of: Callable[..., Provider]) -> None:
+    # S45
     with pytest.raises(TypeError, match="failed_result must be a callable, got bool"):
         provider_of().get_breaker(NAME, failed_result=True)
 

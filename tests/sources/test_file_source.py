@@ -86,6 +86,7 @@ def test_a_rewrite_of_the_same_size_with_the_same_stamp_is_seen(directory: Path,
 
 
 def test_a_half_written_document_keeps_the_old_policy(directory: Path, provider: Provider, lines: LineLogger) -> None:
+    # S124
     file = write(directory, failureThreshold=2)
     eventually(has(provider, 2))
     file.write_text('{"failureThres')
@@ -101,6 +102,7 @@ def test_a_half_written_document_keeps_the_old_policy(directory: Path, provider:
 def test_a_bad_document_leaves_the_others_alone_and_is_reported_once(
     directory: Path, provider: Provider, lines: LineLogger
 ) -> None:
+    # S124
     bad = write(directory, "bad", failureThreshold="5", openStateTimeout=60)
     eventually(lambda: lines.of("circuit breaker policy rejected"))
     for threshold in (2, 3, 4):
@@ -114,6 +116,7 @@ def test_a_bad_document_leaves_the_others_alone_and_is_reported_once(
 def test_unknown_fields_are_warned_about_once_per_revision(
     directory: Path, provider: Provider, lines: LineLogger
 ) -> None:
+    # S125
     message = "circuit breaker policy has unknown fields"
     write(directory, failureThreshold=2, newer=1)
     eventually(lambda: lines.of(message))
@@ -123,6 +126,7 @@ def test_unknown_fields_are_warned_about_once_per_revision(
 
 
 def test_a_directory_may_come_late_go_and_come_back(tmp_path: Path, provider: Provider, lines: LineLogger) -> None:
+    # S130
     assert has(provider, 5)()
     directory = tmp_path / PATH
     directory.mkdir(parents=True)
@@ -140,6 +144,7 @@ def test_a_directory_may_come_late_go_and_come_back(tmp_path: Path, provider: Pr
 def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_told_once(
     directory: Path, provider: Provider, lines: LineLogger
 ) -> None:
+    # S129
     write(directory, failureThreshold=2).rename(directory.parent / "kept")
     (directory.parent / "kept").rename(directory / f"{NAME}.json")
     eventually(has(provider, 2))
@@ -160,6 +165,7 @@ def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_told_once(
 
 def test_what_may_not_be_read_is_reported_and_keeps_its_policy(directory: Path, tmp_path: Path) -> None:
     """In a child without privileges, for root may read everything."""
+    # S129
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_mode & 0o001 == 0 and folder.owner() == Path.home().owner():
             folder.chmod(folder.stat().st_mode | 0o011)
@@ -204,6 +210,7 @@ def test_things_that_are_no_documents_do_not_stop_the_watch(
 def test_names_that_are_not_escaped_are_warned_about_once(
     directory: Path, provider: Provider, lines: LineLogger
 ) -> None:
+    # S122
     for name in ("a%2fb.json", "a%b.json", ".json", "%64efault.json"):
         (directory / name).write_text('{"failureThreshold": 1}')
     (Path(os.fsdecode(os.fsencode(directory) + b"/\xff.json"))).write_text("{}")

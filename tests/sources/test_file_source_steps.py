@@ -78,6 +78,7 @@ def test_many_changes_between_two_looks_are_one_publication(tree: Tree) -> None:
 
 
 def test_only_documents_directly_in_the_directory_are_published(tree: Tree) -> None:
+    # S122
     tree.write("x.json", "1")
     for folder in ("..data", "nested", "../breakers-old"):
         (tree.directory / folder).mkdir()

@@ -117,8 +117,8 @@ class Twin:
             ran.append(True)
             self.admitted += 1
             mode = self.breaker.mode
-            assert mode is not Mode.FORCED_OPEN, "Q9: an override is obeyed"
-            assert mode is not Mode.AUTO or self.breaker.state is not State.OPEN, "Q5: nothing runs while open"
+            assert mode is not Mode.FORCED_OPEN, "S93: an override is obeyed"
+            assert mode is not Mode.AUTO or self.breaker.state is not State.OPEN, "S21: nothing runs while open"
             body()
             if verdict == IGNORED:
                 raise HangUp
