@@ -6,12 +6,12 @@ Environment switches for developers:
 """
 
 import os
-import sys
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-compile_args = ["/O2"] if sys.platform == "win32" else ["-O3", "-fno-semantic-interposition"]
+compile_args = ["-O3", "-fno-semantic-interposition"]
 link_args: list[str] = []
 if os.environ.get("BREAKER_DEBUG"):
     compile_args = ["-O0", "-g3", "-UNDEBUG"]
@@ -22,7 +22,7 @@ if sanitizer := os.environ.get("BREAKER_SANITIZE"):
 core = Extension(
     "breaker._core",
     sources=["src/breaker/_core.pyx"],
-    depends=["src/breaker/native/core.h", "src/breaker/native/threads.h"],
+    depends=sorted(glob("src/breaker/native/*.h")),
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )

@@ -8,29 +8,17 @@
 #include <stdint.h>
 #include <time.h>
 
-#if defined(__GNUC__) || defined(__clang__)
 #define BK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define BK_COLD __attribute__((noinline, cold))
-#else
-#define BK_LIKELY(x) (x)
-#define BK_UNLIKELY(x) (x)
-#define BK_COLD
-#endif
 
 #include "threads.h"
 
 /* ---- the clock: monotonic nanoseconds, never the wall clock ------------------------------------------------ */
 static inline int64_t bk_monotonic_ns(void) {
-#ifdef CLOCK_MONOTONIC
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-#else
-    PyTime_t t;
-    PyTime_MonotonicRaw(&t);
-    return (int64_t)t;
-#endif
 }
 
 /* ---- the exception that is set, taken away and given back as one object ------------------------------------ */

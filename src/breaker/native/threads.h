@@ -78,8 +78,7 @@ static inline uint64_t bk_counted(const bk_counter_t *c) { return c->n; }
 /* ---- objects that threads share ------------------------------------------------------------------------------
  * Without the GIL every thread but an object's own counts its references in one place, so calls through a shared object take
  * turns on that count. For functions and types the interpreter has a remedy; this is the same for a breaker and a decorated
- * function that another thread than its own has called often. 3.14 defers the counting. 3.13 makes functions immortal with
- * the first thread, all of them; here so many objects at most, for what is immortal is never freed. */
+ * function that another thread than its own has called often. 3.14 defers the counting; 3.13 needs a header of its own. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 static inline int bk_may_share(PyObject *object) { return object != NULL; }
 static inline int bk_is_shared(PyObject *object) { (void)object; return 0; }
@@ -87,28 +86,7 @@ static BK_COLD void bk_share(PyObject *object) {
     if (bk_may_share(object)) PyUnstable_Object_EnableDeferredRefcount(object);
 }
 #elif defined(Py_GIL_DISABLED)
-#define BK_SHARED_MOST 1024
-static int bk_shared;
-static inline int bk_is_shared(PyObject *object) { return _Py_IsImmortal(object); }
-static inline int bk_may_share(PyObject *object) {
-    return object != NULL && !bk_is_shared(object) && __atomic_load_n(&object->ob_tid, __ATOMIC_RELAXED) != _Py_ThreadId()
-        && __atomic_load_n(&bk_shared, __ATOMIC_RELAXED) < BK_SHARED_MOST;
-}
-/* Runs while all other threads stand still, as the interpreter's own does. It is not about the object that is visited. */
-static int bk_share_now(PyObject *Py_UNUSED(visited), void *object) {
-    PyObject *o = (PyObject *)object;
-    int queued = (o->ob_ref_shared & _Py_REF_SHARED_FLAG_MASK) == _Py_REF_QUEUED; /* another thread is about to count it */
-    if (_Py_IsImmortal(o) || queued || bk_shared >= BK_SHARED_MOST) return 0;
-    __atomic_store_n(&bk_shared, bk_shared + 1, __ATOMIC_RELAXED);
-    PyObject_GC_UnTrack(o); /* what is immortal is reachable */
-    o->ob_tid = _Py_UNOWNED_TID;
-    o->ob_ref_local = _Py_IMMORTAL_REFCNT_LOCAL;
-    o->ob_ref_shared = 0;
-    return 0;
-}
-static BK_COLD void bk_share(PyObject *object) {
-    if (bk_may_share(object)) PyUnstable_GC_VisitObjects(bk_share_now, object);
-}
+#include "sharing_313t.h"
 #else
 static inline void bk_share(PyObject *object) { (void)object; }
 static inline int bk_may_share(PyObject *object) { (void)object; return 0; }
