@@ -106,16 +106,16 @@ cdef enum:
     EPOCH_SHIFT = 8
 
 
-cdef struct Limits:         # a policy in numbers; replaced as a whole
+cdef struct Limits:         # a policy in numbers, each by the name of its field; replaced as a whole
     int32_t failure_threshold
     int32_t success_threshold
-    int32_t max_probes
+    int64_t open_state_timeout_ns
+    int32_t half_open_max_calls
     int32_t mode
-    int64_t open_ns
-    int64_t probe_ns
-    int64_t open_max_ns
-    double multiplier
-    double jitter
+    int64_t probe_timeout_ns
+    double open_timeout_multiplier
+    int64_t open_timeout_max_ns
+    double open_timeout_jitter
 
 
 cdef struct Probe:          # a half-open slot; its memory belongs to the ticket
@@ -263,7 +263,7 @@ cdef void release_locked(Outbox *out, PyObject *owned) noexcept nogil:
 
 cdef void link_locked(Core *c, Probe *probe, int64_t now) noexcept nogil:
     probe.granted = now
-    probe.lease = c.limits.probe_ns
+    probe.lease = c.limits.probe_timeout_ns
     probe.owner = PyThread_get_thread_ident()
     probe.linked = True
     probe.lost = False
@@ -319,12 +319,12 @@ cdef int64_t open_span_locked(Core *c) noexcept nogil:
     """How long this opening lasts by the policy of now: the open timeout, grown per reopening, plus the jitter."""
     cdef double span
     cdef double ceiling
-    if c.limits.jitter == 0 and (c.limits.multiplier == 1 or c.reopenings == 0):
-        return c.limits.open_ns
-    span = <double>c.limits.open_ns
-    ceiling = <double>max(c.limits.open_max_ns, c.limits.open_ns)
-    span = min(span * pow(c.limits.multiplier, <double>c.reopenings), ceiling)
-    span *= 1 + c.limits.jitter * c.drawn
+    if c.limits.open_timeout_jitter == 0 and (c.limits.open_timeout_multiplier == 1 or c.reopenings == 0):
+        return c.limits.open_state_timeout_ns
+    span = <double>c.limits.open_state_timeout_ns
+    ceiling = <double>max(c.limits.open_timeout_max_ns, c.limits.open_state_timeout_ns)
+    span = min(span * pow(c.limits.open_timeout_multiplier, <double>c.reopenings), ceiling)
+    span *= 1 + c.limits.open_timeout_jitter * c.drawn
     return <int64_t>span if span < 9.2e18 else INT64_MAX
 
 
@@ -342,7 +342,7 @@ cdef int64_t wait_locked(Core *c, int64_t now) noexcept nogil:
     cdef Probe *probe
     cdef int64_t wait
     if c.mode != AUTO:
-        return c.limits.open_ns if c.mode == FORCED_OPEN else 0
+        return c.limits.open_state_timeout_ns if c.mode == FORCED_OPEN else 0
     if c.state == OPEN:
         return left_of(c.since, open_span_locked(c), now)
     if c.state == CLOSED or c.probes == NULL or has_room_locked(c):
@@ -358,7 +358,7 @@ cdef int64_t wait_locked(Core *c, int64_t now) noexcept nogil:
 # ---- begin: may this call run? --------------------------------------------------------------------------------
 
 cdef bint has_room_locked(Core *c) noexcept nogil:
-    return c.in_flight < c.limits.max_probes and c.in_flight + c.probe_successes < c.limits.success_threshold
+    return c.in_flight < c.limits.half_open_max_calls and c.in_flight + c.probe_successes < c.limits.success_threshold
 
 
 cdef void reclaim_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:

@@ -33,7 +33,7 @@ cdef class Breaker:
         if self.c == NULL:
             raise MemoryError()
         cdef Core *c = self.c
-        read_limits(policy, &c.limits)
+        c.limits = policy.numbers()     # matched by name: a field without a number raises
         c.policy = <PyObject *>policy
         Py_INCREF(c.policy)
         c.override = -1
@@ -182,21 +182,6 @@ def read_clock(clock, /):
     return bk_monotonic_ns() if clock is None else reading_of(clock)
 
 
-cdef int read_limits(policy, Limits *limits) except -1:
-    limits.failure_threshold = policy.failure_threshold
-    limits.success_threshold = policy.success_threshold
-    limits.max_probes = policy.half_open_max_calls
-    limits.open_ns = policy.open_state_timeout_ns
-    probe_ns = policy.probe_timeout_ns
-    limits.probe_ns = limits.open_ns if probe_ns is None else probe_ns
-    open_max_ns = policy.open_timeout_max_ns
-    limits.open_max_ns = INT64_MAX if open_max_ns is None else open_max_ns
-    limits.multiplier = policy.open_timeout_multiplier
-    limits.jitter = policy.open_timeout_jitter
-    limits.mode = MODES.index(policy.mode)
-    return 0
-
-
 cdef object _snapshot_type = None   # loaded with the first snapshot: it brings dataclasses
 
 
@@ -244,11 +229,10 @@ cdef int operate(Breaker b, int override, bint reset) except -1:
 
 cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
     cdef Outbox out
-    cdef Limits limits
     old = b.policy
     if policy == old:
         return False
-    read_limits(policy, &limits)
+    cdef Limits limits = policy.numbers()
     open_outbox(b, &out)
     Py_INCREF(<PyObject *>policy)
     lock(b.c)

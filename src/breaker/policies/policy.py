@@ -236,6 +236,15 @@ class Policy(Frozen):
         merged._set(**{name: fields.get(name, getattr(self, name)) for name in self.__slots__})
         return merged
 
+    def numbers(self) -> dict[str, int | float]:
+        """What the core decides by: the name of a member of its struct → the number, for every field."""
+        numbers = {field.slot: getattr(self, field.slot) for field in FIELDS}
+        if numbers["probe_timeout_ns"] is None:
+            numbers["probe_timeout_ns"] = numbers["open_state_timeout_ns"]
+        if numbers["open_timeout_max_ns"] is None:
+            numbers["open_timeout_max_ns"] = MAX_NANOSECONDS
+        return {**numbers, "mode": list(Mode).index(self.mode)}
+
     def differences(self, other: Policy) -> dict[str, tuple[Any, Any]]:
         """The fields in which the two differ: document key → (this one's value, the other's), as in documents."""
         pairs = ((field, getattr(self, field.slot), getattr(other, field.slot)) for field in FIELDS)
