@@ -19,6 +19,10 @@ def by_service(details: grpc.ClientCallDetails) -> str:
     return details.method.rpartition("/")[0]
 
 
+def unless_health(details: grpc.ClientCallDetails) -> str | None:
+    return None if details.method.startswith("/grpc.health.") else details.method
+
+
 def channels(provider: Provider) -> None:
     bare = grpc.insecure_channel("target")
     codes: list[str | grpc.StatusCode] = ["NOT_FOUND", grpc.StatusCode.ABORTED]
@@ -27,6 +31,9 @@ def channels(provider: Provider) -> None:
     made = aio_interceptors(provider, name=lambda details: "users", failure_codes=("UNAVAILABLE",))
     assert_type(made, list[grpc.aio.ClientInterceptor])
     grpc.aio.insecure_channel("target", interceptors=[*made, *aio_interceptors(provider)])
+    BreakerInterceptor(provider, name=unless_health)
+    BreakerInterceptor(provider, name=lambda details: None)
+    BreakerInterceptor(provider, name=lambda details: 5)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
     BreakerInterceptor()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     BreakerInterceptor(Provider)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     BreakerInterceptor(Config("a", "/b/"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -91,7 +91,7 @@ def test_options_are_given_by_name(make: Callable[..., Any], provider: Provider)
 
 
 def no_text(details: Any) -> Any:
-    return None
+    return b"grpc:users"
 
 
 def broken(details: Any) -> str:
@@ -99,7 +99,11 @@ def broken(details: Any) -> str:
 
 
 NAMES = [
-    (no_text, TypeError, r"name= of \w+ must return the name of a breaker \(text\), got None for /test.Echo/"),
+    (
+        no_text,
+        TypeError,
+        r"name= of \w+ must return the name of a breaker \(text\), got b'grpc:users' for /test.Echo/\w+; None leaves",
+    ),
     (
         broken,
         RuntimeError,

@@ -8,7 +8,11 @@ Here ``import grpc`` means grpcio's package, as everywhere: imports are absolute
 
 from __future__ import annotations
 
-from breaker.integrations.grpc import _require as _require
+from breaker.integrations._base import require
+
+# Before it, calls of intercepted channels differ in what they report.
+require("grpcio", oldest=(1, 82), extra="grpc", module="grpc")
+
 from breaker.integrations.grpc.aio import aio_interceptors
 from breaker.integrations.grpc.client import BreakerInterceptor
 from breaker.integrations.grpc.errors import AioBreakerOpenRpcError, BreakerOpenRpcError

@@ -14,9 +14,11 @@ from typing import Any, NoReturn, TypeVar
 import grpc
 import grpc.aio
 
-from breaker import BreakerOpenError, Permit, Provider
-from breaker.integrations.grpc.errors import AioBreakerOpenRpcError, aio_rejection_of
-from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
+from breaker.errors import BreakerOpenError
+from breaker.integrations._base import NameOf, Permit, rejected_as
+from breaker.integrations.grpc.errors import AioBreakerOpenRpcError
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection
+from breaker.provider import Provider
 
 Continuation = Callable[[Any, Any], Awaitable[Any]]
 # gRPC's request iterator for a call whose requests are written by its caller.
@@ -34,6 +36,8 @@ def aio_interceptors(
     """The interceptors of a channel: ``grpc.aio.insecure_channel(target, interceptors=aio_interceptors(provider))``.
 
     Arguments and errors are those of `BreakerInterceptor`. To combine them with others, join the lists.
+
+    .. versionadded:: 0.1
     """
     protection = Protection("aio_interceptors", provider, name, failure_codes, ignored_codes)
     return [kind(protection) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
@@ -45,13 +49,17 @@ class _Interceptor:
 
     async def intercept(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
         try:
-            permit = self._protection.breaker_of(client_call_details).acquire()
+            breaker = self._protection.breaker_of(client_call_details)
+            permit = None if breaker is None else breaker.acquire()
         except BreakerOpenError as rejected:
+            rejection = rejected_as(AioBreakerOpenRpcError, rejected)
             # Returned, as gRPC returns a call that fails: raised, its traceback and gRPC's task would hold each other.
             if getattr(request, "__name__", None) != _OF_WRITES:
-                return RejectedCall(aio_rejection_of(rejected))
+                return RejectedCall(rejection)
             await request.aclose()  # it and gRPC's call hold each other until it has been read
-            return _RejectedWriting(aio_rejection_of(rejected))
+            return _RejectedWriting(rejection)
+        if permit is None:
+            return await continuation(client_call_details, request)
         try:
             call = await continuation(client_call_details, request)
         except BaseException as error:

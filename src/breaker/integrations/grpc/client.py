@@ -14,9 +14,11 @@ from typing import Any
 
 import grpc
 
-from breaker import BreakerOpenError, Permit, Provider
-from breaker.integrations.grpc.errors import Future, MisnamedCall, rejection_of
-from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
+from breaker.errors import BreakerOpenError
+from breaker.integrations._base import NameOf, Permit, rejected_as
+from breaker.integrations.grpc.errors import BreakerOpenRpcError, Future, MisnamedCall
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection
+from breaker.provider import Provider
 
 Continuation = Callable[[Any, Any], Any]
 
@@ -29,13 +31,23 @@ class BreakerInterceptor(
 ):
     """Each call of a channel goes through a breaker: ``grpc.intercept_channel(channel, BreakerInterceptor(provider))``.
 
-    ``name``: makes the breaker's name of the call's details (``.method`` is text); None: the full method,
-    ``/pkg.Service/Method``. ``failure_codes``, ``ignored_codes``: `grpc.StatusCode` or their names; all other codes are
-    successes. A list that is given wins over the other's default.
+    A call whose breaker cannot be named is not made. Its caller gets a `RuntimeError` if ``name`` raised, a `TypeError`
+    if it returned something else than text or None, a `ValueError` if no breaker can have that name.
 
-    Raises `TypeError` for an argument of the wrong kind, `ValueError` for an unknown code or one in both lists. A call
-    whose breaker cannot be named is not made; its caller gets a `RuntimeError` from what ``name`` raised, a `TypeError`
-    where it gave no text, a `ValueError` where no breaker can have that name.
+    Args:
+        provider: whose breakers protect the calls.
+        name: makes the breaker's name of the call's details (``.method`` is text), or None to leave a call
+            unprotected. Without it the name is the full method, ``/pkg.Service/Method``.
+        failure_codes: `grpc.StatusCode` or their names. Codes in neither list are successes.
+        ignored_codes: the same for calls that do not count. A list that is given wins over the other's default.
+
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: an unknown code, or one in both lists.
+
+    Thread safety: one interceptor may serve any number of channels and threads.
+
+    .. versionadded:: 0.1
     """
 
     def __init__(
@@ -50,11 +62,14 @@ class BreakerInterceptor(
 
     def intercept_unary_unary(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
         try:
-            permit = self._protection.breaker_of(client_call_details).acquire()
+            breaker = self._protection.breaker_of(client_call_details)
+            permit = None if breaker is None else breaker.acquire()
         except BreakerOpenError as rejected:
-            return rejection_of(rejected)
+            return rejected_as(BreakerOpenRpcError, rejected)
         except Exception as error:
             return MisnamedCall(error)
+        if permit is None:
+            return continuation(client_call_details, request)
         try:
             call = continuation(client_call_details, request)
         except BaseException as error:

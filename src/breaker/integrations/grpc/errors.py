@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from breaker.errors import BreakerOpenError
+from breaker.integrations._base import rejected_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,20 +35,6 @@ def pushback(rejected: BreakerOpenError) -> Metadata:
     """The trailing metadata that tells clients when to try again, in whole milliseconds, rounded up."""
     milliseconds = math.ceil(rejected.retry_after * 1000)
     return ((PUSHBACK, str(min(milliseconds, _LONGEST_PUSHBACK))),)
-
-
-def rejection_of(rejected: BreakerOpenError) -> BreakerOpenRpcError:
-    """The rejection in the form of channels of `grpc`."""
-    return BreakerOpenRpcError(*_fields(rejected))
-
-
-def aio_rejection_of(rejected: BreakerOpenError) -> AioBreakerOpenRpcError:
-    """The rejection in the form of channels of `grpc.aio`."""
-    return AioBreakerOpenRpcError(*_fields(rejected))
-
-
-def _fields(rejected: BreakerOpenError) -> tuple[Any, ...]:
-    return rejected.name, rejected.state, rejected.retry_after, rejected.reason, rejected.last_error
 
 
 class FinishedCall(grpc.Call, Future):
@@ -117,7 +104,7 @@ class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, FinishedCall):
     def exception(self, timeout: float | None = None) -> Self:
         # A copy. gRPC's own frames hold what an interceptor gave back: were that raised, its traceback would hold it
         # too, and each rejection would wait for the garbage collector.
-        return type(self)(*_fields(self))
+        return rejected_as(type(self), self)
 
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.UNAVAILABLE

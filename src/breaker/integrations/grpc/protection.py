@@ -1,4 +1,4 @@
-"""What the interceptors share: which breaker a method has, and what the end of a call counts as.
+"""What the interceptors share: their settings, and what the end of a call counts as.
 
 The outcome goes by the status code: the table is in docs/grpc.md. Two kinds of statuses are not the dependency's doing
 and are told by their text, which grpcio writes itself: a call cancelled on this side, and a call that its own caller
@@ -7,15 +7,16 @@ got wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 
-from breaker import Breaker, BreakerOpenError, Permit, Provider
+from breaker.errors import BreakerOpenError
+from breaker.integrations._base import Breaker, NameOf, Naming, Permit
+from breaker.provider import Provider
 
 Code = grpc.StatusCode | str
-NameOf = Callable[[Any], str]
 _Codes = grpc.StatusCode
 
 FAILURE_CODES: tuple[grpc.StatusCode, ...] = (
@@ -39,7 +40,7 @@ _TOO_LARGE_TO_SEND = "CLIENT: Sent message larger than max"
 class Protection:
     """The settings of one interceptor, checked. ``owner`` is what errors call it."""
 
-    __slots__ = ("_failures", "_ignored", "_name", "_ok_succeeds", "_owner", "_provider")
+    __slots__ = ("_failures", "_ignored", "_is_named", "_naming", "_ok_succeeds")
 
     def __init__(
         self,
@@ -49,19 +50,16 @@ class Protection:
         failure_codes: Iterable[Code],
         ignored_codes: Iterable[Code],
     ) -> None:
-        if isinstance(provider, type):
-            raise TypeError(f"{owner} takes a breaker.Provider, got the class {provider.__name__}; pass an instance")
-        if not isinstance(provider, Provider):
-            raise TypeError(f"{owner} takes a breaker.Provider, got {type(provider).__name__}")
-        if name is not None and not callable(name):
-            hint = f"for one breaker for all methods: name=lambda details: {name!r}" if isinstance(name, str) else ""
-            raise TypeError(
-                f"name= of {owner} must be a callable that makes a breaker's name of the call's details, "
-                f"or None for the method's own; got {type(name).__name__}. {hint}".rstrip(" .")
-            )
-        self._owner = owner
-        self._provider = provider
-        self._name = name
+        self._naming = Naming(
+            owner,
+            provider,
+            name,
+            made_of="the call's details",
+            default="the method's own",
+            one_for="all methods",
+            text=False,  # rarely meant for a channel of many methods, so it has to be spelled out
+        )
+        self._is_named = name is not None
         failures = _codes(owner, "failure_codes", failure_codes)
         ignored = _codes(owner, "ignored_codes", ignored_codes)
         # A list that is given wins over the default of the other.
@@ -77,28 +75,14 @@ class Protection:
         self._ignored = ignored
         self._ok_succeeds = _Codes.OK not in failures | ignored
 
-    def breaker_of(self, details: Any) -> Breaker:
-        """The breaker of a call. Raises `TypeError`, `ValueError` or `RuntimeError` where ``name=`` gives none."""
+    def breaker_of(self, details: Any) -> Breaker | None:
+        """The breaker of a call; None: it is not protected. Raises what `Naming.breaker_for` raises."""
         method = details.method
         if isinstance(method, bytes):  # on channels of grpc.aio
             method = method.decode()
-            if self._name is not None and hasattr(details, "_replace"):
+            if self._is_named and hasattr(details, "_replace"):
                 details = details._replace(method=method)
-        return self._provider.get_breaker(method if self._name is None else self._named(self._name, details, method))
-
-    def _named(self, name_of: NameOf, details: Any, method: str) -> str:
-        try:
-            name = name_of(details)
-        except Exception as error:
-            raise RuntimeError(
-                f"name= of {self._owner} raised {type(error).__name__} for {method} ({error}); "
-                "it must return the name of a breaker"
-            ) from error
-        if not isinstance(name, str):
-            raise TypeError(
-                f"name= of {self._owner} must return the name of a breaker (text), got {name!r} for {method}"
-            )
-        return name
+        return self._naming.breaker_for(details, method)
 
     def settle(self, permit: Permit, code: grpc.StatusCode, details: str, error: BaseException | None = None) -> None:
         """Settle by a status. ``error`` is what ``last_error`` tells; None: the status itself."""

@@ -7,7 +7,6 @@ the handler, except where its deadline passed.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -17,9 +16,12 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from breaker import Breaker, BreakerOpenError, Permit, Provider
+from breaker.errors import BreakerOpenError
+from breaker.integrations._base import Breaker, NameOf, Permit
+from breaker.integrations.grpc.contexts import client_is_gone, code_of, details_of, time_left, with_code
 from breaker.integrations.grpc.errors import pushback
-from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, NameOf, Protection
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection
+from breaker.provider import Provider
 
 Handler = Callable[..., Any]
 _Codes = grpc.StatusCode
@@ -30,10 +32,6 @@ _MAKERS: dict[tuple[bool, bool], tuple[str, Callable[..., Any]]] = {
     (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
     (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
 }
-_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-# A client counts its deadline from before it sends, the server from when it has received: the client's hang-up comes
-# while the server's own clock has this much left, at most.
-_DEADLINE_SLACK = 0.1
 
 
 class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):
@@ -42,9 +40,14 @@ class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerIntercepto
     For ``grpc.server(…, interceptors=[BreakerServerInterceptor(provider)])`` and for `grpc.aio.server` alike. A call
     that is shed ends with UNAVAILABLE and the trailing metadata ``grpc-retry-pushback-ms``; its handler does not run.
 
-    Arguments and errors are those of `BreakerInterceptor`; ``name`` gets the handler's call details. What it raises
-    ends the call with UNKNOWN and is in gRPC's log: the handler does not run unprotected. A program that is client and
-    server of the same method needs a ``name`` on one side, or two providers: the two sides are two dependencies.
+    Arguments and errors are those of `BreakerInterceptor`; ``name`` gets the handler's call details. If it raises or
+    returns something else than text or None, the call ends with UNKNOWN, the error is in gRPC's log, and the handler
+    does not run. A program that is client and server of the same method needs a ``name`` on one side, or two providers:
+    the two sides are two dependencies.
+
+    Thread safety: one interceptor may serve any number of servers and threads.
+
+    .. versionadded:: 0.1
     """
 
     def __init__(
@@ -69,7 +72,10 @@ class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerIntercepto
     def _guarded(self, found: Any, details: Any, guard_of: Callable[[_Guard, Handler, bool], Handler]) -> Any:
         if found is None:  # no such method: clients could make breakers without end by asking for others
             return None
-        guard = _Guard(self._protection, self._protection.breaker_of(details))
+        breaker = self._protection.breaker_of(details)
+        if breaker is None:
+            return found
+        guard = _Guard(self._protection, breaker)
         kind, make = _MAKERS[bool(found.request_streaming), bool(found.response_streaming)]
         handler = getattr(found, kind)
         # The attributes are copied: gRPC keeps some of its options in them.
@@ -94,10 +100,10 @@ class _Guard:
 
     def settle(self, permit: Permit, context: Any, error: BaseException | None = None) -> None:
         """Settle by how the handler ended: by returning, or by ``error``."""
-        code = _code_of(context)
+        code = code_of(context)
         if code is None:
-            if _client_is_gone(context, error):
-                code = _Codes.CANCELLED if _time_left(context) else _Codes.DEADLINE_EXCEEDED
+            if client_is_gone(context, error):
+                code = _Codes.CANCELLED if time_left(context) else _Codes.DEADLINE_EXCEEDED
             elif error is None:
                 code = _Codes.OK
             elif isinstance(error, BreakerOpenError):  # of a breaker that the handler called: not the handler's failure
@@ -106,40 +112,11 @@ class _Guard:
             else:
                 self._protection.settle(permit, _Codes.UNKNOWN, "", error)
                 return
-        self._protection.settle(permit, code, _details_of(context))
+        self._protection.settle(permit, code, details_of(context))
 
 
-def _code_of(context: Any) -> grpc.StatusCode | None:
-    """The status that the handler has set or aborted with; None: none, or OK."""
-    code = context.code()
-    if code is None or isinstance(code, grpc.StatusCode):
-        return None if code is _Codes.OK else code
-    return _BY_NUMBER.get(code, _Codes.UNKNOWN) if code else None
-
-
-def _details_of(context: Any) -> str:
-    details = context.details()
-    return details.decode(errors="replace") if isinstance(details, bytes) else details or ""
-
-
-def _client_is_gone(context: Any, error: BaseException | None) -> bool:
-    """Whether the call was over before the handler ended; ``error`` may be how the handler learned of it."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return True
-    active = getattr(context, "is_active", None)  # contexts of grpc.aio cancel the handler instead
-    if active is None or active():
-        return False
-    # What gRPC raises in a handler whose client is gone has no status. Other errors are the handler's own.
-    return error is None or type(error) is grpc.RpcError
-
-
-def _time_left(context: Any) -> bool:
-    left = context.time_remaining()
-    return left is None or left > _DEADLINE_SLACK
-
-
-def _told(rejected: BreakerOpenError) -> str:
-    """What the client is told. Not what opened the breaker: that is the server's own affair."""
+def _reason_for_clients(rejected: BreakerOpenError) -> str:
+    """The details of the status. Not what opened the breaker: that is the server's own affair."""
     return str(BreakerOpenError(rejected.name, rejected.state, rejected.retry_after, rejected.reason))
 
 
@@ -153,7 +130,7 @@ def _on_sync_server(guard: _Guard, handler: Handler, streaming: bool) -> Handler
         permit = guard.admit()
         if isinstance(permit, BreakerOpenError):
             context.set_trailing_metadata(pushback(permit))
-            context.abort(_Codes.UNAVAILABLE, _told(permit))
+            context.abort(_Codes.UNAVAILABLE, _reason_for_clients(permit))
             raise permit  # not reached: abort raises
         return permit
 
@@ -185,7 +162,7 @@ def _on_aio_server(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
 
 def _plain(guard: _Guard, handler: Handler, streaming: bool, admit: Callable[[Any], Permit]) -> Handler:
     def unary(request: Any, context: Any) -> Any:
-        context = _with_code(context)
+        context = with_code(context)
         permit = admit(context)
         try:
             response = handler(request, context)
@@ -196,7 +173,7 @@ def _plain(guard: _Guard, handler: Handler, streaming: bool, admit: Callable[[An
         return response
 
     def stream(request: Any, context: Any) -> Iterator[Any]:
-        context = _with_code(context)
+        context = with_code(context)
         permit = admit(context)
         try:
             yield from handler(request, context)
@@ -240,7 +217,7 @@ def _shedding(rejected: BreakerOpenError) -> Handler:
 
 async def _shed_later(rejected: BreakerOpenError, context: Any) -> None:
     context.set_trailing_metadata(pushback(rejected))
-    await context.abort(_Codes.UNAVAILABLE, _told(rejected))
+    await context.abort(_Codes.UNAVAILABLE, _reason_for_clients(rejected))
 
 
 def _coroutine(guard: _Guard, handler: Handler, admit: Callable[[Any], Awaitable[Permit]]) -> Handler:
@@ -270,37 +247,3 @@ def _async_generator(guard: _Guard, handler: Handler, admit: Callable[[Any], Awa
         guard.settle(permit, context)
 
     return generator
-
-
-def _with_code(context: Any) -> Any:
-    return context if hasattr(context, "code") else _CodeKeeper(context)
-
-
-class _CodeKeeper:
-    """A context that can be asked for its status, for functions on a server of grpc.aio: theirs can only be told."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self._code: Any = None
-        self._details = ""
-
-    def set_code(self, code: Any) -> None:
-        self._code = code
-        self._context.set_code(code)
-
-    def set_details(self, details: str) -> None:
-        self._details = details
-        self._context.set_details(details)
-
-    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
-        self._code, self._details = code, details
-        self._context.abort(code, details, trailing_metadata)
-
-    def code(self) -> Any:
-        return self._code
-
-    def details(self) -> str:
-        return self._details
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
