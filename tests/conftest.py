@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Config, Policy, Provider
+from breaker import Breaker, Policy, Provider
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Put, document
+from support.drive import CONFIG, NAME, Put, document
 
 
 def pytest_report_header() -> str:
@@ -47,7 +47,7 @@ def provider_of(clock: ManualClock, listeners: list[Callable[[Any], None]]) -> I
         options.setdefault("clock", clock)
         if policy is not None:
             options["default_policy"] = policy
-        provider = Provider(Config("svc", "/config/dev/svc/breakers/"), **options)
+        provider = Provider(CONFIG, **options)
         made.append(provider)
         for listener in listeners:
             provider.subscribe(listener)

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, BreakerOpenError, Config, Policy, Provider
-from support.drive import Boom, Make, counts, identity
+from breaker import Breaker, BreakerOpenError, Policy, Provider
+from support.drive import CONFIG, Boom, Make, counts, identity
 from support.scripts import drive
 
-GLOBAL = Provider(Config("svc", "/config/dev/svc/breakers/")).get_breaker("global")
+GLOBAL = Provider(CONFIG).get_breaker("global")
 
 
 @GLOBAL

@@ -17,13 +17,13 @@ from support.drive import NAME, Boom, HangUp, Make, Put, counts, drive_to, of_ty
 
 VERDICTS = ["success", "failure", "ignore"]
 COUNT = {"success": "successes", "failure": "failures", "ignore": "ignored"}
-PROBING = Policy(5, 3, 60)
+THREE_PROBES = Policy(5, 3, 60)
 
 
 @pytest.fixture
 def half_open(make_breaker: Make, clock: ManualClock) -> Breaker:
     """A breaker that probes, with its totals at five failures and one ignored call."""
-    return drive_to(make_breaker(PROBING), clock, State.HALF_OPEN)
+    return drive_to(make_breaker(THREE_PROBES), clock, State.HALF_OPEN)
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
@@ -253,7 +253,7 @@ def test_a_permit_dropped_while_an_error_passes_does_not_disturb_it(
     provider_of: Callable[..., Any], clock: ManualClock, source: MemorySource, put: Put, events: list[Any]
 ) -> None:
     # S39: its end closes the breaker and runs the listeners, all while the interpreter holds an exception
-    breaker = drive_to(provider_of(PROBING, policy_source=source).get_breaker(NAME), clock, State.HALF_OPEN)
+    breaker = drive_to(provider_of(THREE_PROBES, policy_source=source).get_breaker(NAME), clock, State.HALF_OPEN)
     succeed(breaker)
     held = [breaker.acquire()]
     put(successThreshold=1)

@@ -4,24 +4,23 @@ import multiprocessing
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from breaker import Breaker, Policy, Provider, State
+from breaker import Breaker, Policy, State
 from breaker.events import StateChanged
 from breaker.sources import FileSource, MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, Make, counts, drive_to, fail, of_type, rejected, succeed, trip
+from support.drive import NAME, Boom, Make, Providers, counts, drive_to, fail, of_type, rejected, succeed, trip
 from support.processes import FREE_THREADED, fork_and_check
 from support.threads import in_another_thread
 from support.tree import FOLDER as PATH
 from support.tree import has, write
 from support.watching import eventually
 
-Providers = Callable[..., Provider]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
 
 

@@ -7,30 +7,22 @@ import pytest
 from breaker import Breaker, Permit, Policy, State
 from breaker.testing import ManualClock
 from support.drive import (
+    OPENED,
+    PROBING,
+    RECOVERED,
+    REOPENED,
     Make,
     cool,
+    cooled,
     counts,
     drive_to,
     fail,
     ignored,
+    probing,
     rejected,
     succeed,
     transitions,
-    trip,
 )
-
-TRIPPED = (State.CLOSED, State.OPEN, "tripped")
-PROBING = (State.OPEN, State.HALF_OPEN, "timeout")
-REOPENED = (State.HALF_OPEN, State.OPEN, "probe_failed")
-RECOVERED = (State.HALF_OPEN, State.CLOSED, "recovered")
-
-
-def cooled(make_breaker: Make, clock: ManualClock, policy: Policy) -> Breaker:
-    """A breaker that is OPEN and will probe with the next call."""
-    breaker = make_breaker(policy)
-    trip(breaker)
-    cool(breaker, clock)
-    return breaker
 
 
 def fill(breaker: Breaker, slots: int) -> list[Permit]:
@@ -40,12 +32,6 @@ def fill(breaker: Breaker, slots: int) -> list[Permit]:
     error = rejected(breaker, 2)
     assert (error.state, error.reason) == (State.HALF_OPEN, "half_open")
     return permits
-
-
-def probing(breaker: Breaker) -> tuple[State, int, int]:
-    """State, probe successes, probes in flight."""
-    snapshot = breaker.snapshot()
-    return snapshot.state, snapshot.half_open_successes, snapshot.half_open_in_flight
 
 
 # Admission
@@ -149,7 +135,7 @@ def test_ignored_keeps_probing_then_a_failure_reopens_or_a_success_closes(
     cool(breaker, clock)
     ignored(breaker, 2)
     succeed(breaker)
-    assert transitions(events) == [TRIPPED, PROBING, REOPENED, PROBING, RECOVERED]
+    assert transitions(events) == [OPENED, PROBING, REOPENED, PROBING, RECOVERED]
 
 
 # Verdict
@@ -212,7 +198,7 @@ def test_two_failed_probes_reopen_once(make_breaker: Make, clock: ManualClock, e
     clock.advance(20)
     second.failure()
     assert (breaker.state, breaker.retry_after) == (State.OPEN, 40)
-    assert transitions(events) == [TRIPPED, PROBING, REOPENED]
+    assert transitions(events) == [OPENED, PROBING, REOPENED]
 
 
 def test_successes_do_not_expire(make_breaker: Make, clock: ManualClock) -> None:
@@ -231,4 +217,4 @@ def test_closed_open_half_open_open_half_open_closed(make_breaker: Make, clock: 
     drive_to(breaker, clock, State.OPEN)
     drive_to(breaker, clock, State.HALF_OPEN)
     drive_to(breaker, clock, State.CLOSED)
-    assert transitions(events) == [TRIPPED, PROBING, REOPENED, PROBING, RECOVERED]
+    assert transitions(events) == [OPENED, PROBING, REOPENED, PROBING, RECOVERED]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, BreakerOpenError, Config, Mode, Policy, Provider, State
+from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, State
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, HangUp, Make, drive_to, raiser
+from support.drive import CONFIG, NAME, Boom, HangUp, Make, drive_to, raiser
 
 
 def calls(breaker: Breaker) -> None:
@@ -84,7 +84,7 @@ def test_a_thousand_calls_of_each_kind_leave_nothing(
 
 def test_providers_and_breakers_that_are_gone_leave_nothing() -> None:
     def work() -> None:
-        with Provider(Config("svc", "/config/dev/svc/breakers/"), default_policy=Policy(1)) as provider:
+        with Provider(CONFIG, default_policy=Policy(1)) as provider:
             provider.subscribe(lambda event: None)
             breaker = provider.get_breaker("db:main", ignore_on=KeyError)
             with suppress(Boom):
@@ -107,7 +107,7 @@ def test_a_provider_collected_together_with_calls_in_flight_goes_silently(monkey
 
     for _ in range(50):
         cycle: dict[str, Any] = {}
-        provider = Provider(Config("svc", "/config/dev/svc/breakers/"), default_policy=Policy(1))
+        provider = Provider(CONFIG, default_policy=Policy(1))
         provider.subscribe(lambda event, cycle=cycle: cycle)
         breaker = provider.get_breaker(NAME)
         coroutine = breaker.do(hang, cycle)

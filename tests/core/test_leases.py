@@ -4,24 +4,10 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Policy, State
+from breaker import Policy, State
 from breaker.events import ProbeLost, StateChanged
 from breaker.testing import ManualClock
-from support.drive import NAME, Make, cool, counts, of_type, rejected, succeed, trip
-
-
-def cooled(make_breaker: Make, clock: ManualClock, policy: Policy) -> Breaker:
-    """A breaker that is OPEN and will probe with the next call."""
-    breaker = make_breaker(policy)
-    trip(breaker)
-    cool(breaker, clock)
-    return breaker
-
-
-def probing(breaker: Breaker) -> tuple[State, int, int]:
-    """State, probe successes, probes in flight."""
-    snapshot = breaker.snapshot()
-    return snapshot.state, snapshot.half_open_successes, snapshot.half_open_in_flight
+from support.drive import NAME, Make, cooled, counts, of_type, probing, rejected, succeed
 
 
 def test_a_lost_probe_gives_its_slot_to_the_next_call_at_the_end_of_its_lease(

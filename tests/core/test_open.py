@@ -8,6 +8,8 @@ import pytest
 from breaker import Policy, PolicyError, State
 from breaker.testing import ManualClock
 from support.drive import (
+    OPENED,
+    PROBING,
     Make,
     cool,
     counts,
@@ -19,9 +21,6 @@ from support.drive import (
     transitions,
     trip,
 )
-
-OPENED = (State.CLOSED, State.OPEN, "tripped")
-PROBING = (State.OPEN, State.HALF_OPEN, "timeout")
 
 
 def test_rejected_one_millisecond_before_and_admitted_at_the_deadline(make_breaker: Make, clock: ManualClock) -> None:

@@ -11,6 +11,9 @@ from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import (
     NAME,
+    OPENED,
+    PROBING,
+    RECOVERED,
     Boom,
     Make,
     assert_chain,
@@ -26,9 +29,6 @@ from support.drive import (
     trip,
 )
 
-OPENED = (State.CLOSED, State.OPEN, "tripped")
-PROBING = (State.OPEN, State.HALF_OPEN, "timeout")
-RECOVERED = (State.HALF_OPEN, State.CLOSED, "recovered")
 RESET = (State.OPEN, State.CLOSED, "reset")
 
 

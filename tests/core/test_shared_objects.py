@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Config, Policy, Provider
-from support.drive import NAME, Make, identity
+from breaker import Breaker, Policy, Provider
+from support.drive import CONFIG, NAME, Make, identity
 from support.processes import FREE_THREADED, run_python
 from support.threads import together
 
@@ -38,7 +38,7 @@ def immortal(thing: object) -> bool:
 
 
 def make() -> Breaker:
-    return Provider(Config("svc", "/config/dev/svc/breakers/"), default_policy=Policy()).get_breaker(NAME)
+    return Provider(CONFIG, default_policy=Policy()).get_breaker(NAME)
 
 
 def elsewhere(work: Callable[[], object]) -> None:

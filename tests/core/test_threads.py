@@ -12,6 +12,7 @@ from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import (
     NAME,
+    OPENED,
     Boom,
     Make,
     assert_chain,
@@ -26,8 +27,6 @@ from support.drive import (
     trip,
 )
 from support.threads import Crowd, together
-
-OPENED = (State.CLOSED, State.OPEN, "tripped")
 
 
 def attempt(breaker: Breaker, fn: Callable[[], Any]) -> str:

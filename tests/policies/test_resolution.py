@@ -1,6 +1,5 @@
 """Which policy a name gets: ``{name}.json``, then ``default.json``, then the provider's default."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,9 +8,7 @@ from breaker import Mode, Policy, Provider, State
 from breaker.events import PolicyRejected, PolicyUpdated, StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, fail, of_type, rejected, succeed, trip
-
-Providers = Callable[..., Provider]
+from support.drive import NAME, Boom, Providers, fail, of_type, rejected, succeed, trip
 
 
 @pytest.fixture

@@ -12,16 +12,15 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from breaker import Config, Policy, Provider, State, logs
+from breaker import Policy, Provider, State, logs
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
-from support.drive import NAME, Boom, document, fail, raiser, rejected, succeed
+from support.drive import CONFIG, NAME, Boom, document, fail, raiser, rejected, succeed
 from support.processes import fork_and_check
 from support.threads import Crowd, HookClock
 from support.tree import Tree
 from support.watching import eventually
 
-CONFIG = Config("svc", "/config/dev/svc/breakers/")
 QUICK = 0.005
 
 

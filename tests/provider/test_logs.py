@@ -3,19 +3,17 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
 import breaker
-from breaker import Mode, Policy, Provider, State
+from breaker import Mode, Policy, State
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, fail, succeed, trip
-
-Providers = Callable[..., Provider]
+from support.drive import NAME, Boom, Providers, fail, succeed, trip
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 import structlog
 
-from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, State, logs
+from breaker import Breaker, BreakerOpenError, Mode, Policy, State, logs
 from breaker.sources import MemorySource
-from support.drive import NAME, HangUp, document, fail, raiser, rejected
+from support.drive import NAME, HangUp, Providers, document, fail, raiser, rejected
 from support.threads import together
-
-Providers = Callable[..., Provider]
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,12 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Config, Mode, Policy, Provider, get_default_config
+from breaker import Breaker, Mode, Policy, Provider, get_default_config
 from breaker.events import BreakerCreated, PolicyUpdated
 from breaker.sources import FileSource, MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, document, fail, of_type, succeed
+from support.drive import CONFIG, NAME, Boom, document, fail, of_type, succeed
 from support.threads import HookClock, in_another_thread, together
-
-CONFIG = Config("svc", "/config/dev/svc/breakers/")
-
 
 # -- one breaker per name --
 

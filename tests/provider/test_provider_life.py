@@ -10,17 +10,16 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from breaker import Config, Policy, Provider, State
+from breaker import Policy, Provider, State
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
-from support.drive import NAME, Boom, document, fail, of_type, rejected, succeed
+from support.drive import CONFIG, NAME, Boom, document, fail, of_type, rejected, succeed
 from support.processes import run_python
 from support.threads import Crowd, HookClock, in_another_thread, together
 from support.tree import Tree
 from support.watching import eventually
 
-CONFIG = Config("svc", "/config/dev/svc/breakers/")
 QUICK = 0.005
 
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ import pytest
 from breaker import Policy, Provider
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import FileSource
-from support.drive import NAME, of_type
+from support.drive import NAME, Providers, of_type
 from support.processes import fork_and_check
 from support.tree import FOLDER as PATH
 from support.tree import has, write
 from support.watching import LineLogger, eventually
 
-Providers = Callable[..., Provider]
 POLL = 0.01
 
 

@@ -1,18 +1,15 @@
 """`MemorySource`: documents put and deleted by the program, by breaker name, applied before the call returns."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from breaker import Mode, Policy, Provider
+from breaker import Mode, Policy
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import MemorySource, PolicySource
-from support.drive import NAME
+from support.drive import NAME, Providers
 from support.threads import together
-
-Providers = Callable[..., Provider]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """How a provider tells of its source: `source_status`, one event and one line for each end and beginning."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,9 +7,7 @@ import pytest
 from breaker import Provider
 from breaker.events import SourceLost, SourceRegained
 from breaker.sources import FileSource, MemorySource, Watch
-from support.drive import of_type
-
-Providers = Callable[..., Provider]
+from support.drive import Providers, of_type
 
 
 class ByHand:

@@ -6,12 +6,22 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pytest
 
-from breaker import Breaker, BreakerOpenError, State
+from breaker import Breaker, BreakerOpenError, Config, Policy, Provider, State
 from breaker.events import StateChanged
 
 NAME = "http:payment-api"
+PATH = "/config/dev/svc/breakers/"
+CONFIG = Config("svc", PATH)
+
+# State changes as `transitions` gives them.
+OPENED = (State.CLOSED, State.OPEN, "tripped")
+PROBING = (State.OPEN, State.HALF_OPEN, "timeout")
+REOPENED = (State.HALF_OPEN, State.OPEN, "probe_failed")
+RECOVERED = (State.HALF_OPEN, State.CLOSED, "recovered")
+
 E = TypeVar("E")
 Make: TypeAlias = Callable[..., Breaker]
+Providers: TypeAlias = Callable[..., Provider]
 Put: TypeAlias = Callable[..., None]
 
 
@@ -90,6 +100,20 @@ def cool(breaker: Breaker, clock: Clock) -> None:
     assert breaker.state is State.OPEN
     clock.advance(breaker.retry_after)
     assert breaker.retry_after == 0
+
+
+def cooled(make_breaker: Make, clock: Clock, policy: Policy) -> Breaker:
+    """A new breaker that is OPEN and will probe with the next call."""
+    breaker = make_breaker(policy)
+    trip(breaker)
+    cool(breaker, clock)
+    return breaker
+
+
+def probing(breaker: Breaker) -> tuple[State, int, int]:
+    """State, probe successes, probes in flight."""
+    snapshot = breaker.snapshot()
+    return snapshot.state, snapshot.half_open_successes, snapshot.half_open_in_flight
 
 
 def drive_to(breaker: Breaker, clock: Clock, state: State) -> Breaker:

@@ -10,10 +10,9 @@ from typing import Any
 
 from breaker import Provider
 from breaker.sources.base import Document
-from support.drive import NAME, document
+from support.drive import NAME, PATH, document
 from support.watching import eventually
 
-PATH = "/config/dev/svc/breakers/"
 FOLDER = PATH.strip("/")  # below the root of a source
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from breaker import BreakerOpenError, Config, Mode, Permit, Policy, Provider, State
+from breaker import BreakerOpenError, Mode, Permit, Policy, Provider, State
 from breaker.events import PolicyUpdated
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, HangUp, document
+from support.drive import CONFIG, NAME, Boom, HangUp, document
 from support.model import FAILURE, IGNORED, SUCCESS, Model, Refusal, Token
 
 # The fields of a policy document, and of `Policy`, that a step may change.
@@ -36,8 +36,7 @@ class Twin:
     def __init__(self, policy: Policy, **options: Any) -> None:
         self.clock = ManualClock()
         self.default, self.source = policy, MemorySource()
-        config = Config("svc", "/config/dev/svc/breakers/")
-        self.provider = Provider(config, policy_source=self.source, default_policy=policy, clock=self.clock)
+        self.provider = Provider(CONFIG, policy_source=self.source, default_policy=policy, clock=self.clock)
         self.recorded: list[Any] = []
         self.provider.subscribe(self.recorded.append)
         self.breaker = self.provider.get_breaker(NAME, **options)

@@ -6,9 +6,9 @@ from typing import Any
 from breaker.sources.etcd.endpoints import range_below
 from breaker.sources.etcd.grpc.session import ClientSession, ClientTransport
 from breaker.sources.etcd.transport import Access, Batch, Endpoint, Limits
+from support.drive import PATH
 from support.etcd.ports import HOST
 
-PATH = "/config/dev/svc/breakers/"
 START, END = range_below(PATH)
 KEY = PATH.encode() + b"a.json"
 Connect = Callable[..., ClientSession]

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from breaker import Config, Policy, Provider
+from breaker import Policy, Provider
 from breaker.policies.names import document_name
 from breaker.sources import EtcdSource
-from support.drive import identity
+from support.drive import CONFIG, identity
 from support.etcd.api import Api
 from support.etcd.ports import of_the_tests
 from support.processes import FREE_THREADED
 from support.watching import LineLogger, eventually
 
-CONFIG = Config("svc", "/config/dev/svc/breakers/")
 PATH = CONFIG.policies_path
 LOST, REGAINED = "circuit breaker policy source failed", "circuit breaker policy source is back"
 # gRPC has no packages for free-threaded builds; anywhere else a missing one is an error and nothing to pass over.
