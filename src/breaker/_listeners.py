@@ -1,13 +1,14 @@
-"""Who is told what happens: the listeners of one provider, and what becomes of a listener that fails.
+"""The listeners of one provider, its logger, and what becomes of either that fails.
 
-The order of events and their delivery are the core's (`_delivery.pxi`); this is the list of listeners it reads.
+The order of a breaker's events and their delivery are the core's (`_delivery.pxi`); this is the list of listeners it
+reads, and the delivery of events that belong to no breaker.
 """
 
 from __future__ import annotations
 
 import threading
 
-from breaker import _core
+from breaker._core import ListenersBase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
     Listener = Callable[[Event], object]
 
 
-class Listeners(_core.ListenersBase):
-    """The listeners of a provider. ``listeners`` is a tuple that is replaced, never changed: readers need no lock."""
+class Listeners(ListenersBase):
+    """Who is notified. ``listeners`` is a tuple that is replaced, never changed: readers need no lock."""
 
     listeners: tuple[Listener, ...]
 
     def __init__(self, logger: Any = None) -> None:
         self.logger = logger
         self._logger_failed = False
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # re-entrant: a signal handler or a finalizer may subscribe while it is held
 
     @property
     def events(self) -> ModuleType:
-        """The module of event classes, loaded when somebody listens."""
-        from breaker import events
+        """The module of event classes, for the core: loaded when somebody listens."""
+        import breaker.events as events
 
         return events
 
@@ -41,31 +42,41 @@ class Listeners(_core.ListenersBase):
         """Add a listener; the callable that is returned removes it again (twice does nothing more)."""
         if not callable(listener):
             raise TypeError(f"a listener is called with each event, got {type(listener).__name__}")
-        from breaker import events  # noqa: F401 - now, or the first event would import it under somebody's lock
+        import breaker.events  # noqa: F401 - now, or the first event would import it in the middle of a call
 
-        entry: list[Listener] = [listener]
         with self._lock:
             self.listeners = (*self.listeners, listener)
+        subscribed = True
 
         def unsubscribe() -> None:
+            nonlocal subscribed
             with self._lock:
-                if entry:
-                    gone, remaining = entry.pop(), list(self.listeners)
-                    del remaining[next(i for i, other in enumerate(remaining) if other is gone)]
-                    self.listeners = tuple(remaining)
+                if subscribed:
+                    subscribed = False
+                    place = next(i for i, other in enumerate(self.listeners) if other is listener)
+                    self.listeners = self.listeners[:place] + self.listeners[place + 1 :]
 
         return unsubscribe
 
-    def tell(self, event: Event) -> None:
-        """Tell an event that belongs to no breaker, now and in this thread."""
+    def notify(self, event: Event) -> None:
+        """Deliver an event that belongs to no breaker, now and in this thread."""
         for listener in self.listeners:
             try:
                 listener(event)
             except Exception as error:
                 self.report(listener, event, error)
 
-    def report(self, listener: Listener | None, event: Event | None, error: BaseException) -> None:
-        """Log that a listener raised. Where the logger is what fails, the standard library's says so, once."""
+    def log(self, level: str, message: str, **keys: object) -> None:
+        """Write a line that belongs to no event; a logger that fails is reported like a listener that does."""
+        if self.logger is None:
+            return
+        try:
+            getattr(self.logger, level)(message, **keys)
+        except Exception as error:
+            self.report(self.logger, None, error)
+
+    def report(self, listener: object, event: Event | None, error: BaseException) -> None:
+        """Log that a listener raised. If the logger is what fails, the standard library's says so, once."""
         what = type(event).__name__ if event is not None else "an event"
         if self.logger is None:
             _fallback("listener %r failed on %s", listener, what, exc_info=error)
@@ -79,7 +90,7 @@ class Listeners(_core.ListenersBase):
                 self._logger_failed = True
                 _fallback("the logger failed on %s (told once): %r", what, failure)
 
-    def renew_locks(self) -> None:
+    def renew_after_fork(self) -> None:
         """In a forked child: a lock held by a thread of the parent would never be released."""
         self._lock = threading.RLock()
 

@@ -1,10 +1,9 @@
-"""What a provider is given: the arguments of its making, and options for a breaker that exists already."""
+"""Checks of what a provider is given: its own arguments, and options of `get_breaker` for a breaker that exists."""
 
 from __future__ import annotations
 
 import threading
 
-from breaker import logs
 from breaker._core import Breaker, exception_types
 from breaker.config import Config
 from breaker.policies.policy import Policy
@@ -45,16 +44,15 @@ def _refuse_option(name: str, option: str, own: object, given: object) -> None:
 
 
 def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: Any, start_timeout: Any) -> None:
+    """Raise `TypeError` or `ValueError` for the first argument of `Provider` that is wrong."""
     if not isinstance(config, Config):
         raise TypeError(f"config must be a breaker.Config (see get_default_config), got {type(config).__name__}")
     if logger is not None:
-        logs.check_logger(logger)
-    if isinstance(source, type):
-        raise TypeError(f"policy_source must be a PolicySource, got the class {source.__name__}; pass an instance")
-    for method in () if source is None else ("start", "stop", "after_fork", "location"):
-        if not hasattr(source, method):
-            hint = "pass one of breaker.sources or one of its kind"
-            raise TypeError(f"policy_source must be a PolicySource, got {source!r} without .{method}(); {hint}")
+        from breaker.logs import check_logger
+
+        check_logger(logger)
+    if source is not None:
+        check_source(source)
     if not isinstance(policy, Policy):
         raise TypeError(f"default_policy must be a breaker.Policy, got {type(policy).__name__}")
     if clock is not None:
@@ -62,9 +60,22 @@ def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: A
             raise TypeError(f"clock must be a callable that returns nanoseconds, got {type(clock).__name__}")
         if isinstance(reading := clock(), bool) or not isinstance(reading, int):
             raise TypeError(f"clock must return whole nanoseconds (int), like time.monotonic_ns, got {reading!r}")
-    if isinstance(start_timeout, bool) or not isinstance(start_timeout, int | float):
-        raise TypeError(f"start_timeout must be seconds, got {type(start_timeout).__name__}")
-    if not 0 <= start_timeout <= threading.TIMEOUT_MAX:
+    check_timeout(start_timeout)
+
+
+def check_source(source: Any) -> None:
+    if isinstance(source, type):
+        raise TypeError(f"policy_source must be a PolicySource, got the class {source.__name__}; pass an instance")
+    for method in ("start", "stop", "after_fork", "location"):
+        if not hasattr(source, method):
+            hint = "pass one of breaker.sources or one of its kind"
+            raise TypeError(f"policy_source must be a PolicySource, got {source!r} without .{method}(); {hint}")
+
+
+def check_timeout(seconds: Any) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"start_timeout must be seconds, got {type(seconds).__name__}")
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise ValueError(
-            f"start_timeout must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}, got {start_timeout}"
+            f"start_timeout must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}, got {seconds}"
         )

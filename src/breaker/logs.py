@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import sys
 
+from breaker.events import (
+    BreakerCreated,
+    CallFailed,
+    ModeChanged,
+    PolicyRejected,
+    PolicyUpdated,
+    ProbeLost,
+    SourceLost,
+    SourceRegained,
+    StateChanged,
+    WouldHaveOpened,
+)
+from breaker.states import Mode, State
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from typing import Any, TextIO
 
-    from breaker import events
     from breaker.events import Event
 
 
@@ -21,7 +34,7 @@ def log_listener(logger: Any) -> Callable[[Event], None]:
     configuration that the program may still make)."""
 
     def log(event: Event) -> None:
-        level, message, keys = _LINES[type(event).__name__](event)
+        level, message, keys = _LINES[type(event)](event)
         getattr(logger, level)(message, **keys)
 
     return log
@@ -93,7 +106,7 @@ def _level_and_message_first(_: Any, __: str, line: MutableMapping[str, Any]) ->
 LogLine = tuple[str, str, dict[str, object]]
 
 
-def _state_changed(event: events.StateChanged) -> LogLine:
+def _state_changed(event: StateChanged) -> LogLine:
     keys = {
         "name": event.name,
         "from": str(event.from_state),
@@ -102,46 +115,46 @@ def _state_changed(event: events.StateChanged) -> LogLine:
         "failures": event.consecutive_failures,
         "retry_after": event.retry_after,
     }
-    opened = str(event.to_state) == "OPEN"
+    opened = event.to_state is State.OPEN
     if opened and event.last_error is not None:
         keys["error"] = event.last_error
     return "warning" if opened else "info", "circuit breaker state changed", keys
 
 
-def _mode_changed(event: events.ModeChanged) -> LogLine:
+def _mode_changed(event: ModeChanged) -> LogLine:
     keys: dict[str, object] = {"name": event.name, "from": str(event.from_mode), "to": str(event.to_mode)}
-    return "info" if keys["to"] == "auto" else "warning", "circuit breaker mode changed", keys
+    return "info" if event.to_mode is Mode.AUTO else "warning", "circuit breaker mode changed", keys
 
 
-def _policy_updated(event: events.PolicyUpdated) -> LogLine:
+def _policy_updated(event: PolicyUpdated) -> LogLine:
     changed = {key: list(values) for key, values in event.old.differences(event.new).items()}
     keys = {"name": event.name, "changed": changed, "revision": event.revision}
     return "info", "circuit breaker policy updated", keys
 
 
-def _source(event: events.SourceLost | events.SourceRegained) -> dict[str, object]:
+def _source(event: SourceLost | SourceRegained) -> dict[str, object]:
     return {} if event.endpoint is None else {"endpoint": event.endpoint}
 
 
-_LINES: dict[str, Callable[[Any], LogLine]] = {
-    "BreakerCreated": lambda e: ("info", "circuit breaker created", {"name": e.name, "policy": e.policy.document()}),
-    "StateChanged": _state_changed,
-    "ModeChanged": _mode_changed,
-    "PolicyUpdated": _policy_updated,
-    "PolicyRejected": lambda e: (
+_LINES: dict[type, Callable[[Any], LogLine]] = {
+    BreakerCreated: lambda e: ("info", "circuit breaker created", {"name": e.name, "policy": e.policy.document()}),
+    StateChanged: _state_changed,
+    ModeChanged: _mode_changed,
+    PolicyUpdated: _policy_updated,
+    PolicyRejected: lambda e: (
         "error",
         "circuit breaker policy rejected",
         {"key": e.key, "error": e.error, "revision": e.revision},
     ),
-    "CallFailed": lambda e: ("debug", "operation failed", {"name": e.name, "error": e.error}),
-    "WouldHaveOpened": lambda e: (
+    CallFailed: lambda e: ("debug", "operation failed", {"name": e.name, "error": e.error}),
+    WouldHaveOpened: lambda e: (
         "warning",
         "circuit breaker would have opened",
         {"name": e.name, "failures": e.consecutive_failures},
     ),
-    "ProbeLost": lambda e: ("warning", "circuit breaker probe lost", {"name": e.name}),
-    "SourceLost": lambda e: ("error", "circuit breaker policy source failed", _source(e) | {"error": e.error}),
-    "SourceRegained": lambda e: (
+    ProbeLost: lambda e: ("warning", "circuit breaker probe lost", {"name": e.name}),
+    SourceLost: lambda e: ("error", "circuit breaker policy source failed", _source(e) | {"error": e.error}),
+    SourceRegained: lambda e: (
         "info",
         "circuit breaker policy source is back",
         _source(e) | {"revision": e.revision},

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 
+from breaker.states import State
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from breaker import Breaker, Provider
+    from breaker._core import Breaker
     from breaker.events import Event
+    from breaker.provider import Provider
 
 
 class ManualClock:
@@ -48,7 +51,7 @@ def trip(breaker: Breaker, error: BaseException | None = None) -> None:
     Does nothing to a breaker that is not closed, and gives up after ``failure_threshold`` reports (an overlay).
     """
     for _ in range(breaker.policy.failure_threshold):
-        if str(breaker.state) != "CLOSED":
+        if breaker.state is not State.CLOSED:
             return
         breaker.acquire().failure(error)
 

@@ -12,7 +12,7 @@ from breaker.policies.policy import read_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from breaker.policies.policy import Policy
@@ -29,16 +29,15 @@ class Difference:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.everybody = False  # default.json changed
-        self.rejected: list[tuple[str, str]] = []  # key, error
+        self.rejected: list[tuple[str, PolicyError]] = []  # key, error
         self.unknown_fields: dict[str, list[str]] = {}  # key → fields
 
 
 class Resolution:
-    """The documents of one provider as they are now. Not thread-safe: the provider holds its lock."""
+    """The documents of one provider as they are now. Not thread-safe: `Updates` holds its lock."""
 
-    def __init__(self, default_policy: Policy, location: Callable[[str], str]) -> None:
+    def __init__(self, default_policy: Policy) -> None:
         self._default_policy = default_policy
-        self._location = location
         self._raw: dict[str, Document] = {}
         self._fields: dict[str, dict[str, Any]] = {}  # of the last good version
         self._for_all_others = default_policy
@@ -68,7 +67,7 @@ class Resolution:
                 raise PolicyError(None, "readable", reason)
             fields, unknown = read_document(document)
         except PolicyError as error:
-            change.rejected.append((key, str(error.at(self._location(key)))))
+            change.rejected.append((key, error))
             return
         if unknown:
             change.unknown_fields[key] = unknown
