@@ -228,14 +228,14 @@ def test_a_hundred_forks_under_load_hang_nobody(provider_of: Providers) -> None:
 
     def load() -> None:
         while not stop.is_set():
-            meddle(breaker)
+            call_both_ways(breaker)
 
     crowd = [threading.Thread(target=load) for _ in range(4)]
     for thread in crowd:
         thread.start()
     try:
         for _ in range(100):
-            fork_and_check(lambda: [meddle(breaker) for _ in range(50)] and provider.get_breaker("new"))
+            fork_and_check(lambda: [call_both_ways(breaker) for _ in range(50)] and provider.get_breaker("new"))
     finally:
         stop.set()
         for thread in crowd:
@@ -243,7 +243,8 @@ def test_a_hundred_forks_under_load_hang_nobody(provider_of: Providers) -> None:
     assert counts(breaker)["failures"] > 0
 
 
-def meddle(breaker: Breaker) -> None:
+def call_both_ways(breaker: Breaker) -> None:
+    """A call that succeeds and one that fails, if they are admitted."""
     for error in (None, Boom("down")):
         try:
             permit = breaker.acquire()

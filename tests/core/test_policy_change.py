@@ -1,12 +1,11 @@
 """A policy replaced while calls run: what it moves and what it leaves alone."""
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from breaker import Breaker, Mode, Policy, Provider, State
+from breaker import Breaker, Mode, Policy, State
 from breaker.events import ModeChanged, PolicyRejected, PolicyUpdated, StateChanged, WouldHaveOpened
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
@@ -24,12 +23,6 @@ from support.drive import (
     transitions,
     trip,
 )
-
-
-@pytest.fixture
-def breaker(provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]) -> Breaker:
-    """Under the default policy 5, 2, 60 s, until the test puts a document."""
-    return provider_of(Policy(5, 2, 60), policy_source=source).get_breaker(NAME)
 
 
 def test_a_held_breaker_obeys_the_new_policy(breaker: Breaker, put: Put) -> None:

@@ -1,21 +1,13 @@
 """A policy replaced while the breaker probes: thresholds, slots and leases."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from breaker import Breaker, Permit, Policy, Provider, State
+from breaker import Breaker, Permit, State
 from breaker.events import PolicyUpdated, StateChanged
-from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Put, counts, drive_to, fail, rejected, succeed, transitions
-
-
-@pytest.fixture
-def breaker(provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]) -> Breaker:
-    """Under the default policy 5, 2, 60 s, until the test puts a document."""
-    return provider_of(Policy(5, 2, 60), policy_source=source).get_breaker(NAME)
+from support.drive import Put, counts, drive_to, fail, rejected, succeed, transitions
 
 
 def test_a_success_threshold_met_already_closes_at_once(

@@ -17,7 +17,7 @@ from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
 from support.drive import CONFIG, NAME, Boom, document, fail, raiser, rejected, succeed
 from support.processes import fork_and_check
-from support.threads import Crowd, HookClock
+from support.threads import Crowd, HookClock, watchers
 from support.tree import Tree
 from support.watching import eventually
 
@@ -29,10 +29,6 @@ class Fragile(MemorySource):
 
     def after_fork(self) -> None:
         raise Boom("the connection belongs to the parent")
-
-
-def watchers() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("breaker-policies-")}
 
 
 def test_a_source_that_fails_in_the_child_is_told_and_harms_no_other_provider(source: MemorySource) -> None:

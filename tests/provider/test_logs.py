@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,17 +14,7 @@ from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Providers, fail, succeed, trip
 
-
-@pytest.fixture(autouse=True)
-def fresh_structlog() -> Iterator[None]:
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
+pytestmark = pytest.mark.usefixtures("fresh_structlog")
 
 
 def parsed(stream: io.StringIO) -> list[dict[str, Any]]:

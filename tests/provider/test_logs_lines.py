@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,19 +15,7 @@ from breaker.sources import MemorySource
 from support.drive import NAME, HangUp, Providers, document, fail, raiser, rejected
 from support.threads import together
 
-
-@pytest.fixture(autouse=True)
-def fresh_structlog() -> Iterator[None]:
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-
-
-@pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
+pytestmark = pytest.mark.usefixtures("fresh_structlog")
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from breaker import Policy, Provider, State
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
+from support.collector import no_collector
 from support.drive import CONFIG, NAME, Boom, document, fail, of_type, rejected, succeed
 from support.processes import run_python
-from support.threads import Crowd, HookClock, in_another_thread, together
+from support.threads import Crowd, HookClock, in_another_thread, together, watchers
 from support.tree import Tree
 from support.watching import eventually
 
@@ -48,10 +49,6 @@ class Handmade:
 
 def document_of(threshold: int) -> dict[str, bytes]:
     return {f"{NAME}.json": document(failureThreshold=threshold)}
-
-
-def watchers() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("breaker-policies-")}
 
 
 @pytest.fixture
@@ -257,15 +254,7 @@ def test_of_two_providers_of_one_source_one_may_close(source: MemorySource) -> N
 # -- dropped without close --
 
 
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("no_collector")
+@no_collector()
 def test_a_provider_that_is_dropped_ends_its_watcher_and_its_breakers_go_on(tmp_path: Any) -> None:
     # S143
     before = watchers()
@@ -276,7 +265,7 @@ def test_a_provider_that_is_dropped_ends_its_watcher_and_its_breakers_go_on(tmp_
     rejected(breaker)
 
 
-@pytest.mark.usefixtures("no_collector")
+@no_collector()
 def test_a_source_keeps_nothing_of_providers_that_were_dropped(source: MemorySource) -> None:
     for _ in range(100):
         Provider(CONFIG, policy_source=source)

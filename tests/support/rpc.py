@@ -266,8 +266,12 @@ FORMS: dict[str, Callable[..., list[bytes]]] = {
     "stream-stream": lambda channel, request, **options: list(channel.stream_stream(SS)(iter([request]), **options)),
 }
 METHOD = {
-    form: SERVICE
-    + {"unary": "Unary", "stream": "Stream"}[form.split("-")[0]]
-    + ("Stream" if form in ("unary-stream", "stream-stream") else "Unary")
-    for form in FORMS
+    "unary-call": UU,
+    "unary-with_call": UU,
+    "unary-future": UU,
+    "unary-stream": US,
+    "stream-unary-call": SU,
+    "stream-unary-with_call": SU,
+    "stream-unary-future": SU,
+    "stream-stream": SS,
 }

@@ -1,7 +1,5 @@
 """The forms in which a channel of `grpc.aio` is called, and what tests of such channels share."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +10,7 @@ import pytest
 
 from breaker import BreakerOpenError, Provider
 from breaker.integrations.grpc import aio_interceptors
-from support.rpc import SERVICE, SS, SU, US, UU
+from support.rpc import SS, SU, US, UU
 
 
 async def _read(call: Any) -> list[bytes]:
@@ -69,10 +67,13 @@ AIO_FORMS: dict[str, Callable[..., Any]] = {
     "stream-stream-write": _stream_stream_write,
 }
 AIO_METHOD = {
-    form: SERVICE
-    + ("Unary" if form.startswith("unary") else "Stream")
-    + ("Stream" if "stream" in form.removeprefix("stream-unary").removeprefix("stream-") and "-" in form else "Unary")
-    for form in AIO_FORMS
+    "unary-await": UU,
+    "unary-stream-for": US,
+    "unary-stream-read": US,
+    "stream-unary-await": SU,
+    "stream-unary-write": SU,
+    "stream-stream-for": SS,
+    "stream-stream-write": SS,
 }
 
 
@@ -89,11 +90,3 @@ async def failing(channel: grpc.aio.Channel, form: str, request: bytes, **option
         await AIO_FORMS[form](channel, request, **options)
     assert not isinstance(caught.value, BreakerOpenError)
     return caught.value
-
-
-async def soon(holds: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until it holds, while the loop goes on."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to hold"
-        await asyncio.sleep(0.002)

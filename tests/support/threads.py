@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +67,11 @@ def in_another_thread(work: Callable[[], Any]) -> None:
     crowd.join(10)
 
 
+def watchers() -> set[threading.Thread]:
+    """The threads in which providers watch their sources."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("breaker-policies-")}
+
+
 class HookClock:
     """A clock that runs ``hook`` once, inside the next reading: in the middle of somebody's decision."""
 
@@ -85,11 +89,3 @@ class HookClock:
 
     def advance(self, seconds: float) -> None:
         self.now += round(seconds * 1_000_000_000)
-
-
-def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until it holds: for what a thread does that the test cannot join."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.002)

@@ -1,16 +1,27 @@
-"""What tests of sources share: waiting for a watcher, and a logger that keeps its lines."""
+"""Waiting for what goes on elsewhere, and a logger that keeps its lines."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
+OFTEN = 0.002  # seconds between two looks, so that a test takes no longer than what it waits for
 
-def eventually(condition: Callable[[], Any], seconds: float = 15) -> None:
-    """Wait until the condition is true: asked often, so that a test takes no longer than what it waits for."""
+
+def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
+    """Wait until the condition is true: for what a thread does that the test cannot join."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.002)
+        time.sleep(OFTEN)
+
+
+async def soon(condition: Callable[[], object], seconds: float = 15) -> None:
+    """The same while the event loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        await asyncio.sleep(OFTEN)
 
 
 class LineLogger:

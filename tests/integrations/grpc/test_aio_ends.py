@@ -24,7 +24,8 @@ from support.rpc import (
     relayed,
     serving,
 )
-from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded, soon
+from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
+from support.watching import soon
 
 every_form = pytest.mark.parametrize("form", AIO_FORMS)
 

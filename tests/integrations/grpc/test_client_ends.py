@@ -15,7 +15,7 @@ from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.drive import counts
 from support.rpc import FORMS, HANG, METHOD, SS, SU, US, UU, Echo, ask, relayed, serving
-from support.threads import eventually
+from support.watching import eventually
 
 every_form = pytest.mark.parametrize("form", FORMS)
 

@@ -5,8 +5,8 @@ import gc
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -15,20 +15,11 @@ import pytest
 
 from breaker import Policy, Provider
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
+from support.collector import no_collector
 from support.drive import counts
 from support.rpc import FORMS, METHOD, SU, US, UU, Echo, ask, serving
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
-from support.threads import eventually
-
-
-@contextmanager
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+from support.watching import eventually
 
 
 def garbage_of(work: Callable[[], Any], times: int) -> float:

@@ -30,7 +30,7 @@ from support.rpc import (
     ask,
     serving,
 )
-from support.threads import eventually
+from support.watching import eventually
 
 # One form for each kind of method: to the server all forms are alike.
 KINDS = ["unary-call", "unary-stream", "stream-unary-call", "stream-stream"]
