@@ -1,13 +1,13 @@
-"""Which libraries of the integrations this interpreter can have.
+"""Which libraries that breakers work with this interpreter can have.
 
-The `test` extra brings them all. Free-threaded interpreters have `test-core` alone, for grpcio has no wheels for them:
-there, and only there, what needs it is left out.
+The `test` extra brings them all. Free-threaded interpreters have `test-core` alone, for grpcio has no wheels for them
+and gevent takes turns: there, and only there, what needs one is left out.
 """
 
 import importlib.util
 from collections.abc import Sequence
 
-LIBRARIES = ("grpc",)
+LIBRARIES = ("grpc", "gevent")
 MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None)
 
 
