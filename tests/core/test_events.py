@@ -66,7 +66,7 @@ def test_a_full_cycle_tells_exactly_five_transitions(make_breaker: Make, clock: 
     assert_chain(events, State.CLOSED)
 
 
-def test_the_fields_of_an_event_are_those_of_the_design() -> None:
+def test_the_fields_of_an_event_are_known_by_name() -> None:
     change = StateChanged(
         name=NAME,
         from_state=State.CLOSED,

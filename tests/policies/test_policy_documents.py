@@ -50,7 +50,7 @@ def with_value(key: str, value: str) -> str:
 # -- what is read --
 
 
-def test_the_document_of_the_design() -> None:
+def test_the_built_in_policy_as_a_document() -> None:
     # S123
     text = '{"failureThreshold": 5, "successThreshold": 2, "openStateTimeout": "1m"}'
     assert Policy.from_json(text) == Policy(5, 2, 60.0)

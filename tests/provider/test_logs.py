@@ -84,7 +84,7 @@ def test_a_lost_probe_is_told(provider_of: Providers, clock: ManualClock, stream
     assert {"level": "warning", "msg": "circuit breaker probe lost", "name": NAME} in parsed(stream)
 
 
-def test_the_line_of_an_opening_begins_as_the_design_shows_it(provider_of: Providers, stream: io.StringIO) -> None:
+def test_the_line_of_an_opening_begins_with_the_same_keys(provider_of: Providers, stream: io.StringIO) -> None:
     breaker.logs.configure_json(stream)
     b = provider_of(Policy(1, 1, 60), logger=structlog.get_logger("breaker")).get_breaker("grpc:user-service")
     fail(b, 1, Boom("no answer"))

@@ -1,4 +1,4 @@
-"""The oracle: one breaker in plain Python, written from the design's pages and from nothing else.
+"""The oracle: one breaker in plain Python, written from docs/states.md and from nothing else.
 
 Times are integer nanoseconds; every method that decides takes ``now``. One thread, events at once, no jitter.
 """
