@@ -56,7 +56,7 @@ def test_a_source_that_fails_in_the_child_is_told_and_harms_no_other_provider(so
 
 
 def test_a_fork_in_the_middle_of_a_publication_leaves_no_breaker_of_the_child_behind(source: MemorySource) -> None:
-    # S153: the clock is read with the registry locked, when some breakers have the new policy and others the old
+    # S153: the clock is read before anything is taken over
     clock, crowd = HookClock(), Crowd()
     inside, go = threading.Event(), threading.Event()
 

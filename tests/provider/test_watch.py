@@ -1,4 +1,4 @@
-"""A provider's start, its watcher, its end, and publications that come at bad moments."""
+"""A provider's watch: its start, its thread, its end, and what disturbs it."""
 
 import gc
 import threading
@@ -11,44 +11,18 @@ import structlog
 from structlog.testing import capture_logs
 
 from breaker import Policy, Provider, State
-from breaker.events import PolicyRejected, PolicyUpdated
+from breaker.events import PolicyUpdated
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
 from support.collector import no_collector
-from support.drive import CONFIG, NAME, Boom, document, fail, of_type, rejected, succeed
+from support.drive import CONFIG, NAME, Boom, document, fail, rejected, succeed
 from support.processes import run_python
-from support.threads import Crowd, HookClock, in_another_thread, together, watchers
+from support.sources import Handmade, document_of
+from support.threads import Crowd, HookClock, together, watchers
 from support.tree import Tree
 from support.watching import eventually
 
 QUICK = 0.005
-
-
-class Handmade:
-    """A source of a program's own: it publishes when the test says so, or from a loop in the provider's thread."""
-
-    def __init__(self, loop: Callable[[Watch], Any] | None = None) -> None:
-        self.loop = loop
-        self.watches: list[Watch] = []
-        self.stopped: list[Watch] = []
-
-    def start(self, watch: Watch) -> None:
-        self.watches.append(watch)
-        if (loop := self.loop) is not None:
-            watch.run(lambda: loop(watch))
-
-    def stop(self, watch: Watch) -> None:
-        self.stopped.append(watch)
-
-    def after_fork(self) -> None:
-        """Nothing belongs to a thread."""
-
-    def location(self, path: str, key: str) -> str:
-        return f"center:{path}{key}"
-
-
-def document_of(threshold: int) -> dict[str, bytes]:
-    return {f"{NAME}.json": document(failureThreshold=threshold)}
 
 
 @pytest.fixture
@@ -140,7 +114,7 @@ def test_close_by_many_threads_at_once(tmp_path: Any) -> None:
 
 
 def test_close_while_a_publication_is_taken_over(provider_of: Callable[..., Provider], source: MemorySource) -> None:
-    # S141: the clock is read with the registry locked
+    # S141: the clock is read while the publication waits for its turn
     clock, crowd = HookClock(), Crowd()
     inside, go = threading.Event(), threading.Event()
     provider = provider_of(policy_source=source, clock=clock)
@@ -318,85 +292,3 @@ def test_a_loop_of_a_source_that_breaks_off_begins_anew(
     eventually(lambda: breaker.policy == Policy(3))
     assert len(runs) == 3
     eventually(lambda: not watchers())
-
-
-def test_a_clock_that_fails_during_a_publication_leaves_no_breaker_behind_for_long(
-    provider_of: Callable[..., Provider], source: MemorySource
-) -> None:
-    # S142: what was not reached then is reached by the next publication, whatever that changes
-    def broken() -> None:
-        raise Boom("clock")
-
-    clock = HookClock()
-    provider = provider_of(policy_source=source, clock=clock)
-    breakers = [provider.get_breaker(f"name {number}") for number in range(3)]
-    clock.hook = broken
-    with pytest.raises(Boom):
-        source.put("default", document(failureThreshold=3))
-    source.put("somebody else", document(failureThreshold=9))
-    assert [breaker.policy for breaker in breakers] == [Policy(3)] * 3
-    in_another_thread(lambda: source.put("default", document(failureThreshold=4)))
-    assert [breaker.policy for breaker in breakers] == [Policy(4)] * 3
-
-
-def test_a_publication_inside_another_is_the_later_one(
-    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
-) -> None:
-    # S128: a signal handler or a clock publishes while documents are taken over
-    clock = HookClock()
-    breaker = provider_of(policy_source=source, clock=clock).get_breaker(NAME)
-    clock.hook = lambda: source.put(NAME, document(failureThreshold=4))
-    source.put(NAME, document(failureThreshold=3))
-    assert breaker.policy == Policy(4)
-    updates = [(event.old.failure_threshold, event.new.failure_threshold) for event in of_type(events, PolicyUpdated)]
-    assert updates == [(5, 3), (3, 4)]
-
-
-def test_an_older_publication_never_overwrites_a_newer(provider_of: Callable[..., Provider]) -> None:
-    # S128
-    source = Handmade()
-    breaker = provider_of(policy_source=source, start_timeout=0).get_breaker(NAME)
-    watch = source.watches[0]
-    for threshold, revision, expected in ((3, 7, 3), (4, 6, 3), (5, 8, 5), (6, 8, 6), (7, 1, 6)):
-        watch.publish(document_of(threshold), revision)
-        assert breaker.policy == Policy(expected)
-    watch.publish(document_of(8), 1, restarted=True)
-    assert breaker.policy == Policy(8)
-
-
-def test_an_interrupt_while_it_is_told_loses_neither_policies_nor_reports(
-    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
-) -> None:
-    interrupts = [KeyboardInterrupt()]
-
-    def listener(event: Any) -> None:
-        if isinstance(event, PolicyUpdated) and interrupts:
-            raise interrupts.pop()
-
-    provider = provider_of(policy_source=Handmade(), start_timeout=0)
-    provider.subscribe(listener)
-    breakers = [provider.get_breaker(name) for name in ("a", "b")]
-    watch = provider._watch
-    assert watch is not None
-    good = document(failureThreshold=3)
-    with pytest.raises(KeyboardInterrupt):
-        watch.publish({"a.json": good, "b.json": good, "c.json": b"wrong"}, 1)
-    assert [breaker.policy for breaker in breakers] == [Policy(3)] * 2
-    watch.publish({"a.json": good, "b.json": good, "c.json": b"wrong", "d.json": good}, 2)
-    assert [event.key for event in of_type(events, PolicyRejected)] == ["/config/dev/svc/breakers/c.json"]
-    assert {event.name for event in of_type(events, PolicyUpdated)} == {"a", "b"}
-
-
-def test_a_document_of_a_kind_that_is_none_is_reported_with_its_place(
-    provider_of: Callable[..., Provider], events: list[Any]
-) -> None:
-    source = Handmade()
-    provider = provider_of(policy_source=source, start_timeout=0)
-    wrong: Any = {f"{NAME}.json": {"failureThreshold": 3}, "b.json": None, "c.json": document(failureThreshold=4)}
-    source.watches[0].publish(wrong, 1)
-    assert provider.get_breaker("c").policy == Policy(4)
-    errors = [event.error for event in of_type(events, PolicyRejected)]
-    assert [error.partition(": ")[0] for error in errors] == [f"center:{CONFIG.policies_path}{name}" for name in wrong][
-        :2
-    ]
-    assert "got dict from a source that publishes no text" in errors[0]

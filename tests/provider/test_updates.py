@@ -1,0 +1,106 @@
+"""Publications that are taken over by breakers that run, and that come at bad moments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from breaker import Policy, Provider
+from breaker.events import PolicyRejected, PolicyUpdated
+from breaker.sources import MemorySource
+from support.drive import CONFIG, NAME, Boom, document, of_type
+from support.sources import Handmade, document_of
+from support.threads import HookClock, in_another_thread
+
+
+def test_a_clock_that_fails_during_a_publication_leaves_no_breaker_behind_for_long(
+    provider_of: Callable[..., Provider], source: MemorySource
+) -> None:
+    # S142: what was not reached then is reached by the next publication, whatever that changes
+    def broken() -> None:
+        raise Boom("clock")
+
+    clock = HookClock()
+    provider = provider_of(policy_source=source, clock=clock)
+    breakers = [provider.get_breaker(f"name {number}") for number in range(3)]
+    clock.hook = broken
+    with pytest.raises(Boom):
+        source.put("default", document(failureThreshold=3))
+    source.put("somebody else", document(failureThreshold=9))
+    assert [breaker.policy for breaker in breakers] == [Policy(3)] * 3
+    in_another_thread(lambda: source.put("default", document(failureThreshold=4)))
+    assert [breaker.policy for breaker in breakers] == [Policy(4)] * 3
+
+
+def test_a_publication_inside_another_is_the_later_one(
+    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
+) -> None:
+    # S128: a signal handler or a clock publishes while documents are taken over
+    clock = HookClock()
+    breaker = provider_of(policy_source=source, clock=clock).get_breaker(NAME)
+    clock.hook = lambda: source.put(NAME, document(failureThreshold=4))
+    source.put(NAME, document(failureThreshold=3))
+    assert breaker.policy == Policy(4)
+    updates = [(event.old.failure_threshold, event.new.failure_threshold) for event in of_type(events, PolicyUpdated)]
+    assert updates == [(5, 3), (3, 4)]
+
+
+def test_an_older_publication_never_overwrites_a_newer(provider_of: Callable[..., Provider]) -> None:
+    # S128
+    source = Handmade()
+    breaker = provider_of(policy_source=source, start_timeout=0).get_breaker(NAME)
+    watch = source.watches[0]
+    for threshold, revision, expected in ((3, 7, 3), (4, 6, 3), (5, 8, 5), (6, 8, 6), (7, 1, 6)):
+        watch.publish(document_of(threshold), revision)
+        assert breaker.policy == Policy(expected)
+    watch.publish(document_of(8), 1, restarted=True)
+    assert breaker.policy == Policy(8)
+
+
+def test_an_interrupt_while_it_is_told_loses_neither_policies_nor_reports(
+    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
+) -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def listener(event: Any) -> None:
+        if isinstance(event, PolicyUpdated) and interrupts:
+            raise interrupts.pop()
+
+    provider = provider_of(policy_source=Handmade(), start_timeout=0)
+    provider.subscribe(listener)
+    breakers = [provider.get_breaker(name) for name in ("a", "b")]
+    watch = provider._watch
+    assert watch is not None
+    good = document(failureThreshold=3)
+    with pytest.raises(KeyboardInterrupt):
+        watch.publish({"a.json": good, "b.json": good, "c.json": b"wrong"}, 1)
+    assert [breaker.policy for breaker in breakers] == [Policy(3)] * 2
+    watch.publish({"a.json": good, "b.json": good, "c.json": b"wrong", "d.json": good}, 2)
+    assert [event.key for event in of_type(events, PolicyRejected)] == ["/config/dev/svc/breakers/c.json"]
+    assert {event.name for event in of_type(events, PolicyUpdated)} == {"a", "b"}
+
+
+def test_a_document_of_a_kind_that_is_none_is_reported_with_its_place(
+    provider_of: Callable[..., Provider], events: list[Any]
+) -> None:
+    source = Handmade()
+    provider = provider_of(policy_source=source, start_timeout=0)
+    wrong: Any = {f"{NAME}.json": {"failureThreshold": 3}, "b.json": None, "c.json": document(failureThreshold=4)}
+    source.watches[0].publish(wrong, 1)
+    assert provider.get_breaker("c").policy == Policy(4)
+    errors = [event.error for event in of_type(events, PolicyRejected)]
+    assert [error.partition(": ")[0] for error in errors] == [f"center:{CONFIG.policies_path}{name}" for name in wrong][
+        :2
+    ]
+    assert "got dict from a source that publishes no text" in errors[0]
+
+
+def test_an_update_names_its_revision(
+    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
+) -> None:
+    provider_of(policy_source=source).get_breaker(NAME)
+    for threshold in (3, 4):
+        source.put(NAME, document(failureThreshold=threshold))
+    one, two = of_type(events, PolicyUpdated)
+    assert one.revision < two.revision
+    assert (one.old, one.new, two.old, two.new) == (Policy(), Policy(3), Policy(3), Policy(4))
