@@ -14,7 +14,7 @@ from breaker.states import Mode, State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from breaker import events, logs, sources, testing
+    from breaker import events, logs, policies, sources, testing
     from breaker.snapshot import Snapshot
 
 __version__ = "0.1.0"
@@ -34,11 +34,12 @@ __all__ = [
     "events",
     "get_default_config",
     "logs",
+    "policies",
     "sources",
     "testing",
 ]
 
-_SUBMODULES = frozenset({"events", "logs", "sources", "testing"})
+_SUBMODULES = frozenset({"events", "logs", "policies", "sources", "testing"})
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from breaker.policies.policy import MAX_DOCUMENT_BYTES
+from breaker.policies.documents import MAX_DOCUMENT_BYTES
 from breaker.sources import FileSource, Unreadable
 from support.drive import document
 from support.processes import fork_and_check

@@ -18,6 +18,11 @@ UNITS = {
     "h": 3_600_000_000_000,
 }
 MAX_NANOSECONDS = 2**63 - 1
+
+#: What `parse_duration` reads as longer than 0, as a regular expression of JSON Schema. It cannot count: it lets pass
+#: what is shorter than a nanosecond ("0.1ns") or longer than `MAX_NANOSECONDS`. ``(?!\n)`` is for Python's `re`, whose
+#: ``$`` is also before a last line feed.
+PATTERN = rf"^\+?(?=.*[1-9])(([0-9]+(\.[0-9]*)?|\.[0-9]+)({'|'.join(UNITS)}))+$(?!\n)"
 _DIGITS = frozenset("0123456789")
 
 

@@ -7,8 +7,8 @@ that is not valid its last good version stands in; if it never had one, it count
 from __future__ import annotations
 
 from breaker.errors import PolicyError
+from breaker.policies.documents import read_document
 from breaker.policies.names import DEFAULT_NAME, SUFFIX, document_key, document_name
-from breaker.policies.policy import read_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Resolution:
             if not isinstance(document, bytes | str):
                 reason = getattr(document, "reason", f"{type(document).__name__} from a source that publishes no text")
                 raise PolicyError(None, "readable", reason)
-            fields, unknown = read_document(document)
+            fields, unknown = read_document(document, self._default_policy.fields)
         except PolicyError as error:
             change.rejected.append((key, error))
             return

@@ -10,8 +10,8 @@ import os
 import stat
 import threading
 
+from breaker.policies.documents import MAX_DOCUMENT_BYTES
 from breaker.policies.names import NAME_HINT, SUFFIX, document_name
-from breaker.policies.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Unreadable, Watch
 
 _SETTLE = 0.02  # seconds between two looks that must agree before a change is read

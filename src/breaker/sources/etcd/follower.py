@@ -11,8 +11,8 @@ import random
 from typing import NamedTuple
 
 from breaker.errors import SourceError
+from breaker.policies.documents import MAX_DOCUMENT_BYTES
 from breaker.policies.names import NAME_HINT, SUFFIX, document_name
-from breaker.policies.policy import MAX_DOCUMENT_BYTES
 from breaker.sources.base import Document, Watch
 from breaker.sources.etcd.endpoints import key_text, range_below
 from breaker.sources.etcd.keys import pages

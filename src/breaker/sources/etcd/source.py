@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from breaker.config import Config
 from breaker.errors import PolicyError, RevisionConflict
+from breaker.policies.documents import read_document
 from breaker.policies.names import document_name
-from breaker.policies.policy import Policy, read_document
+from breaker.policies.policy import Policy
 from breaker.sources.base import Given, Watch, document_key_of, raw_document
 from breaker.sources.etcd.endpoints import key_text, parse_endpoints, range_below
 from breaker.sources.etcd.follower import Follower, FollowOptions
@@ -126,7 +127,7 @@ class EtcdSource:
         document = raw_document(policy)
         key = self._key(name)
         try:
-            _, unknown = read_document(document)
+            _, unknown = read_document(document, Policy.fields)
         except PolicyError as error:
             raise error.at(key) from None
         if unknown:
