@@ -23,7 +23,7 @@ from support.words import NOT_RUN, Block, blocks, program
 
 ROOT = Path(__file__).parents[2]
 PAGES = [page for page in sorted((ROOT / "docs").glob("**/*.md")) if page.stem not in MISSING]
-FILES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
+FILES = [*sorted(ROOT.glob("*.md")), *PAGES]
 
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 
