@@ -5,7 +5,7 @@ import contextlib
 import gc
 import inspect
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,9 +13,8 @@ import pytest
 from breaker import BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
 from support.drive import Boom, Make, counts, drive_to, rejected, succeed
+from support.samples import AsyncGen, raising_later, stubborn_later
 from support.scripts import Step
-
-AsyncGen = AsyncGenerator[Any, Any]
 
 
 async def echo() -> AsyncGen:
@@ -31,18 +30,6 @@ async def awaiting() -> AsyncGen:
     for number in range(3):
         await asyncio.sleep(0)
         yield number
-
-
-async def raising() -> AsyncGen:
-    yield 1
-    raise Boom("inside")
-
-
-async def stubborn() -> AsyncGen:
-    try:
-        yield 1
-    except GeneratorExit:
-        raise Boom("while closing") from None
 
 
 async def never_ends_by_exit() -> AsyncGen:
@@ -73,7 +60,7 @@ SCRIPTS: list[list[Step]] = [
     [("__anext__",), ("athrow", StopAsyncIteration()), ("__anext__",)],
     [("__anext__",), ("athrow", 5), ("__anext__",), ("aclose",)],
 ]
-FUNCTIONS = [echo, awaiting, raising, stubborn, never_ends_by_exit, swallows, empty]
+FUNCTIONS = [echo, awaiting, raising_later, stubborn_later, never_ends_by_exit, swallows, empty]
 
 
 async def answers(target: AsyncGen, script: list[Step]) -> list[Any]:
@@ -104,10 +91,10 @@ def test_a_guarded_async_generator_answers_as_the_native_one(
     [
         (echo, [("__anext__",), ("asend", "end")], {"successes": 1}),
         (empty, [("__anext__",)], {"successes": 1}),
-        (raising, [("__anext__",), ("__anext__",)], {"failures": 1}),
+        (raising_later, [("__anext__",), ("__anext__",)], {"failures": 1}),
         (echo, [("__anext__",), ("aclose",)], {"ignored": 1}),
         (swallows, [("__anext__",), ("aclose",)], {"ignored": 1}),
-        (stubborn, [("__anext__",), ("aclose",)], {"failures": 1}),
+        (stubborn_later, [("__anext__",), ("aclose",)], {"failures": 1}),
         (never_ends_by_exit, [("__anext__",), ("aclose",)], {"failures": 1}),
         (never_ends_by_exit, [("__anext__",), ("aclose",), ("__anext__",), ("__anext__",)], {"failures": 1}),
         (echo, [("__anext__",), ("athrow", Boom("x"))], {"failures": 1}),
@@ -204,7 +191,7 @@ def test_closed_open_it_is_rejected_at_its_first_step_and_then_over(make_breaker
     after: list[Step] = [("__anext__",), ("athrow", Boom("x")), ("asend", 1), ("aclose",)]
 
     async def over() -> list[Any]:
-        generator = raising()
+        generator = raising_later()
         await anext(generator)
         await answers(generator, [("__anext__",)])
         return await answers(generator, after)
@@ -336,7 +323,7 @@ def test_a_lost_async_generator_changes_nothing_when_it_ends(make_breaker: Make,
     drive_to(breaker, clock, State.HALF_OPEN)
 
     async def main() -> None:
-        hung = breaker.do(raising)
+        hung = breaker.do(raising_later)
         await anext(hung)
         clock.advance(60)
         succeed(breaker)

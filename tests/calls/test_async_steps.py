@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncGenerator, Generator
 from functools import partial
 from typing import Any
 
@@ -12,16 +11,8 @@ import pytest
 from breaker import BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
 from support.drive import Boom, Make, counts, drive_to
+from support.samples import AsyncGen, Pause
 from support.scripts import Step, drive, outcome, steps_of
-
-AsyncGen = AsyncGenerator[Any, Any]
-
-
-class Pause:
-    """An awaitable that suspends once and gives back what it is sent."""
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return (yield "paused")
 
 
 async def pausing() -> AsyncGen:

@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,21 +15,12 @@ import pytest
 from breaker import Breaker, BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
 from support.drive import Boom, Make, counts, drive_to, rejected, succeed
-
-Coro = Coroutine[Any, Any, Any]
-
-
-async def at_once(value: Any = None) -> Any:
-    return value
+from support.samples import Coro, at_once, fails
 
 
 async def in_a_while(value: Any = None) -> Any:
     await asyncio.sleep(0)
     return value
-
-
-async def fails(error: BaseException | None = None) -> None:
-    raise error or Boom("down")
 
 
 async def for_ever() -> None:

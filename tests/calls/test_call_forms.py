@@ -11,7 +11,7 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
 from support.drive import Boom, Make, counts, fail, identity, raiser
-from support.scripts import drive
+from support.scripts import drive, drive_raw
 
 
 async def coroutine(*args: Any, **kwargs: Any) -> Any:
@@ -353,10 +353,6 @@ def test_recursion_without_end_is_a_recursion_error(make_breaker: Make) -> None:
             fall()
     assert breaker.do(len, "abc") == 3
     assert set(counts(breaker)) == {"failures", "successes"}
-
-
-def drive_raw(coroutine: Any) -> None:
-    coroutine.send(None)
 
 
 def test_a_thousand_wrappings_are_a_thousand_calls(make_breaker: Make) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import inspect
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,16 +14,8 @@ import pytest
 from breaker import Breaker, BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
 from support.drive import Boom, HangUp, Make, counts, drive_to, rejected, succeed
+from support.samples import Coro, Pause, at_once, fails
 from support.scripts import Step, drive, outcome, steps_of
-
-Coro = Coroutine[Any, Any, Any]
-
-
-class Pause:
-    """An awaitable that suspends once and gives back what it is sent."""
-
-    def __await__(self) -> Any:
-        return (yield "paused")
 
 
 @types.coroutine
@@ -35,14 +27,6 @@ async def twice(value: Any = None) -> Any:
     first = await Pause()
     second = await Pause()
     return (value, first, second)
-
-
-async def at_once(value: Any = None) -> Any:
-    return value
-
-
-async def fails(error: BaseException | None = None) -> None:
-    raise error or Boom("down")
 
 
 async def recovers() -> str:

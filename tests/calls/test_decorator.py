@@ -19,7 +19,7 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider
 from support.drive import CONFIG, Boom, Make, counts, identity
-from support.scripts import drive
+from support.scripts import drive, drive_raw
 
 GLOBAL = Provider(CONFIG).get_breaker("global")
 
@@ -336,10 +336,6 @@ def test_the_traceback_of_an_error_shows_no_frame_of_the_breaker(make_breaker: M
     assert names(functools.partial(drive_raw, main()), Boom) == ["names", "drive_raw", "main", "fails_later"]
     assert names(fails, BreakerOpenError) == ["names"]
     assert names(functools.partial(drive_raw, main()), BreakerOpenError) == ["names", "drive_raw", "main"]
-
-
-def drive_raw(coroutine: Any) -> None:
-    coroutine.send(None)
 
 
 def test_the_breaker_outlives_its_name(make_breaker: Make) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import inspect
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +12,8 @@ import pytest
 from breaker import BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
 from support.drive import Boom, Make, counts, drive_to, rejected, succeed
+from support.samples import Gen, raising, stubborn
 from support.scripts import Step, steps_of
-
-Gen = Generator[Any, Any, Any]
 
 
 def echo() -> Gen:
@@ -26,18 +25,6 @@ def echo() -> Gen:
         except KeyError as error:
             got = f"caught {error}"
     return ("a", "tuple")
-
-
-def stubborn() -> Gen:
-    try:
-        yield 1
-    except GeneratorExit:
-        raise Boom("while closing") from None
-
-
-def raising() -> Gen:
-    yield 1
-    raise Boom("inside")
 
 
 def never_ends_by_exit() -> Gen:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from breaker import Breaker, Policy
 from support.drive import Boom, HangUp, Make, counts
+from support.samples import Pause
 from support.scripts import outcome
 
 Operation = tuple[Any, ...]
@@ -35,16 +36,6 @@ REACTIONS = ["raise", "raise", "go on", "raise another", "return"]
 THROWN = [Boom, KeyError, HangUp, GeneratorExit, StopIteration, StopAsyncIteration, asyncio.CancelledError]
 # What cannot be thrown: too little, no exception, a value for one that has its own, too much.
 NOT_THROWN: list[Operation] = [(), (5,), (Boom("x"), Boom("y")), (1, 2, 3, 4)]
-
-
-class Pause:
-    """An awaitable that suspends once and gives back what it is sent."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return (yield ("paused", self.number))
 
 
 class Life:
@@ -105,7 +96,7 @@ async def a_coroutine(turns: list[Turn], life: Life) -> Any:
         for number, (action, reaction, operation) in enumerate(turns):
             try:
                 if action in ("yield", "await"):
-                    life.note(await Pause(number))
+                    life.note(await Pause(("paused", number)))
                 elif action == "return":
                     return ("returned", number)
                 else:
@@ -126,7 +117,7 @@ async def an_async_generator(turns: list[Turn], life: Life) -> AsyncGenerator[An
                 if action == "yield":
                     life.note((yield number))
                 elif action == "await":
-                    life.note(await Pause(number))
+                    life.note(await Pause(("paused", number)))
                 elif action == "return":
                     return
                 else:

@@ -11,23 +11,19 @@ import pytest
 
 from breaker import Breaker, Policy
 from support.drive import Boom, HangUp, Make, identity
+from support.samples import Pause
 from support.scripts import outcome
 
 TIMES = 100_000
 
 
-class Pause:
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return (yield)
-
-
 async def a_coroutine(value: Any) -> Any:
-    await Pause()
+    await Pause(None)
     return value
 
 
 async def a_failing_coroutine(value: Any) -> Any:
-    await Pause()
+    await Pause(None)
     raise Boom
 
 
@@ -38,7 +34,7 @@ def a_generator(value: Any) -> Generator[Any, Any, Any]:
 
 async def an_async_generator(value: Any) -> AsyncGenerator[Any, Any]:
     yield value
-    await Pause()
+    await Pause(None)
 
 
 def plain(breaker: Breaker, value: Any) -> None:

@@ -3,14 +3,14 @@
 import gc
 import threading
 import weakref
-from collections.abc import Coroutine, Generator
 from typing import Any
 
 import pytest
 
 from breaker import Breaker, Policy
 from support.drive import Make, identity
-from support.scripts import outcome
+from support.samples import Pause, at_once
+from support.scripts import completed, outcome
 
 MORE_THAN_ARE_KEPT = 200
 
@@ -19,30 +19,13 @@ class Thing:
     """Something whose end can be seen."""
 
 
-class Suspend:
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return (yield)
-
-
-async def give(value: Any) -> Any:
-    return value
-
-
 async def wait(value: Any) -> Any:
-    await Suspend()
+    await Pause(None)
     return value
 
 
 async def awaited(breaker: Breaker, value: Any) -> Any:
-    return await breaker.do(give, value)
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("suspended")
+    return await breaker.do(at_once, value)
 
 
 @pytest.fixture
@@ -62,7 +45,7 @@ def test_an_awaited_value_lives_no_longer_than_its_holder(breaker: Breaker) -> N
     for _ in range(3):
         value = Thing()
         seen = weakref.ref(value)
-        assert run(awaited(breaker, value)) is value
+        assert completed(awaited(breaker, value)) is value
         del value
         assert seen() is None
 
@@ -71,7 +54,7 @@ def test_a_value_fetched_by_hand_stays_with_its_exception(breaker: Breaker) -> N
     ends = []
     for number in range(MORE_THAN_ARE_KEPT):
         with pytest.raises(StopIteration) as caught:
-            next(breaker.do(give, [number]).__await__())
+            next(breaker.do(at_once, [number]).__await__())
         ends.append(caught.value)
     assert [end.value for end in ends] == [[number] for number in range(MORE_THAN_ARE_KEPT)]
     assert all(end.__traceback__ is not None for end in ends)
@@ -79,7 +62,7 @@ def test_a_value_fetched_by_hand_stays_with_its_exception(breaker: Breaker) -> N
     seen = weakref.ref(value)
     ends.clear()
     with pytest.raises(StopIteration) as caught:
-        next(breaker.do(give, value).__await__())
+        next(breaker.do(at_once, value).__await__())
     assert caught.value.value is value
     del caught, value
     gc.collect()
@@ -107,7 +90,7 @@ def test_one_inside_another_to_any_depth(breaker: Breaker) -> None:
         del value
         assert seen() is None
         assert breaker.snapshot().ignored >= depth
-    assert run(awaited(breaker, 5)) == 5
+    assert completed(awaited(breaker, 5)) == 5
 
 
 def test_a_cycle_through_one_that_was_kept_is_collected(breaker: Breaker) -> None:
@@ -115,7 +98,7 @@ def test_a_cycle_through_one_that_was_kept_is_collected(breaker: Breaker) -> Non
         held: Any
 
     for _ in range(3):
-        assert run(awaited(breaker, 1)) == 1
+        assert completed(awaited(breaker, 1)) == 1
         gc.collect()  # what is kept is old by now
         holder = Holder()
         seen = weakref.ref(holder)
@@ -128,7 +111,7 @@ def test_a_cycle_through_one_that_was_kept_is_collected(breaker: Breaker) -> Non
 
 
 def test_what_the_collector_shows_is_harmless(breaker: Breaker) -> None:
-    run(awaited(breaker, 1))
+    completed(awaited(breaker, 1))
     before = breaker.snapshot()
     for found in (found for found in guarded_coroutines(breaker) if "guarded by None" in repr(found)):
         for use in (
@@ -141,7 +124,7 @@ def test_what_the_collector_shows_is_harmless(breaker: Breaker) -> None:
         ):
             assert outcome(use)[0] == "error"
     assert breaker.snapshot().successes == before.successes
-    assert run(awaited(breaker, 2)) == 2
+    assert completed(awaited(breaker, 2)) == 2
 
 
 def test_finding_one_while_it_is_freed_does_not_disturb_it(breaker: Breaker) -> None:
@@ -153,14 +136,16 @@ def test_finding_one_while_it_is_freed_does_not_disturb_it(breaker: Breaker) -> 
             found.extend(guarded_coroutines(breaker))
 
     for _ in range(3):
-        assert isinstance(run(awaited(breaker, Nosy())), Nosy)
+        assert isinstance(completed(awaited(breaker, Nosy())), Nosy)
         flow = breaker.do(wait, Nosy())
         flow.send(None)
         del flow
-        assert run(awaited(breaker, 7)) == 7
+        assert completed(awaited(breaker, 7)) == 7
     found.clear()
     gc.collect()
-    assert [run(awaited(breaker, number)) for number in range(MORE_THAN_ARE_KEPT)] == list(range(MORE_THAN_ARE_KEPT))
+    assert [completed(awaited(breaker, number)) for number in range(MORE_THAN_ARE_KEPT)] == list(
+        range(MORE_THAN_ARE_KEPT)
+    )
 
 
 def test_threads_never_get_each_others(breaker: Breaker) -> None:
@@ -169,7 +154,7 @@ def test_threads_never_get_each_others(breaker: Breaker) -> None:
     def work(name: int) -> None:
         for number in range(3000):
             value = (name, number)
-            if run(awaited(breaker, value)) is not value:
+            if completed(awaited(breaker, value)) is not value:
                 wrong.append(value)
             waiting = breaker.do(wait, value)
             waiting.send(None)

@@ -6,31 +6,20 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
 from breaker import Breaker, Policy, Provider
 from support.drive import CONFIG, NAME, Make, identity
 from support.processes import FREE_THREADED, run_python
+from support.samples import at_once
+from support.scripts import completed
 from support.threads import together
 
 OFTEN = 70_000  # the core looks once in 65,536 calls
 needs_free_threads = pytest.mark.skipif(
     not FREE_THREADED or sys.version_info >= (3, 14), reason="about free-threaded 3.13: others have no such count"
 )
-
-
-async def answer(value: Any) -> Any:
-    return value
-
-
-def done(coroutine: Any) -> Any:
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("suspended")
 
 
 def immortal(thing: object) -> bool:
@@ -71,12 +60,12 @@ def test_counts_are_exact_through_the_coming_of_threads(make_breaker: Make) -> N
 
 def test_every_form_is_exact_while_it_comes_to_be_shared(make_breaker: Make) -> None:
     breaker = make_breaker(Policy())
-    decorated, awaited = breaker(identity), breaker(answer)
+    decorated, awaited = breaker(identity), breaker(at_once)
     readings: list[int] = []
 
     def work(number: int) -> None:
         for count in range(OFTEN // 2):
-            assert breaker.do(identity, count) == decorated(count) == done(awaited(count)) == count
+            assert breaker.do(identity, count) == decorated(count) == completed(awaited(count)) == count
             if number == 0 and count % 1000 == 0:
                 readings.append(breaker.snapshot().successes)
 
@@ -112,11 +101,11 @@ def test_what_another_thread_calls_now_and_then_ends_as_ever() -> None:
 @needs_free_threads
 def test_what_another_thread_calls_often_is_no_longer_counted() -> None:
     breaker = make()
-    decorated, awaited, unused = breaker(identity), breaker(answer), breaker(identity)
+    decorated, awaited, unused = breaker(identity), breaker(at_once), breaker(identity)
     elsewhere(lambda: [decorated(1) for _ in range(OFTEN)])
     assert immortal(breaker)
     assert immortal(decorated)
-    elsewhere(lambda: done(awaited(1)))
+    elsewhere(lambda: completed(awaited(1)))
     assert immortal(awaited)
     assert not immortal(unused)
     gc.collect()

@@ -1,7 +1,7 @@
 """The same sequence of operations on a native object and on the guarded one: what comes out must be the same."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 Step = tuple[Any, ...]
@@ -35,3 +35,17 @@ def drive(awaitable: Any, values: Iterable[Any] = ()) -> tuple[Any, ...]:
             iterator.send(next(answers, None))
 
     return outcome(run)
+
+
+def completed(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The value of a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it has suspended")
+
+
+def drive_raw(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """The first step of a coroutine, with nothing around it: its errors are the caller's."""
+    coroutine.send(None)
