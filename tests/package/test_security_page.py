@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from breaker import Provider
+from breaker import Policy, Provider
 from breaker.policies.names import MAX_NAME_BYTES
-from breaker.policies.policy import MAX_DOCUMENT_BYTES, MAX_PROBES
+from breaker.policies.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES
 from breaker.sources import EtcdSource
 from breaker.sources.etcd.transport import Limits
 
@@ -26,12 +26,13 @@ def default_of(function: object, name: str) -> object:
     ("row", "number"),
     [
         ("a document", f"{MAX_DOCUMENT_BYTES:,} bytes"),
+        ("a document", f"{MAX_DEPTH} levels"),
         ("a breaker's name", f"{MAX_NAME_BYTES} bytes"),
         ("documents below a path in etcd", f"{default_of(EtcdSource, 'max_documents'):,}"),
         ("one answer of etcd, one message of its watch", f"{Limits().answer >> 20} MiB"),
         ("a connection, a request to etcd", f"`connect_timeout` {Limits().connect:g} s"),
         ("a connection, a request to etcd", f"`request_timeout` {Limits().request:g} s"),
-        ("probes at a time", f"{MAX_PROBES:,}"),
+        ("probes at a time", f"{Policy.half_open_max_calls.most:,}"),
         ("waiting for documents at the start", f"{default_of(Provider, 'start_timeout'):g} s"),
     ],
 )
