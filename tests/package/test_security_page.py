@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from breaker import Policy, Provider
-from breaker.policies.names import MAX_NAME_BYTES
 from breaker.policies.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES
+from breaker.policies.names import MAX_NAME_BYTES
 from breaker.sources import EtcdSource
 from breaker.sources.etcd.transport import Limits
 
