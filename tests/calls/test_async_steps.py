@@ -90,6 +90,7 @@ def test_a_step_is_awaited_once(make_breaker: Make) -> None:
 
 @pytest.mark.parametrize("method", [("__anext__",), ("asend", None), ("athrow", Boom("x")), ("aclose",)], ids=str)
 def test_a_second_step_at_once_is_refused_and_settles_nothing(make_breaker: Make, method: Step) -> None:
+    # S35
     breaker = make_breaker(Policy(1))
     generator = breaker.do(pausing)
     first = anext(generator)

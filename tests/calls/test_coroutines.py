@@ -165,6 +165,7 @@ def test_closed_open_a_slip_before_the_start_does_not_let_it_start(make_breaker:
 @pytest.mark.parametrize("slip", SLIPS, ids=str)
 @pytest.mark.parametrize("make", [twice, lambda: twice()], ids=["admitted at the await", "at the call"])
 def test_a_slip_before_the_start_is_no_end(make_breaker: Make, slip: Step, make: Callable[[], Coro]) -> None:
+    # S35
     breaker = make_breaker(Policy(1, 1, 60))
     coroutine = breaker.do(make)
     assert steps_of(coroutine, [slip, ("send", None), ("send", 1), ("send", 2)])[-1] == ("stop", (None, 1, 2))

@@ -176,6 +176,7 @@ def test_without_a_source_all_have_the_default_policy() -> None:
 
 
 def test_a_clock_is_the_time_of_every_breaker(clock: ManualClock, provider_of: Callable[..., Provider]) -> None:
+    # S70
     one = provider_of(Policy(1, 1, 10)).get_breaker("one")
     fail(one)
     clock.advance(4)

@@ -222,9 +222,17 @@ def test_names_that_are_not_escaped_are_warned_about_once(
 
 @pytest.mark.parametrize("name", ["/pkg.Service/Method", "50%", "naïve ☃", "..", "a b"])
 def test_a_name_of_any_kind_has_its_file(directory: Path, provider: Provider, name: str) -> None:
+    # S122
     from breaker.policies.names import document_key
 
     (directory / document_key(name)).write_text('{"failureThreshold": 2}')
+    eventually(has(provider, 2, name))
+
+
+def test_a_name_too_long_for_a_file_has_none_and_follows_the_default(directory: Path, provider: Provider) -> None:
+    # S122
+    name = "/" * 255  # 765 characters in its key; file systems take 255
+    write(directory, "default", failureThreshold=2)
     eventually(has(provider, 2, name))
 
 
