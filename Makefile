@@ -6,7 +6,7 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions bench-etcd clean
+.PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions bench-etcd docs clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-all            the suite on each Python from 3.11 on that the machine has"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
+	@echo "make docs    the pages as a site, in docs/_build/html"
 	@echo "make bench   benchmarks, with a table of ratios"
 	@echo "make bench-peers         the other breakers of the index beside this one"
 	@echo "make bench-instructions  instructions per call against the committed counts (needs valgrind)"
@@ -60,6 +61,10 @@ check: $(VENV)/.check
 	$(BIN)/basedpyright
 	$(BIN)/python -m mypy.stubtest breaker._core
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -c docs -b html -W --keep-going --quiet . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only
 	$(BIN)/python -m benchmarks.ratios
@@ -82,14 +87,18 @@ $(VENV)/.check: $(VENV)/.built
 	@$(BIN)/python -m pip install --quiet --editable '.[check]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.built
+	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 $(VENV)/.built: pyproject.toml setup.py $(CORE) | $(VENV)/bin/python
 	@echo "building the package in $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable .
-	@rm -f $(VENV)/.test $(VENV)/.check
+	@rm -f $(VENV)/.test $(VENV)/.check $(VENV)/.docs
 	@touch $@
 
 $(VENV)/bin/python:
 	@sh tools/make_venv.sh $(PYTHON) $(VENV)
 
 clean:
-	rm -rf $(VENV) benchmarks/.venv-peers benchmarks/floor/.cache build dist src/*.egg-info src/breaker/_core.c src/breaker/*.so
+	rm -rf $(VENV) docs/_build benchmarks/.venv-peers benchmarks/floor/.cache build dist src/*.egg-info src/breaker/_core.c src/breaker/*.so

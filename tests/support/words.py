@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 
 NOT_RUN = re.compile(r"<!-- not run: *(.*?) *-->")
@@ -45,3 +46,14 @@ def program(parts: list[Block]) -> str:
     for part in parts:
         lines += [""] * (part.line - 1 - len(lines)) + part.lines
     return "\n".join(lines) + "\n"
+
+
+def outside_blocks(text: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^( *)(```+|~~~+).*?^ *\2 *$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def literal_blocks(docstring: str) -> list[str]:
+    """The indented texts of a docstring that follow a line which ends with two colons."""
+    found = re.findall(r"::\n\n((?: {4,}.*\n|\n)+)", docstring + "\n")
+    return [textwrap.dedent(text).strip("\n") for text in found]

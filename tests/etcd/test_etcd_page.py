@@ -1,4 +1,4 @@
-"""docs/policies.md is true: its commands and programs are run in order against a real etcd, as they stand there."""
+"""docs/etcd.md is true: its commands and programs are run in order against a real etcd, as they stand there."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from support.etcd.server import Server
 from support.libraries import MISSING
 from support.words import blocks, program
 
-PAGE = Path(__file__).parents[2] / "docs" / "policies.md"
+PAGE = Path(__file__).parents[2] / "docs" / "etcd.md"
 ENDPOINT = "127.0.0.1:2379"  # as the page has it
 
 
