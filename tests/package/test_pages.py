@@ -24,7 +24,7 @@ from support.libraries import MISSING, mentions_a_missing_one
 from support.words import NOT_RUN, Block, blocks, literal_blocks, outside_blocks, program
 
 ROOT = Path(__file__).parents[2]
-PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in MISSING]
+PAGES = [page for page in sorted((ROOT / "docs").glob("**/*.md")) if page.stem not in MISSING]
 EXAMPLES = [page for page in sorted(ROOT.glob("examples/*/README.md")) if page.parent.name not in MISSING]
 FILES = [*sorted(ROOT.glob("*.md")), *PAGES, *EXAMPLES, ROOT / "benchmarks/README.md"]
 
