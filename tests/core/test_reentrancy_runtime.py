@@ -72,7 +72,7 @@ class Trash:
 def test_finalizers_run_by_the_collector_may_call_the_breaker(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # S36
+    # S16
     breaker = make_breaker(Policy(3, 1, 1))
     ran: list[int] = []
     for _ in range(300):
@@ -90,7 +90,7 @@ def test_finalizers_run_by_the_collector_may_call_the_breaker(
 @pytest.mark.skipif(FREE_THREADED, reason="the collector of that build is not run at every allocation")
 @pytest.mark.usefixtures("eager_collector")
 def test_collector_callbacks_may_call_the_breaker(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # S36: a few times per turn, because each act makes garbage, hence a further collection, for ever
+    # S16: a few times per turn, because each act makes garbage, hence a further collection, for ever
     breaker = make_breaker(Policy(3, 1, 1))
     ran: list[int] = []
     budget = [0]
@@ -117,7 +117,7 @@ def test_collector_callbacks_may_call_the_breaker(make_breaker: Make, clock: Man
 def test_weakref_callbacks_and_finalizers_of_what_a_call_drops_may_call_the_breaker(
     make_breaker: Make, clock: ManualClock
 ) -> None:
-    # S36: the last reference to an argument, a value and an exception goes while the breaker holds the call
+    # S16: the last reference to an argument, a value and an exception goes while the breaker holds the call
     breaker = make_breaker(Policy(3, 1, 1))
     ran: list[str] = []
 
@@ -198,7 +198,7 @@ OPERATIONS: list[Callable[[Breaker], Any]] = [
 def test_a_clock_or_a_signal_that_calls_back_in_the_middle_of_a_decision(
     provider_of: Callable[..., Provider], events: list[Any], on_signal: Any, state: State, operation: int, how: str
 ) -> None:
-    # S80
+    # S16, S80
     clock = HookClock()
     breaker = provider_of(Policy(1, 1, 60), clock=clock).get_breaker(NAME)
     drive_to(breaker, clock, state)
@@ -230,7 +230,7 @@ def test_a_clock_that_calls_back_is_asked_by_each_decision(provider_of: Callable
 
 
 def test_a_storm_of_signals_during_calls(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
-    # S36
+    # S16
     breaker = make_breaker(Policy(2, 1, 1))
     ran: list[int] = []
 
@@ -257,7 +257,7 @@ def test_a_storm_of_signals_during_calls(make_breaker: Make, clock: ManualClock,
 
 
 def test_a_text_of_an_exception_that_calls_back(make_breaker: Make, events: list[Any]) -> None:
-    # `last_error` is made with the exception's own `__str__`
+    # S16: `last_error` is made with the exception's own `__str__`
     class Chatty(Exception):
         def __str__(self) -> str:
             breaker.snapshot()
@@ -273,6 +273,7 @@ def test_a_text_of_an_exception_that_calls_back(make_breaker: Make, events: list
 
 
 def test_a_predicate_that_calls_back(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
+    # S16
     def predicate(value: Any) -> bool:
         if value == "outer":
             assert breaker.do(lambda: "inner") == "inner"
@@ -285,6 +286,7 @@ def test_a_predicate_that_calls_back(make_breaker: Make, clock: ManualClock, eve
 
 
 def test_a_function_that_resets_forces_and_trips_its_own_breaker(make_breaker: Make, clock: ManualClock) -> None:
+    # S16
     breaker = make_breaker(Policy(1, 1, 60))
 
     def act() -> str:
