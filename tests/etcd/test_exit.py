@@ -13,9 +13,8 @@ PROGRAM = """
 import time
 from breaker import Provider, get_default_config
 from breaker.sources import EtcdSource
-provider = Provider(
-    get_default_config("svc", "dev"), policy_source=EtcdSource({endpoint!r}, transport={transport!r}), start_timeout=1
-)
+source = EtcdSource({endpoint!r}, transport={transport!r})
+provider = Provider(get_default_config("svc", "dev"), policy_source=source, start_timeout=1)
 provider.get_breaker("a").do(print, provider.get_breaker("a").policy.failure_threshold)
 {rest}
 """
@@ -50,7 +49,7 @@ def test_connected(server: Server, transport: str, rest: str) -> None:
 def test_in_the_middle_of_changes(server: Server, transport: str) -> None:
     rest = (
         "for number in range(50):\n"
-        "    provider._source.put('a', {'failureThreshold': number + 1})\n"
+        "    source.put('a', {'failureThreshold': number + 1})\n"
         "provider.subscribe(lambda event: time.sleep(0.01))"
     )
     assert run(server.endpoint, transport, rest) == "5\n"
@@ -77,7 +76,7 @@ def test_hung(server: Server, transport: str) -> None:
 def test_two_providers_and_an_exit_handler(server: Server, transport: str) -> None:
     rest = (
         "import atexit\n"
-        "other = Provider(get_default_config('other', 'dev'), policy_source=provider._source)\n"
+        "other = Provider(get_default_config('other', 'dev'), policy_source=source)\n"
         "atexit.register(lambda: print(other.get_breaker('b').do(lambda: 'still works')))"
     )
     assert run(server.endpoint, transport, rest) == "5\nstill works\n"
