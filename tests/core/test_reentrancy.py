@@ -317,23 +317,42 @@ def test_an_interrupt_when_a_probe_succeeds_leaves_the_breaker_closed(
     assert counts(breaker) == {"successes": 1, "failures": 1, "ignored": 1}
 
 
-@pytest.mark.parametrize("act", ["force_open", "disable", "shadow", "reset"])
+ACTS = [
+    (Breaker.force_open, Mode.FORCED_OPEN, State.OPEN, ModeChanged),
+    (Breaker.disable, Mode.DISABLED, State.OPEN, ModeChanged),
+    (Breaker.shadow, Mode.SHADOW, State.OPEN, ModeChanged),
+    (Breaker.reset, Mode.AUTO, State.CLOSED, StateChanged),
+]
+
+
+@pytest.mark.parametrize(("act", "mode", "state", "last"), ACTS, ids=["force_open", "disable", "shadow", "reset"])
 def test_an_interrupt_during_an_operators_act_leaves_the_act_done(
-    make_breaker: Make, listeners: list[Any], events: list[Any], act: str
+    make_breaker: Make,
+    listeners: list[Any],
+    events: list[Any],
+    act: Callable[[Breaker], None],
+    mode: Mode,
+    state: State,
+    last: type,
 ) -> None:
     # S83
-    breaker_of: list[Breaker] = []
-    listeners.append(lambda event: (_ for _ in ()).throw(KeyboardInterrupt()) if breaker_of else None)
+    interrupting = False
+
+    def listen(event: Any) -> None:
+        if interrupting:
+            raise KeyboardInterrupt
+
+    listeners.append(listen)
     breaker = make_breaker(Policy(1))
     trip(breaker)
-    breaker_of.append(breaker)
+    interrupting = True
     with pytest.raises(KeyboardInterrupt):
-        getattr(breaker, act)()
-    breaker_of.clear()
-    assert breaker.mode is {"reset": Mode.AUTO}.get(act) or breaker.mode is not Mode.AUTO
-    assert breaker.state is (State.CLOSED if act == "reset" else State.OPEN)
+        act(breaker)
+    interrupting = False
+    assert breaker.mode is mode
+    assert breaker.state is state
     breaker.override(Mode.AUTO)
-    assert isinstance(events[-1], StateChanged if act == "reset" else ModeChanged)
+    assert isinstance(events[-1], last)
 
 
 def test_a_rejection_is_not_lost_in_a_listener_that_calls_another_breaker(

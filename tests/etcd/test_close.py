@@ -99,27 +99,32 @@ def test_close_in_the_middle_of_a_listing(transport: str, tmp_path: Path) -> Non
             before.check_nothing_is_left()
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_close_with_a_connection_that_was_blackholed(transport: str, tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
-        fill(server)
-        proxy = Proxy(server.port)
-        before = Belongings()
-        provider = Provider(CONFIG, policy_source=EtcdSource(proxy.endpoint, transport=transport))
-        proxy.blackhole()
-        time.sleep(0.5)
-        with closed_in_time(provider):
-            before.check_nothing_is_left()
-        proxy.close()
+def blackholed(stack: ExitStack, folder: Path) -> tuple[str, Callable[[], None]]:
+    """Its bytes are lost on the way."""
+    server = stack.enter_context(Server(folder))
+    fill(server)
+    proxy = Proxy(server.port)
+    stack.callback(proxy.close)
+    return proxy.endpoint, proxy.blackhole
+
+
+def paused(stack: ExitStack, folder: Path) -> tuple[str, Callable[[], None]]:
+    """It hangs."""
+    server = stack.enter_context(Server(folder))
+    fill(server)
+    return server.endpoint, server.pause
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_close_with_a_server_that_hangs_under_a_watch(transport: str, tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
-        fill(server)
+@pytest.mark.parametrize("server", [blackholed, paused], ids=["blackholed", "paused"])
+def test_close_with_a_server_that_falls_silent_under_a_watch(
+    server: Callable[[ExitStack, Path], tuple[str, Callable[[], None]]], transport: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        endpoint, fall_silent = server(stack, tmp_path)
         before = Belongings()
-        provider = Provider(CONFIG, policy_source=EtcdSource(server.endpoint, transport=transport))
-        server.pause()
+        provider = Provider(CONFIG, policy_source=EtcdSource(endpoint, transport=transport))
+        fall_silent()
         time.sleep(0.5)
         with closed_in_time(provider):
             before.check_nothing_is_left()

@@ -130,7 +130,8 @@ def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
         told: list[Any] = []
         call.add_done_callback(told.append)
         assert told == [call]
-        assert (call.done(), call.running(), call.cancelled(), call.is_active(), call.cancel()) == (True, *[False] * 4)
+        assert call.done() is True
+        assert call.running() is call.cancelled() is call.is_active() is call.cancel() is False
         assert call.add_callback(print) is False
         assert call.time_remaining() is None
         assert (call.initial_metadata(), call.debug_error_string(), call.traceback()) == ((), "", None)
