@@ -86,14 +86,15 @@ def _parse(document: bytes | str, expected: str) -> dict[str, Any]:
 def _depth(text: str) -> int:
     """How deep objects and arrays are nested, at most; judged here, as the limits of `json` differ by interpreter.
 
-    Exact for JSON and no less than what `json` reads before it finds that a text is none.
+    Exact as far as `json` reads: it stops at the first thing that is no JSON, an unfinished string at the latest.
     """
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return 0
     import re
 
     depth = deepest = 0
-    for bracket in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text, flags=re.DOTALL)):
+    without_strings = re.sub(r'"[^"\\]*(?:\\.[^"\\]*)*"?', "", text, flags=re.DOTALL)
+    for bracket in re.findall(r"[][{}]", without_strings):
         depth += 1 if bracket in "[{" else -1
         deepest = max(deepest, depth)
     return deepest

@@ -2,7 +2,7 @@
 
 A field of `Policy` is one row, an annotated class attribute made by one of these kinds::
 
-    failure_threshold: Count = Count(default=5, most=2**31 - 1, means="failures in a row that open the breaker")
+    probes_at_once: Count = Count(default=1, most=1000, means="probes in flight at the same time")
 
 The row is the parameter of the constructor, the attribute, the key of the document and the member of the core's struct,
 each by the one name it has. Type checkers read it by `typing.dataclass_transform`: what may be given is the type that

@@ -23,7 +23,8 @@ else:
 class Record(Frozen):
     """The base of a class whose rows are its constructor, its attributes and its value.
 
-    A subclass has the rows of its base and its own. ``{arguments}`` on a line of its docstring becomes a list of them.
+    A subclass has the rows of its base and its own, those that are taken by place first. ``{arguments}`` on a line of
+    its docstring becomes a list of them.
     """
 
     __slots__ = ("_held",)
@@ -33,9 +34,10 @@ class Record(Frozen):
         _held: dict[str, Any]  # name of the row → what is held; complete, in the order of the rows
 
     def __init_subclass__(cls) -> None:
-        own = {name: row for name, row in vars(cls).items() if isinstance(row, Field)}
-        cls.fields = MappingProxyType({**cls.fields, **own})
-        cls.__match_args__ = tuple(name for name, row in cls.fields.items() if not row.kw_only)  # type: ignore[misc]
+        rows = [*cls.fields.values(), *(row for row in vars(cls).values() if isinstance(row, Field))]
+        rows.sort(key=lambda row: row.kw_only)  # as the constructor has them: what is taken by place comes first
+        cls.fields = MappingProxyType({row.name: row for row in rows})
+        cls.__match_args__ = tuple(row.name for row in rows if not row.kw_only)  # type: ignore[misc]
         cls.__init__ = _constructor(cls)  # type: ignore[method-assign]
         cls.__doc__ = _documented(cls.__doc__, cls.fields)
 
