@@ -67,6 +67,9 @@ class Field(_Typed["Given", "Read"]):
         self.name = name
         self.key = first + "".join(word.capitalize() for word in others)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(default={self.default!r}, means={self.means!r})"
+
     if not TYPE_CHECKING:
 
         def __get__(self, record, owner=None):
