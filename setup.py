@@ -1,7 +1,7 @@
 """Build the one extension, ``breaker._core``. Everything else is in ``pyproject.toml``.
 
 Environment switches for developers:
-  BREAKER_DEBUG=1      no optimisation, debug symbols, assertions on
+  BREAKER_DEBUG=1      no optimisation, debug symbols, assertions on, an illegal transition ends the process
   BREAKER_SANITIZE=x   pass ``-fsanitize=x`` (address, thread, undefined)
 """
 
@@ -13,8 +13,10 @@ from setuptools import Extension, setup
 
 compile_args = ["-O3", "-fno-semantic-interposition"]
 link_args: list[str] = []
+macros: list[tuple[str, str | None]] = []
 if os.environ.get("BREAKER_DEBUG"):
     compile_args = ["-O0", "-g3", "-UNDEBUG"]
+    macros = [("BREAKER_DEBUG", None)]
 if sanitizer := os.environ.get("BREAKER_SANITIZE"):
     compile_args += [f"-fsanitize={sanitizer}", "-fno-omit-frame-pointer"]
     link_args += [f"-fsanitize={sanitizer}"]
@@ -22,7 +24,8 @@ if sanitizer := os.environ.get("BREAKER_SANITIZE"):
 core = Extension(
     "breaker._core",
     sources=["src/breaker/_core.pyx"],
-    depends=sorted(glob("src/breaker/native/*.h")),
+    depends=sorted(glob("src/breaker/native/*")),
+    define_macros=macros,
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )

@@ -7,67 +7,40 @@
 
 Every call takes a *ticket* when it is admitted and gives it back with an outcome when it ends. The ticket holds the
 epoch of its admission. Entering a state starts a new epoch, so the result of a call that began before a transition is
-known as late: it is counted as that and decides nothing. In HALF_OPEN a ticket also holds a *probe*: one of few slots,
-on a lease, so that a caller who never comes back cannot keep it.
+known as late: it is counted as that and decides nothing. In HALF_OPEN a ticket also names a *lease*: one of few slots,
+for a limited time, so that a caller who never comes back cannot keep it.
 
-Three rules keep it right under threads, finalizers, signals and listeners that call back:
+Four rules keep it right under threads, finalizers, signals and listeners that call back:
 
-1. One gate, `enter_locked`, writes the state. It also resets the counts, frees the slots and starts the epoch.
-2. A name that ends in ``_locked`` needs the breaker's lock. Such functions are ``nogil`` and move only C scalars and
-   pointers: no Python call, no allocation, no release of an object. What one lacks (memory for a probe, the text of an
-   error) it asks for by its return value; the caller unlocks, makes it, and asks again with the same ``now``.
-3. What happened is noted under the lock, numbered, and told to the listeners after it is released (`_delivery.pxi`).
+1. One gate, `enter_locked`, writes the state. It also resets the counts, frees the slots and starts the epoch. It knows
+   the legal transitions and their reasons from `breaker.states.TRANSITIONS`.
+2. A name that ends in ``_locked`` needs the breaker's lock. Such functions are ``nogil`` and move only C scalars: no
+   Python call, no allocation, no reference. What one lacks (room for a lease, the text of an error) it asks for by its
+   return value, before it has moved anything; the caller unlocks, makes it, and asks again with the same ``now``.
+3. A decision is what happens between `start_decision` and `end_decision`. It moves `Machine`, which is scalars alone,
+   and could be made a second time on what it finds then. What must happen once (a count outside of `Machine`, a reference
+   that moves, an event's place in the order) it leaves in the `Outbox`; `end_decision` does it, under the same lock.
+4. Events are delivered to the listeners after the lock is released (`_delivery.pxi`).
 
 A call in the closed state with no failures on record needs none of this: `Core.word` says so in one read, before and
 after the call (`_calls.pxi`). The clock is read once per decision and passed down as ``now``, in nanoseconds.
 
-Read on: the C structs → the gate → time → begin → settle → operator, policy, fork → the included files.
+Read on: the C structs → the gate → time → begin → settle → operate → the included files.
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport pow
-from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 import os as _os
 from _functools import partial as _partial
 
-from breaker.states import LEGAL_TRANSITIONS as _LEGAL_TRANSITIONS, Mode as _Mode, State as _State
+from breaker.states import TRANSITIONS as _TRANSITIONS, Mode as _Mode, State as _State
 
-cdef extern from "native/core.h":
-    ctypedef struct bk_lock_t:
-        pass
-    ctypedef struct bk_counter_t:
-        pass
-    void bk_lock(bk_lock_t *lock) noexcept nogil
-    void bk_unlock(bk_lock_t *lock) noexcept nogil
-    uint64_t bk_load(const uint64_t *p) noexcept nogil
-    void bk_store(uint64_t *p, uint64_t value) noexcept nogil
-    bint bk_claim(int *flag) noexcept nogil
-    void bk_counter_free(bk_counter_t *counter) noexcept nogil
-    bint bk_count(bk_counter_t *counter) noexcept nogil
-    uint64_t bk_counted(const bk_counter_t *counter) noexcept nogil
-    ctypedef struct bk_member_t:
-        pass
-    void bk_join(bk_member_t *member, bk_lock_t *lock) noexcept nogil
-    void bk_leave(bk_member_t *member) noexcept nogil
-    void bk_before_fork() noexcept nogil
-    void bk_after_fork(bint in_child) noexcept nogil
-    int64_t bk_monotonic_ns() noexcept nogil
-    bint BK_LIKELY(bint) noexcept nogil
-    bint BK_UNLIKELY(bint) noexcept nogil
-
-cdef extern from "Python.h":
-    unsigned long PyThread_get_thread_ident() noexcept nogil
-    # On plain pointers: moving one under the lock must not make Cython touch reference counts of its own.
-    void Py_INCREF(PyObject *o) noexcept nogil
-    void Py_DECREF(PyObject *o) noexcept nogil
-    void Py_XINCREF(PyObject *o) noexcept nogil
-    void Py_XDECREF(PyObject *o) noexcept nogil
-    void PyErr_SetObject(PyObject *kind, PyObject *value) noexcept
-    void PyErr_SetString(PyObject *kind, const char *text) noexcept
-    PyObject *PyErr_Occurred() noexcept
+include "native/_capi.pxi"         # what headers declare; owned and borrowed references
 
 
 # ---- the structs ----------------------------------------------------------------------------------------------
@@ -80,21 +53,32 @@ cdef enum:  # outcomes
     SUCCESS, FAILURE, IGNORED
 cdef enum:  # why a state was entered
     TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY
+cdef enum:  # why a call was rejected
+    WHILE_OPEN, WHILE_HALF_OPEN, BY_OPERATOR
 cdef enum:  # what a locked function answers
-    DONE, REFUSED, NEEDS_PROBE, NEEDS_MORE
+    DONE, REFUSED, NEEDS_ROOM, NEEDS_MORE
 cdef enum:  # what is noted for the listeners
     CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_LOST
+cdef enum:  # what a decision does with last_error
+    KEPT, REPLACED, CLEARED
 
 cdef tuple STATES = (_State.CLOSED, _State.OPEN, _State.HALF_OPEN)
 cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
 cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy")
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
 
-cdef bint LEGAL[3][3]
-cdef int _from, _to
-for _from in range(3):
-    for _to in range(3):
-        LEGAL[_from][_to] = (STATES[_from], STATES[_to]) in _LEGAL_TRANSITIONS
+cdef bint LEGAL[3][3][6]    # by state before, state after, reason
+
+
+cdef int read_transitions() except -1:
+    """Fill `LEGAL` from the one table there is."""
+    for before, state in _TRANSITIONS:
+        for reason in _TRANSITIONS[before, state]:
+            LEGAL[STATES.index(before)][STATES.index(state)][REASONS.index(reason)] = True
+    return 0
+
+
+read_transitions()
 
 cdef int64_t UNKNOWN = INT64_MIN    # a time that has not been read
 
@@ -105,142 +89,117 @@ cdef enum:
     JUDGED = 1 << 5
     EPOCH_SHIFT = 8
 
+cdef enum:
+    MOST_LEASES = 2048      # more than half_open_max_calls may be; see grant_locked
 
-cdef struct Limits:         # a policy in numbers, each by the name of its field; replaced as a whole
+
+cdef struct PolicyNumbers:  # a policy in numbers, each by the name of its field; replaced as a whole
     int32_t failure_threshold
     int32_t success_threshold
-    int64_t open_state_timeout_ns
     int32_t half_open_max_calls
     int32_t mode
+    int64_t open_state_timeout_ns
     int64_t probe_timeout_ns
-    double open_timeout_multiplier
     int64_t open_timeout_max_ns
+    double open_timeout_multiplier
     double open_timeout_jitter
 
 
-cdef struct Probe:          # a half-open slot; its memory belongs to the ticket
-    Probe *before
-    Probe *after
+cdef struct Lease:          # a half-open slot, held for a time
+    uint64_t id             # a ticket names it; none is given out twice
     int64_t granted
-    int64_t lease
-    unsigned long owner     # the thread that was admitted, for fork
-    bint linked             # holds a slot
-    bint lost               # was counted when its slot was taken back
+    int64_t span
+    uint64_t owner          # the thread that was admitted, for fork
 
 
 cdef struct Ticket:
     uint64_t epoch
-    Probe *probe            # NULL: holds no slot
-    int live                # 0: settled
+    uint64_t lease          # its id, 0: holds no slot
+    int live                # 0: settled, or never admitted
 
 
-cdef struct Note:           # something to tell the listeners
-    int kind
-    int before              # state or mode
-    int after
-    int reason
-    uint64_t epoch
-    int64_t number          # failures in a row, or probes lost
-    int64_t wait
-    uint64_t turn           # its place in the order of this breaker's events
-    PyObject *error         # owned
-
-
-cdef struct Outbox:         # what one decision leaves to be done after the lock is released
-    bint listening          # is there anybody to tell?
-    PyObject *error         # borrowed: text of the failure being recorded, NULL until it is asked for
-    PyObject *released[2]   # owned: objects the breaker let go of
-    int releases
-    int count
-    Note notes[6]
-
-
-cdef struct Refusal:
-    int state
-    int reason
-    int64_t wait
-    PyObject *last_error    # owned
-
-
-cdef struct Post:           # an event on its way, in a list ordered by turn
-    uint64_t turn
-    PyObject *events        # owned tuple
-    Post *after
-
-
-cdef struct Core:
-    uint64_t word           # read without the lock; written by store_word_locked alone
-    bk_counter_t successes  # counted without the lock
-    bk_lock_t lock
-    # All below is guarded by the lock. Small beside small: a breaker is half a kilobyte.
-    int8_t judged           # a failed_result predicate exists
-    int8_t would_have_opened  # a shadow episode goes on
-    int8_t state
-    int8_t mode             # the overlay in force
-    int8_t override         # the operator's own, -1: none
-    bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
-    uint64_t epoch
-    int64_t streak          # failures in a row
-    int64_t probe_successes
-    int64_t in_flight       # probes that hold a slot
-    Probe *probes
+cdef struct Machine:        # the state machine: no pointer and no object, so it may lie in any memory
     int64_t since           # when the state was entered
     int64_t state_ns[3]     # time spent in each state before that
+    uint64_t epoch
+    int64_t streak          # failures in a row
     int64_t reopenings      # failed half-open visits since it was closed
     double drawn            # the random part of this opening, 0 … 1
     uint64_t random
-    Limits limits
-    PyObject *policy        # owned
-    PyObject *last_error    # owned text, or NULL
     uint64_t failures
     uint64_t ignored
     uint64_t late
     uint64_t lost
+    uint64_t granted        # leases given out: the id of the last one
+    uint32_t transitions[3][3]  # by state before and after
+    int32_t probe_successes
+    int32_t in_flight       # leases that hold a slot: the first ones of the array
+    int32_t leases          # and with those whose visit is over, until their tickets report
+    int8_t state
+    int8_t override         # the operator's own, -1: none
+    int8_t would_have_opened  # a shadow episode goes on
+
+
+cdef struct Local:          # what belongs to this process
+    PolicyNumbers numbers
+    PyObject *policy        # owned
+    PyObject *last_error    # owned text, or NULL
+    Lease *leases           # grown outside the lock, see NEEDS_ROOM
     uint64_t rejected[3]    # by reason
-    uint64_t generation     # of forks; see adopt_locked
     uint64_t noted          # turns given out
     uint64_t delivered      # turns delivered
     uint64_t abandoned_below       # turns below it belong to the parent's threads: what is missing will not come
     Post *posts
     unsigned long deliverer    # the thread that delivers, 0: none
+    uint32_t generation     # of forks; see adopt_locked
+    int32_t room            # of the array of leases
+    int8_t mode             # in force, as the listeners know it
+    int8_t judged           # a failed_result predicate exists
+    bk_lock_t lock
+    bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
 
 
-# ---- the gate and what it resets ------------------------------------------------------------------------------
+cdef struct Core:
+    uint64_t word           # read without the lock; written by store_word_locked alone
+    bk_counter_t successes  # counted without the lock
+    Machine m               # this and the next are guarded by the lock
+    Local here
 
-cdef void store_word_locked(Core *c) noexcept nogil:
-    """Make `Core.word` say what the fields say; called wherever one of them changes."""
-    cdef uint64_t word = (c.epoch << EPOCH_SHIFT) | <uint64_t>(c.mode << 2) | <uint64_t>c.state
-    if c.streak:
-        word |= STREAK
-    if c.judged:
-        word |= JUDGED
-    bk_store(&c.word, word)
 
+cdef inline Ticket admitted(uint64_t epoch, uint64_t lease) noexcept nogil:
+    """The ticket of a call that runs; `NOT_ADMITTED` is the other one."""
+    return Ticket(epoch=epoch, lease=lease, live=1)
+
+
+cdef Ticket NOT_ADMITTED = Ticket(epoch=0, lease=0, live=0)
+
+
+# ---- the gate -------------------------------------------------------------------------------------------------
 
 cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out) noexcept nogil:
     """The one place that writes the state. A new epoch begins, counts start at 0, all slots are free."""
-    cdef int before = c.state
-    cdef int64_t streak = c.streak
-    if not LEGAL[before][state]:
+    cdef int before = c.m.state
+    cdef int64_t streak = c.m.streak
+    if not LEGAL[before][state][reason]:
+        bk_illegal_transition(before, state, reason)
         return
-    c.state_ns[before] += now - c.since
-    c.since = now
-    c.state = state
-    c.epoch += 1
-    c.streak = 0
-    c.would_have_opened = False
-    c.probe_successes = 0
-    while c.probes != NULL:
-        unlink_locked(c, c.probes)
+    c.m.state_ns[before] += now - c.m.since
+    c.m.since = now
+    c.m.state = state
+    c.m.epoch += 1
+    c.m.streak = 0
+    c.m.would_have_opened = False
+    c.m.probe_successes = 0
+    c.m.in_flight = 0
     if state == OPEN:
-        c.reopenings = c.reopenings + 1 if before == HALF_OPEN else 0
-        c.drawn = draw_locked(c)
-        exchange_error_locked(c, out, out.error)
+        c.m.reopenings = c.m.reopenings + 1 if before == HALF_OPEN else 0
+        c.m.drawn = draw_locked(c)
+        out.last_error = REPLACED
     elif state == CLOSED:
-        c.reopenings = 0
-        exchange_error_locked(c, out, NULL)
-    store_word_locked(c)
+        c.m.reopenings = 0
+        out.last_error = CLEARED
     if before != state:
+        c.m.transitions[before][state] += 1
         if reason == PROBE_FAILED:
             streak = 1
         elif reason != TRIPPED:
@@ -248,58 +207,14 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
         note_locked(c, out, STATE_CHANGED, before, state, reason, streak)
 
 
-cdef void exchange_error_locked(Core *c, Outbox *out, PyObject *error) noexcept nogil:
-    release_locked(out, c.last_error)
-    Py_XINCREF(error)
-    c.last_error = error
+cdef inline bint trips_locked(const Core *c, int64_t streak) noexcept nogil:
+    """The trip rule: would this many failures in a row open the breaker?"""
+    return streak >= c.here.numbers.failure_threshold
 
 
-cdef void release_locked(Outbox *out, PyObject *owned) noexcept nogil:
-    """Give up an object: its reference is dropped after the lock, for that may run Python code."""
-    if owned != NULL:
-        out.released[out.releases] = owned
-        out.releases += 1
-
-
-cdef void link_locked(Core *c, Probe *probe, int64_t now) noexcept nogil:
-    probe.granted = now
-    probe.lease = c.limits.probe_timeout_ns
-    probe.owner = PyThread_get_thread_ident()
-    probe.linked = True
-    probe.lost = False
-    probe.before = NULL
-    probe.after = c.probes
-    if c.probes != NULL:
-        c.probes.before = probe
-    c.probes = probe
-    c.in_flight += 1
-
-
-cdef void unlink_locked(Core *c, Probe *probe) noexcept nogil:
-    if probe.before != NULL:
-        probe.before.after = probe.after
-    else:
-        c.probes = probe.after
-    if probe.after != NULL:
-        probe.after.before = probe.before
-    probe.linked = False
-    c.in_flight -= 1
-
-
-cdef void note_locked(Core *c, Outbox *out, int kind, int before, int after, int reason, int64_t number) noexcept nogil:
-    """Remember an event for the listeners and give it its place in the order."""
-    cdef Note *note
-    if not out.listening:
-        return
-    note = &out.notes[out.count]
-    out.count += 1
-    note.kind, note.before, note.after, note.reason, note.number = kind, before, after, reason, number
-    note.epoch = c.epoch
-    note.wait = open_span_locked(c) if kind == STATE_CHANGED and after == OPEN else 0
-    note.turn = c.noted
-    note.error = c.last_error
-    Py_XINCREF(note.error)
-    c.noted += 1
+cdef inline int mode_locked(const Core *c) noexcept nogil:
+    """The mode in force: the operator's, else the policy's."""
+    return c.m.override if c.m.override >= 0 else c.here.numbers.mode
 
 
 # ---- time -----------------------------------------------------------------------------------------------------
@@ -307,24 +222,25 @@ cdef void note_locked(Core *c, Outbox *out, int kind, int before, int after, int
 cdef double draw_locked(Core *c) noexcept nogil:
     """A random number in [0, 1), by splitmix64: good enough to spread restarts, and needs no Python."""
     cdef uint64_t z
-    c.random += <uint64_t>0x9E3779B97F4A7C15ULL
-    z = c.random
+    c.m.random += <uint64_t>0x9E3779B97F4A7C15ULL
+    z = c.m.random
     z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9ULL
     z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EBULL
     z ^= z >> 31
     return <double>(z >> 11) * (1.0 / 9007199254740992.0)
 
 
-cdef int64_t open_span_locked(Core *c) noexcept nogil:
+cdef int64_t open_span_locked(const Core *c) noexcept nogil:
     """How long this opening lasts by the policy of now: the open timeout, grown per reopening, plus the jitter."""
+    cdef const PolicyNumbers *by = &c.here.numbers
     cdef double span
     cdef double ceiling
-    if c.limits.open_timeout_jitter == 0 and (c.limits.open_timeout_multiplier == 1 or c.reopenings == 0):
-        return c.limits.open_state_timeout_ns
-    span = <double>c.limits.open_state_timeout_ns
-    ceiling = <double>max(c.limits.open_timeout_max_ns, c.limits.open_state_timeout_ns)
-    span = min(span * pow(c.limits.open_timeout_multiplier, <double>c.reopenings), ceiling)
-    span *= 1 + c.limits.open_timeout_jitter * c.drawn
+    if by.open_timeout_jitter == 0 and (by.open_timeout_multiplier == 1 or c.m.reopenings == 0):
+        return by.open_state_timeout_ns
+    span = <double>by.open_state_timeout_ns
+    ceiling = <double>max(by.open_timeout_max_ns, by.open_state_timeout_ns)
+    span = min(span * pow(by.open_timeout_multiplier, <double>c.m.reopenings), ceiling)
+    span *= 1 + by.open_timeout_jitter * c.m.drawn
     return <int64_t>span if span < 9.2e18 else INT64_MAX
 
 
@@ -337,143 +253,127 @@ cdef int64_t left_of(int64_t start, int64_t span, int64_t now) noexcept nogil:
     return span - <int64_t>elapsed if elapsed < <uint64_t>span else 0
 
 
-cdef int64_t wait_locked(Core *c, int64_t now) noexcept nogil:
+cdef int64_t wait_locked(const Core *c, int64_t now) noexcept nogil:
     """Nanoseconds until a call can be admitted, as known now."""
-    cdef Probe *probe
-    cdef int64_t wait
-    if c.mode != AUTO:
-        return c.limits.open_state_timeout_ns if c.mode == FORCED_OPEN else 0
-    if c.state == OPEN:
-        return left_of(c.since, open_span_locked(c), now)
-    if c.state == CLOSED or c.probes == NULL or has_room_locked(c):
+    cdef int mode = mode_locked(c)
+    cdef int64_t wait = INT64_MAX
+    cdef int32_t i
+    if mode != AUTO:
+        return c.here.numbers.open_state_timeout_ns if mode == FORCED_OPEN else 0
+    if c.m.state == OPEN:
+        return left_of(c.m.since, open_span_locked(c), now)
+    if c.m.state == CLOSED or c.m.in_flight == 0 or has_room_locked(c):
         return 0
-    wait = INT64_MAX
-    probe = c.probes
-    while probe != NULL:
-        wait = min(wait, left_of(probe.granted, probe.lease, now))
-        probe = probe.after
+    for i in range(c.m.in_flight):
+        wait = min(wait, left_of(c.here.leases[i].granted, c.here.leases[i].span, now))
     return wait
 
 
 # ---- begin: may this call run? --------------------------------------------------------------------------------
 
-cdef bint has_room_locked(Core *c) noexcept nogil:
-    return c.in_flight < c.limits.half_open_max_calls and c.in_flight + c.probe_successes < c.limits.success_threshold
-
-
-cdef void reclaim_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
-    """Take back the slots whose lease is over. Their results will change nothing."""
-    cdef Probe *probe = c.probes
-    cdef Probe *following
-    cdef int64_t lost = 0
-    while probe != NULL:
-        following = probe.after
-        if left_of(probe.granted, probe.lease, now) == 0:
-            unlink_locked(c, probe)
-            probe.lost = True
-            lost += 1
-        probe = following
-    if lost:
-        c.lost += lost
-        note_locked(c, out, PROBES_LOST, c.state, c.state, 0, lost)
+cdef bint has_room_locked(const Core *c) noexcept nogil:
+    return (c.m.in_flight < c.here.numbers.half_open_max_calls
+            and c.m.in_flight + c.m.probe_successes < c.here.numbers.success_threshold)
 
 
 cdef void close_if_done_locked(Core *c, int reason, int64_t now, Outbox *out) noexcept nogil:
     """Close a half-open breaker that has its successes, once nothing is in flight."""
-    if (c.mode == AUTO and c.state == HALF_OPEN and c.in_flight == 0
-            and c.probe_successes >= c.limits.success_threshold):
+    if (mode_locked(c) == AUTO and c.m.state == HALF_OPEN and c.m.in_flight == 0
+            and c.m.probe_successes >= c.here.numbers.success_threshold):
         enter_locked(c, CLOSED, reason, now, out)
 
 
-cdef int refuse_locked(Core *c, int state, int reason, int64_t now, Refusal *no) noexcept nogil:
-    c.rejected[reason] += 1
-    no.state = state
-    no.reason = reason
-    no.wait = wait_locked(c, now)
-    no.last_error = c.last_error
-    Py_XINCREF(no.last_error)
+cdef int refuse_locked(Core *c, int state, int reason, int64_t now, Outbox *out) noexcept nogil:
+    out.refusal.state = state
+    out.refusal.reason = reason
+    out.refusal.wait = wait_locked(c, now)
     return REFUSED
 
 
-cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Probe *spare, Refusal *no, Outbox *out) noexcept nogil:
-    """Admit a call (DONE: the ticket is filled), refuse it (REFUSED: the refusal is), or ask for a spare probe."""
-    now = max(now, c.since)  # read before the lock was taken: another thread may have moved on
-    if c.state == HALF_OPEN:
+cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Outbox *out) noexcept nogil:
+    """DONE: the call is admitted, the ticket is filled. REFUSED: the refusal is. NEEDS_ROOM: for one more lease."""
+    cdef int mode = mode_locked(c)
+    cdef int64_t left = 0
+    cdef uint64_t lease = 0
+    now = max(now, c.m.since)  # read before the lock was taken: another thread may have moved on
+    if c.m.state == OPEN:
+        left = left_of(c.m.since, open_span_locked(c), now)
+    if (mode == AUTO and c.m.state != CLOSED and left == 0
+            and c.m.leases == c.here.room and c.here.room < MOST_LEASES):
+        return NEEDS_ROOM
+    if c.m.state == HALF_OPEN:
         reclaim_locked(c, now, out)
         close_if_done_locked(c, POLICY, now, out)
-    if c.mode == FORCED_OPEN:
-        return refuse_locked(c, OPEN, 2, now, no)
-    ticket.probe = NULL
-    if c.mode == AUTO and c.state != CLOSED:
-        if c.state == OPEN and left_of(c.since, open_span_locked(c), now) > 0:
-            return refuse_locked(c, OPEN, 0, now, no)
-        if c.state == HALF_OPEN and not has_room_locked(c):
-            return refuse_locked(c, HALF_OPEN, 1, now, no)
-        if spare == NULL:
-            return NEEDS_PROBE
-        if c.state == OPEN:
+    if mode == FORCED_OPEN:
+        return refuse_locked(c, OPEN, BY_OPERATOR, now, out)
+    if mode == AUTO and c.m.state != CLOSED:
+        if left > 0:
+            return refuse_locked(c, OPEN, WHILE_OPEN, now, out)
+        if c.m.state == HALF_OPEN and not has_room_locked(c):
+            return refuse_locked(c, HALF_OPEN, WHILE_HALF_OPEN, now, out)
+        if c.m.state == OPEN:
             enter_locked(c, HALF_OPEN, TIMEOUT, now, out)
-        link_locked(c, spare, now)
-        ticket.probe = spare
-    ticket.epoch = c.epoch
-    ticket.live = 1
+        lease = grant_locked(c, now)
+    ticket[0] = admitted(c.m.epoch, lease)
     return DONE
 
 
 # ---- settle: what does this result mean? ----------------------------------------------------------------------
 
-cdef int settle_locked(Core *c, Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept nogil:
+cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept nogil:
     """Record an outcome, once (the caller has claimed the ticket).
 
     What changes nothing but counts needs no time and no text. NEEDS_MORE: this would, ask again with both.
     """
-    cdef Probe *probe = ticket.probe
-    if now == UNKNOWN and ticket.epoch == c.epoch and (
-            c.state != CLOSED or (outcome == FAILURE and c.streak + 1 >= c.limits.failure_threshold)):
+    cdef int mode = mode_locked(c)
+    cdef int32_t place
+    if now == UNKNOWN and ticket.epoch == c.m.epoch and (
+            c.m.state != CLOSED or (outcome == FAILURE and trips_locked(c, c.m.streak + 1))):
         return NEEDS_MORE
-    now = max(now, c.since)
+    now = max(now, c.m.since)
     if outcome == FAILURE:
-        note_locked(c, out, CALL_FAILED, c.state, c.state, 0, 0)
-    if probe != NULL and probe.lost:
+        note_locked(c, out, CALL_FAILED, c.m.state, c.m.state, 0, 0)
+    if ticket.lease:
+        place = find_locked(c, ticket.lease)
+        if place < 0:
+            return DONE
+        forget_locked(c, place)
+    if ticket.epoch != c.m.epoch:
+        c.m.late += 1
         return DONE
-    if ticket.epoch != c.epoch:
-        c.late += 1
-        return DONE
-    if probe != NULL:
-        unlink_locked(c, probe)
-    count_locked(c, outcome)
-    if c.mode == SHADOW or (c.mode == AUTO and c.state == CLOSED):
+    count_locked(c, outcome, out)
+    if mode == SHADOW or (mode == AUTO and c.m.state == CLOSED):
         judge_closed_locked(c, outcome, now, out)
-    elif c.mode == AUTO and c.state == HALF_OPEN and probe != NULL:
+    elif mode == AUTO and c.m.state == HALF_OPEN and ticket.lease:
         judge_probe_locked(c, outcome, now, out)
     return DONE
 
 
-cdef void count_locked(Core *c, int outcome) noexcept nogil:
+cdef void count_locked(Core *c, int outcome, Outbox *out) noexcept nogil:
     if outcome == SUCCESS:
-        bk_count(&c.successes)
+        out.succeeded = True
     elif outcome == FAILURE:
-        c.failures += 1
+        c.m.failures += 1
     else:
-        c.ignored += 1
+        c.m.ignored += 1
 
 
 cdef void judge_closed_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
-    """The trip rule. In shadow mode it tells instead of tripping, once per episode."""
+    """The verdict by the trip rule. In shadow mode it is noted instead of carried out, once per episode."""
     if outcome == IGNORED:
         return
     if outcome == SUCCESS:
-        c.streak = 0
-        c.would_have_opened = False
-    else:
-        c.streak += 1
-        if c.streak >= c.limits.failure_threshold:
-            if c.mode == AUTO:
-                enter_locked(c, OPEN, TRIPPED, now, out)
-            elif not c.would_have_opened:
-                c.would_have_opened = True
-                note_locked(c, out, WOULD_HAVE_OPENED, c.state, c.state, 0, c.streak)
-    store_word_locked(c)
+        c.m.streak = 0
+        c.m.would_have_opened = False
+        return
+    c.m.streak += 1
+    if not trips_locked(c, c.m.streak):
+        return
+    if mode_locked(c) == AUTO:
+        enter_locked(c, OPEN, TRIPPED, now, out)
+    elif not c.m.would_have_opened:
+        c.m.would_have_opened = True
+        note_locked(c, out, WOULD_HAVE_OPENED, c.m.state, c.m.state, 0, c.m.streak)
 
 
 cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
@@ -481,104 +381,55 @@ cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noe
     if outcome == FAILURE:
         enter_locked(c, OPEN, PROBE_FAILED, now, out)
     elif outcome == SUCCESS:
-        c.probe_successes += 1
+        c.m.probe_successes += 1
         close_if_done_locked(c, RECOVERED, now, out)
     else:
         close_if_done_locked(c, POLICY, now, out)
 
 
-# ---- operator, policy, fork -----------------------------------------------------------------------------------
+# ---- operate --------------------------------------------------------------------------------------------------
 
-cdef void set_mode_locked(Core *c, Outbox *out) noexcept nogil:
-    """Put the mode in force: the operator's, else the policy's."""
-    cdef int before = c.mode
-    cdef int mode = c.override if c.override >= 0 else c.limits.mode
-    if mode == before:
-        return
-    c.mode = mode
-    c.would_have_opened = False
-    store_word_locked(c)
-    note_locked(c, out, MODE_CHANGED, before, mode, 0, 0)
+cdef void notice_mode_locked(Core *c, Outbox *out) noexcept nogil:
+    """Where the decision brought another mode into force: end the shadow episode and note it."""
+    cdef int mode = mode_locked(c)
+    if mode != c.here.mode:
+        c.m.would_have_opened = False
+        note_locked(c, out, MODE_CHANGED, c.here.mode, mode, 0, 0)
+
+
+cdef void override_locked(Core *c, int mode, Outbox *out) noexcept nogil:
+    c.m.override = mode
+    notice_mode_locked(c, out)
 
 
 cdef void reset_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
-    enter_locked(c, CLOSED, RESET, max(now, c.since), out)
-    c.override = -1
-    set_mode_locked(c, out)
+    enter_locked(c, CLOSED, RESET, max(now, c.m.since), out)
+    override_locked(c, -1, out)
 
 
-cdef void replace_locked(Core *c, const Limits *limits, PyObject *policy, int64_t now, Outbox *out) noexcept nogil:
+cdef void replace_locked(Core *c, const PolicyNumbers *numbers, int64_t now, Outbox *out) noexcept nogil:
     """Take a new policy. State, epoch, counts and slots stay; only a half-open breaker may close by it."""
-    release_locked(out, c.policy)
-    c.policy = policy
-    c.limits = limits[0]
-    if c.streak < c.limits.failure_threshold:
-        c.would_have_opened = False
-    note_locked(c, out, POLICY_UPDATED, c.state, c.state, 0, 0)
-    set_mode_locked(c, out)
-    close_if_done_locked(c, POLICY, max(now, c.since), out)
-
-
-cdef uint64_t generation = 0        # of forks, counted in every process
-cdef unsigned long forker = 0       # the thread that forked this process
-
-
-cdef void adopt_locked(Core *c) noexcept nogil:
-    """In a forked child: the parent's other threads are gone, so their slots are free and they deliver no events."""
-    cdef Probe *probe = c.probes
-    cdef Probe *following
-    c.generation = generation
-    c.random ^= <uint64_t>bk_monotonic_ns() * <uint64_t>0x9E3779B97F4A7C15ULL
-    while probe != NULL:
-        following = probe.after
-        if probe.owner != forker:
-            unlink_locked(c, probe)
-            probe.lost = True
-            c.ignored += 1
-        probe = following
-    c.abandoned_below = c.noted
-    if c.deliverer != forker:
-        c.deliverer = 0
-
-
-cdef inline void lock(Core *c) noexcept nogil:
-    bk_lock(&c.lock)
-    if BK_UNLIKELY(c.generation != generation):
-        adopt_locked(c)
-
-
-cdef inline void unlock(Core *c) noexcept nogil:
-    bk_unlock(&c.lock)
-
-
-def _before_fork() -> None:
-    snapshot_type()  # if another thread is importing it now, the child would wait for that for ever
-    bk_before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    bk_after_fork(False)
-
-
-def _after_fork_in_child() -> None:
-    global generation, forker
-    bk_after_fork(True)
-    generation += 1
-    forker = PyThread_get_thread_ident()
-
-
-if hasattr(_os, "register_at_fork"):
-    _os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    c.here.numbers = numbers[0]
+    if not trips_locked(c, c.m.streak):
+        c.m.would_have_opened = False
+    note_locked(c, out, POLICY_UPDATED, c.m.state, c.m.state, 0, 0)
+    notice_mode_locked(c, out)
+    close_if_done_locked(c, POLICY, max(now, c.m.since), out)
 
 
 # ---- what uses it ---------------------------------------------------------------------------------------------
 
-include "native/_outcomes.pxi"     # the errors; which exception means which outcome
+include "native/_decision.pxi"     # from the lock to the outbox and back
+include "native/_leases.pxi"       # half-open slots, for a time
+include "native/_fork.pxi"         # what a child process takes over
+include "native/_errors.pxi"       # BreakerError, BreakerOpenError
+include "native/_outcomes.pxi"     # which exception means which outcome
 include "native/_breaker.pxi"      # Breaker: reading, operating
-include "native/_delivery.pxi"     # what was noted, told in order
-include "native/_calls.pxi"        # do and the decorator: admit, run, settle
+include "native/_delivery.pxi"     # what was noted, delivered in order
+include "native/_settling.pxi"     # admit a call and settle it, outside the lock
+include "native/_calls.pxi"        # do and the decorator
 include "native/_permits.pxi"      # acquire
 include "native/_registry.pxi"     # breakers by name
-include "native/_function_kinds.pxi"        # what runs at once, what runs later
-include "native/_coroutines.pxi"        # coroutines and generators
+include "native/_function_kinds.pxi"   # does a call finish at once, or run later?
+include "native/_coroutines.pxi"   # coroutines and generators
 include "native/_async_generators.pxi"

@@ -1,8 +1,9 @@
-"""The words of the state machine: states, modes, and which state may follow which."""
+"""The words of the state machine: states, modes, and which state may follow which, for which reasons."""
 
 from __future__ import annotations
 
 import enum
+from types import MappingProxyType
 
 
 class State(enum.Enum):
@@ -28,14 +29,15 @@ class Mode(enum.Enum):
         return self.value
 
 
-#: Every move that may happen. The core builds its table from this and refuses any other.
-LEGAL_TRANSITIONS = frozenset(
+#: Every transition that may happen, with its reasons as `StateChanged.reason` tells them. The core builds its table
+#: from this one and refuses any other transition or reason; a debug build ends the process there.
+TRANSITIONS = MappingProxyType(
     {
-        (State.CLOSED, State.OPEN),  # tripped
-        (State.OPEN, State.HALF_OPEN),  # timeout
-        (State.HALF_OPEN, State.OPEN),  # probe_failed
-        (State.HALF_OPEN, State.CLOSED),  # recovered, policy, reset
-        (State.OPEN, State.CLOSED),  # reset
-        (State.CLOSED, State.CLOSED),  # reset: a new epoch, no transition event
+        (State.CLOSED, State.OPEN): ("tripped",),
+        (State.OPEN, State.HALF_OPEN): ("timeout",),
+        (State.HALF_OPEN, State.OPEN): ("probe_failed",),
+        (State.HALF_OPEN, State.CLOSED): ("recovered", "policy", "reset"),
+        (State.OPEN, State.CLOSED): ("reset",),
+        (State.CLOSED, State.CLOSED): ("reset",),  # a new epoch without an event
     }
 )

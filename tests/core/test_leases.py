@@ -135,3 +135,17 @@ def test_a_dependency_that_hangs_for_ever_never_wedges_the_breaker(
     assert breaker.state is State.CLOSED
     assert counts(breaker)["lost"] == 20
     assert len(of_type(events, StateChanged)) == 3
+
+
+def test_permits_that_are_left_behind_for_long_are_counted_as_late_once(make_breaker: Make, clock: ManualClock) -> None:
+    # S63: more of them than the breaker remembers
+    breaker = cooled(make_breaker, clock, Policy(1, 1000, 60, half_open_max_calls=1000))
+    left = []
+    for _ in range(4):
+        left += [breaker.acquire() for _ in range(999)]
+        breaker.acquire().failure()
+        clock.advance(60)
+    assert counts(breaker)["failures"] == 1 + 4
+    for permit in left:
+        permit.success()
+    assert counts(breaker) == {"failures": 5, "late": 4 * 999}

@@ -111,11 +111,6 @@ cdef int settle_step_set(AsyncStep step) except -1:
     return 0
 
 
-cdef PyObject *new_reference(o) noexcept:
-    Py_INCREF(<PyObject *>o)
-    return <PyObject *>o
-
-
 cdef int begin_step(AsyncStep step) except -1:
     """Admit the flow at its first step; if it is refused, the step is over too."""
     if begin_flow(step.flow) < 0:

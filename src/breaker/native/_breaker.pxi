@@ -7,7 +7,7 @@ cdef class Breaker:
     All attributes are pure reads: looking at a breaker never causes a transition.
     """
 
-    cdef Core *c
+    cdef Core core
     cdef object __weakref__
     cdef readonly str name
     cdef object clock           # None: the system's monotonic clock
@@ -29,32 +29,27 @@ cdef class Breaker:
         if failed_result is not None and not callable(failed_result):
             raise TypeError(f"failed_result must be a callable, got {type(failed_result).__name__}")
         self.failed_result = failed_result
-        self.c = <Core *>calloc(1, sizeof(Core))
-        if self.c == NULL:
-            raise MemoryError()
-        cdef Core *c = self.c
-        c.limits = policy.numbers()     # matched by name: a field without a number raises
-        c.policy = <PyObject *>policy
-        Py_INCREF(c.policy)
-        c.override = -1
-        c.mode = c.limits.mode
-        c.judged = failed_result is not None
-        c.generation = generation
-        c.since = now_of(self)
-        c.random = <uint64_t>c ^ <uint64_t>bk_monotonic_ns()
+        cdef Core *c = &self.core  # all zero
+        c.here.numbers = policy.numbers()  # matched by name: a field without a number raises
+        c.here.policy = new_reference(policy)
+        c.here.mode = c.here.numbers.mode
+        c.here.judged = failed_result is not None
+        c.here.generation = generation
+        c.m.override = -1
+        c.m.since = now_of(self)
+        c.m.random = <uint64_t>c ^ <uint64_t>bk_monotonic_ns()
         store_word_locked(c)
-        bk_join(&c.member, &c.lock)
+        bk_join(&c.here.member, &c.here.lock)
         announce(self)
 
     def __dealloc__(self):
-        if self.c == NULL:
-            return
-        bk_leave(&self.c.member)
-        drop_posts(self.c)
-        Py_XDECREF(self.c.policy)
-        Py_XDECREF(self.c.last_error)
-        bk_counter_free(&self.c.successes)
-        free(self.c)
+        cdef Core *c = &self.core
+        bk_leave(&c.here.member)
+        drop_posts(c)
+        Py_XDECREF(c.here.policy)
+        Py_XDECREF(c.here.last_error)
+        free(c.here.leases)
+        bk_counter_free(&c.successes)
 
     def __call__(self, fn, /):
         """Decorate ``fn``: every call of it goes through this breaker, by the rules of `do`.
@@ -73,29 +68,29 @@ cdef class Breaker:
     @property
     def state(self):
         """The `State` underneath any overlay."""
-        return STATES[bk_load(&self.c.word) & 3]
+        return STATES[bk_load(&self.core.word) & 3]
 
     @property
     def mode(self):
         """The `Mode` in force: the operator's override, else the policy's."""
-        return MODES[(bk_load(&self.c.word) >> 2) & 3]
+        return MODES[(bk_load(&self.core.word) >> 2) & 3]
 
     @property
     def policy(self):
         """The `Policy` in force."""
-        lock(self.c)
-        cdef PyObject *policy = self.c.policy
+        lock(&self.core)
+        cdef PyObject *policy = self.core.here.policy
         Py_INCREF(policy)
-        unlock(self.c)
+        unlock(&self.core)
         return steal(policy)
 
     @property
     def retry_after(self):
         """Seconds until a call can be admitted, as known now; never negative."""
         cdef int64_t now = now_of(self)
-        lock(self.c)
-        cdef int64_t wait = wait_locked(self.c, now)
-        unlock(self.c)
+        lock(&self.core)
+        cdef int64_t wait = wait_locked(&self.core, now)
+        unlock(&self.core)
         return wait / 1e9
 
     def snapshot(self):
@@ -143,27 +138,20 @@ cdef class Breaker:
     # -- for the provider --
 
     def _replace_policy(self, policy, revision, int64_t now):
-        """Take a policy and queue its events; `_deliver` tells them. Returns whether it differed.
+        """Take a policy and queue its events for `_deliver`. Returns whether it differed.
 
         ``now`` is read by the caller, who may hold a lock here: the clock is the user's.
         """
         return replace_policy(self, policy, revision, now)
 
     def _deliver(self):
-        """Tell the listeners what is queued, unless somebody is doing so."""
+        """Deliver what is queued to the listeners, unless somebody is doing so."""
         deliver(self)
 
     def _options(self):
         """The classification options this breaker was made with, by name."""
         return {"ignore_on": self.ignore_on, "success_on": self.success_on,
                 "failure_on": self.failure_on, "failed_result": self.failed_result}
-
-
-cdef object steal(PyObject *owned):
-    """A Python reference in place of a counted pointer."""
-    result = <object>owned
-    Py_DECREF(owned)
-    return result
 
 
 cdef int64_t now_of(Breaker b) except? -1:
@@ -196,20 +184,32 @@ cdef object snapshot_type():
 cdef object snapshot_of(Breaker b):
     make = snapshot_type()
     cdef int64_t now = now_of(b)
-    cdef Core view
-    lock(b.c)
-    cdef int64_t wait = wait_locked(b.c, now)
-    cdef uint64_t successes = bk_counted(&b.c.successes)
-    view = b.c[0]
-    Py_INCREF(view.policy)
-    unlock(b.c)
-    policy = steal(view.policy)
-    view.state_ns[view.state] += max(now - view.since, 0)
+    lock(&b.core)
+    cdef int64_t wait = wait_locked(&b.core, now)
+    cdef uint64_t successes = bk_counted(&b.core.successes)
+    cdef Machine seen = b.core.m
+    cdef Local here = b.core.here
+    Py_INCREF(here.policy)
+    unlock(&b.core)
+    policy = steal(here.policy)
+    seen.state_ns[seen.state] += max(now - seen.since, 0)
     return make(
-        b.name, STATES[view.state], MODES[view.mode], view.epoch, view.streak, view.probe_successes, view.in_flight,
-        successes, view.failures, view.ignored, view.rejected[0] + view.rejected[1] + view.rejected[2],
-        view.late, view.lost, wait / 1e9,
-        {STATES[i]: view.state_ns[i] / 1e9 for i in range(3)}, policy,
+        name=b.name,
+        state=STATES[seen.state],
+        mode=MODES[here.mode],
+        epoch=seen.epoch,
+        consecutive_failures=seen.streak,
+        half_open_successes=seen.probe_successes,
+        half_open_in_flight=seen.in_flight,
+        successes=successes,
+        failures=seen.failures,
+        ignored=seen.ignored,
+        rejected=here.rejected[WHILE_OPEN] + here.rejected[WHILE_HALF_OPEN] + here.rejected[BY_OPERATOR],
+        late=seen.late,
+        lost=seen.lost,
+        retry_after=wait / 1e9,
+        state_seconds={STATES[i]: seen.state_ns[i] / 1e9 for i in range(3)},
+        policy=policy,
     )
 
 
@@ -217,13 +217,12 @@ cdef int operate(Breaker b, int override, bint reset) except -1:
     cdef Outbox out
     cdef int64_t now = now_of(b) if reset else 0
     open_outbox(b, &out)
-    lock(b.c)
+    start_decision(&b.core, &out)
     if reset:
-        reset_locked(b.c, now, &out)
+        reset_locked(&b.core, now, &out)
     else:
-        b.c.override = override
-        set_mode_locked(b.c, &out)
-    unlock(b.c)
+        override_locked(&b.core, override, &out)
+    end_decision(&b.core, &out)
     return flush(b, &out, None, None)
 
 
@@ -232,11 +231,11 @@ cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
     old = b.policy
     if policy == old:
         return False
-    cdef Limits limits = policy.numbers()
+    cdef PolicyNumbers numbers = policy.numbers()
     open_outbox(b, &out)
-    Py_INCREF(<PyObject *>policy)
-    lock(b.c)
-    replace_locked(b.c, &limits, <PyObject *>policy, now, &out)
-    unlock(b.c)
-    enqueue(b, &out, None, (old, policy, revision))
+    out.policy = new_reference(policy)
+    start_decision(&b.core, &out)
+    replace_locked(&b.core, &numbers, now, &out)
+    end_decision(&b.core, &out)
+    enqueue(b, &out, None, {"old": old, "new": policy, "revision": revision})
     return True

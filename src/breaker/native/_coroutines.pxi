@@ -4,26 +4,6 @@
 # returned it) and settles at its end: returning is a success, an exception is what it means, being closed or dropped on
 # the way is ignored. Values, `send`, `throw`, `close` and the return value pass through.
 
-cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
-    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
-    ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
-    PyObject *PyExc_MemoryError
-    PyObject *PyExc_StopIteration
-
-cdef extern from "native/core.h":
-    void bk_raise_stop(PyObject *value) noexcept
-    void bk_raise_awaited(PyObject *value) noexcept
-    int bk_make_stops() except -1
-    PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept
-    ctypedef struct bk_kept_t:
-        pass
-    PyObject *bk_take_kept(bk_kept_t *kept) noexcept
-    bint bk_may_keep(bk_kept_t *kept, PyObject *object) noexcept
-    void bk_keep(bk_kept_t *kept, PyObject *object) noexcept
-    void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
-
 
 # ---- one flow -------------------------------------------------------------------------------------------------
 
@@ -90,21 +70,17 @@ cdef PyObject *call_later(
         Breaker b, PyObject *fn, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     """Call a function whose body runs later. Nothing is admitted yet; wrong arguments raise now, as without us."""
     cdef PyObject *inner = bk_call(fn, args, nargsf, kwnames)
-    cdef Ticket ticket
     if inner == NULL:
         return NULL
-    ticket.epoch = 0
-    ticket.live = 0
-    ticket.probe = NULL
-    return new_flow(b, &ticket, inner, kind)
+    return new_flow(b, &NOT_ADMITTED, inner, kind)
 
 
-cdef PyObject *hand_on(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+cdef PyObject *hand_on(Breaker b, const Ticket *ticket, PyObject *value) noexcept:
     """Give the ticket of a call to the object that it returned, whose reference is taken."""
     return new_flow(b, ticket, value, kind_of_value(value))
 
 
-cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
+cdef inline PyObject *new_flow(Breaker b, const Ticket *ticket, PyObject *inner, int kind) noexcept:
     cdef PyObject *flow
     if BK_LIKELY(kind == COROUTINE):
         flow = bk_take_kept(&kept_coroutines)
@@ -126,7 +102,7 @@ cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int k
 cdef inline int begin_flow(GuardedLater flow) noexcept:
     """Admit a flow at its first step: 0, or -1 with an error set; then it is over."""
     flow.begun = True
-    if begin_closed(flow.breaker.c, &flow.ticket):
+    if begin_closed(&flow.breaker.core, &flow.ticket):
         return 0
     if admit_quietly(flow.breaker, &flow.ticket) == 0:
         return 0

@@ -1,4 +1,4 @@
-# What was noted under the lock, told to the listeners after it: in order, one at a time per breaker, contained.
+# What was noted under the lock, delivered to the listeners after it: in order, one at a time per breaker, contained.
 #
 # A note's turn is given out under the lock, so turns are in the order of the transitions. The event is made after the
 # lock is released and put into a list ordered by turn. Whoever finds no deliverer at work becomes it and delivers as long
@@ -10,12 +10,13 @@ cdef void open_outbox(Breaker b, Outbox *out) noexcept:
     out.count = 0
     out.releases = 0
     out.error = NULL
+    out.policy = NULL
     # The collector may have cleared the listeners before it frees a permit of the same cycle.
     out.listening = b.listeners is not None and b.listeners.listeners is not None and len(b.listeners.listeners) > 0
 
 
 cdef class ListenersBase:
-    """Who is told, for all breakers of one provider. `breaker._listeners.Listeners` adds the rest."""
+    """Who is notified, for all breakers of one provider. `breaker._listeners.Listeners` adds the rest."""
 
     cdef public tuple listeners
 
@@ -27,7 +28,9 @@ cdef int announce(Breaker b) except -1:
     """The first event of a breaker, queued before anybody else can know it."""
     cdef Outbox out
     open_outbox(b, &out)
-    note_locked(b.c, &out, CREATED, 0, 0, 0, 0)
+    start_decision(&b.core, &out)
+    note_locked(&b.core, &out, CREATED, 0, 0, 0, 0)
+    end_decision(&b.core, &out)
     enqueue(b, &out, None, None)
     return 0
 
@@ -62,9 +65,9 @@ cdef bint enqueue(Breaker b, Outbox *out, str text, extra) except -1:
         item.turn = note.turn
         item.events = <PyObject *>events
         Py_INCREF(item.events)
-        lock(b.c)
-        insert_locked(b.c, item)
-        unlock(b.c)
+        lock(&b.core)
+        insert_locked(&b.core, item)
+        unlock(&b.core)
     if isinstance(trouble, Exception):
         b.listeners.report(None, None, trouble)
     elif trouble is not None:
@@ -75,23 +78,24 @@ cdef bint enqueue(Breaker b, Outbox *out, str text, extra) except -1:
 cdef tuple events_of(Breaker b, Note *note, error, text, extra):
     make = b.listeners.events
     if note.kind == STATE_CHANGED:
-        return (make.StateChanged(b.name, STATES[note.before], STATES[note.after], REASONS[note.reason],
-                                  note.epoch, note.number, note.wait / 1e9, error),)
+        return (make.StateChanged(
+            name=b.name, from_state=STATES[note.before], to_state=STATES[note.after], reason=REASONS[note.reason],
+            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=error),)
     if note.kind == CALL_FAILED:
-        return (make.CallFailed(b.name, text),)
+        return (make.CallFailed(name=b.name, error=text),)
     if note.kind == CREATED:
-        return (make.BreakerCreated(b.name, b.policy),)
+        return (make.BreakerCreated(name=b.name, policy=b.policy),)
     if note.kind == MODE_CHANGED:
-        return (make.ModeChanged(b.name, MODES[note.before], MODES[note.after]),)
+        return (make.ModeChanged(name=b.name, from_mode=MODES[note.before], to_mode=MODES[note.after]),)
     if note.kind == POLICY_UPDATED:
-        return (make.PolicyUpdated(b.name, *extra),)
+        return (make.PolicyUpdated(name=b.name, **extra),)
     if note.kind == WOULD_HAVE_OPENED:
-        return (make.WouldHaveOpened(b.name, note.number),)
-    return (make.ProbeLost(b.name),) * note.number
+        return (make.WouldHaveOpened(name=b.name, consecutive_failures=note.number),)
+    return (make.ProbeLost(name=b.name),) * note.number
 
 
 cdef void insert_locked(Core *c, Post *item) noexcept nogil:
-    cdef Post **place = &c.posts
+    cdef Post **place = &c.here.posts
     while place[0] != NULL and place[0].turn < item.turn:
         place = &place[0].after
     item.after = place[0]
@@ -99,22 +103,23 @@ cdef void insert_locked(Core *c, Post *item) noexcept nogil:
 
 
 cdef bint claim_locked(Core *c) noexcept nogil:
-    if c.deliverer != 0:
+    if c.here.deliverer != 0:
         return False
-    c.deliverer = PyThread_get_thread_ident()
+    c.here.deliverer = PyThread_get_thread_ident()
     return True
 
 
 cdef Post *next_locked(Core *c) noexcept nogil:
     """The next turn's events, or NULL: then the role is given up."""
-    cdef Post *item = c.posts
-    if c.delivered < c.abandoned_below:
-        c.delivered = c.abandoned_below if item == NULL else min(c.abandoned_below, max(c.delivered, item.turn))
-    if item == NULL or item.turn > c.delivered:
-        c.deliverer = 0
+    cdef Local *here = &c.here
+    cdef Post *item = here.posts
+    if here.delivered < here.abandoned_below:
+        here.delivered = min(here.abandoned_below, here.abandoned_below if item == NULL else max(here.delivered, item.turn))
+    if item == NULL or item.turn > here.delivered:
+        here.deliverer = 0
         return NULL
-    c.posts = item.after
-    c.delivered = max(c.delivered, item.turn + 1)
+    here.posts = item.after
+    here.delivered = max(here.delivered, item.turn + 1)
     return item
 
 
@@ -122,17 +127,17 @@ cdef int deliver(Breaker b) except -1:
     """Be the deliverer until nothing is left. An `Exception` of a listener is reported; any other ends the delivery."""
     cdef Post *item
     cdef bint mine
-    lock(b.c)
-    mine = claim_locked(b.c)
-    unlock(b.c)
+    lock(&b.core)
+    mine = claim_locked(&b.core)
+    unlock(&b.core)
     if not mine:
         return 0
     try:
         while True:
             deliver_pending(b)
-            lock(b.c)
-            item = next_locked(b.c)
-            unlock(b.c)
+            lock(&b.core)
+            item = next_locked(&b.core)
+            unlock(&b.core)
             if item == NULL:
                 mine = False
                 return 0
@@ -141,9 +146,9 @@ cdef int deliver(Breaker b) except -1:
             b.telling = iter([(listener, event) for event in events for listener in b.listeners.listeners])
     finally:
         if mine:
-            lock(b.c)
-            b.c.deliverer = 0
-            unlock(b.c)
+            lock(&b.core)
+            b.core.here.deliverer = 0
+            unlock(&b.core)
 
 
 cdef int deliver_pending(Breaker b) except -1:
@@ -160,9 +165,9 @@ cdef int deliver_pending(Breaker b) except -1:
 
 
 cdef void drop_posts(Core *c) noexcept:
-    cdef Post *item = c.posts
+    cdef Post *item = c.here.posts
     while item != NULL:
-        c.posts = item.after
+        c.here.posts = item.after
         Py_DECREF(item.events)
         free(item)
-        item = c.posts
+        item = c.here.posts

@@ -6,15 +6,6 @@ from types import MethodType as _MethodType
 cdef enum:  # kinds of functions and of values
     PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
 
-cdef extern from "Python.h":
-    int CO_COROUTINE
-    int CO_GENERATOR
-    int CO_ASYNC_GENERATOR
-    int CO_ITERABLE_COROUTINE
-    bint PyCoro_CheckExact(PyObject *o) noexcept
-    bint PyGen_CheckExact(PyObject *o) noexcept
-    bint PyAsyncGen_CheckExact(PyObject *o) noexcept
-
 
 cdef object innermost(fn):
     """The function inside partials, bound methods and guarded functions."""

@@ -1,71 +1,8 @@
-# The errors a rejected call raises, and which exception means which outcome.
+# Which exception means which outcome.
 
 from builtins import BaseExceptionGroup as _BaseExceptionGroup
 
 cdef PyTypeObject *GROUP = <PyTypeObject *>_BaseExceptionGroup
-
-cdef extern from "Python.h":
-    PyTypeObject *Py_TYPE(PyObject *o) noexcept nogil
-    bint PyType_IsSubtype(PyTypeObject *a, PyTypeObject *b) noexcept nogil
-    PyObject *PyExc_Exception
-    PyObject *PyExc_TypeError
-    PyObject *PyExc_ValueError
-    PyObject *PyExc_RuntimeError
-    PyObject *PyTuple_GET_ITEM_ "PyTuple_GET_ITEM"(PyObject *t, Py_ssize_t i) noexcept nogil
-    Py_ssize_t PyTuple_GET_SIZE_ "PyTuple_GET_SIZE"(PyObject *t) noexcept nogil
-
-
-cdef class BreakerError(Exception):
-    """The base of everything this package raises on purpose."""
-
-
-cdef class BreakerOpenError(BreakerError):
-    """A call was rejected: the protected function did not run.
-
-    ``name``: the breaker. ``state``: ``OPEN`` or ``HALF_OPEN``. ``retry_after``: seconds until a call can be admitted,
-    as known when it was rejected. ``reason``: ``"open"``, ``"half_open"`` or ``"operator"``. ``last_error``: text
-    ``"TypeName: message"`` of the failure that opened the breaker, or None. The message is made when it is asked for.
-    """
-
-    cdef readonly str name
-    cdef readonly object last_error
-    cdef readonly double retry_after
-    cdef int state_code
-    cdef int reason_code
-
-    def __init__(self, str name not None, state, double retry_after=0.0, str reason not None="open", last_error=None):
-        # Not super(): an integration's class also derives from its library's error, whose own arguments are not these.
-        Exception.__init__(self)
-        self.name = name
-        self.state_code = STATES.index(state)
-        self.retry_after = retry_after
-        self.reason_code = REJECTIONS.index(reason)
-        self.last_error = last_error
-
-    @property
-    def state(self):
-        """`State.OPEN` or `State.HALF_OPEN`."""
-        return STATES[self.state_code]
-
-    @property
-    def reason(self):
-        """``"open"``, ``"half_open"`` (no free probe slot) or ``"operator"`` (forced open)."""
-        return REJECTIONS[self.reason_code]
-
-    def __str__(self):
-        how = {"open": "is open", "half_open": "is half-open and its probes are in flight",
-               "operator": "is forced open by an operator"}[self.reason]
-        cause = f"; it opened on {self.last_error}" if self.last_error else ""
-        return f"circuit breaker {self.name!r} {how}, retry in {self.retry_after:.3g} s{cause}"
-
-    def __repr__(self):
-        return (f"{type(self).__name__}(name={self.name!r}, state={self.state}, retry_after={self.retry_after!r}, "
-                f"reason={self.reason!r}, last_error={self.last_error!r})")
-
-    def __reduce__(self):
-        fields = (self.name, self.state, self.retry_after, self.reason, self.last_error)
-        extra = getattr(self, "__dict__", None)
-        return (type(self), fields, extra) if extra else (type(self), fields)
 
 
 def exception_types(option, types):

@@ -1,17 +1,5 @@
 # Permits: leave for one call, taken by hand and settled by hand. What the integrations build on.
 
-cdef extern from *:
-    """
-    static PyObject *bk_acquire_entry(PyObject *, PyObject *);
-    static PyMethodDef bk_acquire_method = {
-        "acquire", bk_acquire_entry, METH_NOARGS,
-        "acquire($self, /)\\n--\\n\\n"
-        "Ask for one call: a `Permit` to settle, or `BreakerOpenError`. Never blocks."
-    };
-    """
-    PyMethodDef bk_acquire_method
-
-
 # Dropped ones are settled by `dealloc_permit`. Not by `__del__`: an object from a free list keeps the mark that its
 # finalizer has run. Not by `__dealloc__`: Cython saves and restores the error state around it, for each permit.
 # `no_gc_clear`: the collector leaves the fields alone until then.
@@ -60,25 +48,13 @@ cdef class Permit:
 cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) noexcept:
     cdef Ticket ticket
     cdef Permit permit
-    if not begin_closed((<Breaker>self).c, &ticket):
+    if not begin_closed(&(<Breaker>self).core, &ticket):
         if admit_quietly(<Breaker>self, &ticket) < 0:
             return NULL
     permit = Permit.__new__(Permit)
     permit.breaker = <Breaker>self
     permit.ticket = ticket
     return new_reference(permit)
-
-
-cdef void drop(PyObject *self, Breaker b, Ticket *ticket) noexcept:
-    """Settle the ticket of an object that is being freed. It lives a moment longer, for listeners may run in here."""
-    cdef PyObject *error = bk_take_exception()
-    PyObject_GC_UnTrack(self)
-    Py_SET_REFCNT(self, 1)
-    if settle_quietly(b, ticket, IGNORED, <PyObject *>None) < 0:
-        PyErr_WriteUnraisable(<PyObject *>b)
-    Py_SET_REFCNT(self, 0)
-    if error != NULL:
-        bk_give_exception(error)
 
 
 cdef destructor free_permit = (<PyTypeObject *>Permit).tp_dealloc

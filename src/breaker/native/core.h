@@ -6,6 +6,7 @@
 #include <Python.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 
 #define BK_LIKELY(x) __builtin_expect(!!(x), 1)
@@ -19,6 +20,17 @@ static inline int64_t bk_monotonic_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* ---- a transition that the table does not have -------------------------------------------------------------- */
+static BK_COLD void bk_illegal_transition(int before, int state, int reason) {
+#ifdef BREAKER_DEBUG
+    char text[100];
+    snprintf(text, sizeof text, "breaker: illegal transition, state %d to %d for reason %d", before, state, reason);
+    Py_FatalError(text);
+#else
+    (void)before, (void)state, (void)reason; /* refused: the state stays as it is */
+#endif
 }
 
 /* ---- the exception that is set, taken away and given back as one object ------------------------------------ */
@@ -126,13 +138,13 @@ static void bk_raise_awaited(PyObject *value) {
 }
 
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
-#define BK_LAZY (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)
+#define BK_RUNS_LATER (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
 
-/* Flags of BK_LAZY for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
+/* Flags of BK_RUNS_LATER for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
 static inline int bk_function_flags(PyObject *fn) {
     if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
     if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
-        return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & (BK_LAZY | CO_ITERABLE_COROUTINE);
+        return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & BK_RUNS_LATER;
     return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
 }
 /* A call of the user's function. To a Python function directly: the checks around it are for C functions. */

@@ -1,0 +1,121 @@
+# Every C declaration of the core: what CPython's headers bring, then what this package's do.
+#
+# References. A ``PyObject *`` that a function is given is borrowed: it lives as long as the call, and the function leaves
+# its count alone. One that it returns or keeps in a field marked *owned* is counted: whoever gets it drops it or hands it
+# on. A function that takes the reference of an argument says so in its docstring. `steal` turns an owned pointer into a
+# Python reference, `new_reference` makes an owned pointer of one. Plain pointers are used where Cython must not count by
+# itself: under a breaker's lock, and on the call paths, where each count would be an instruction of every call.
+
+cdef extern from "Python.h":
+    ctypedef struct PyMethodDef:
+        pass
+    ctypedef enum PySendResult:
+        PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
+    ctypedef void (*destructor)(PyObject *) noexcept
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
+    ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
+    ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
+    int CO_COROUTINE
+    int CO_GENERATOR
+    int CO_ASYNC_GENERATOR
+    int CO_ITERABLE_COROUTINE
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+    # reference counts and types, of plain pointers
+    void Py_INCREF(PyObject *o) noexcept nogil
+    void Py_DECREF(PyObject *o) noexcept nogil
+    void Py_XINCREF(PyObject *o) noexcept nogil
+    void Py_XDECREF(PyObject *o) noexcept nogil
+    void Py_SET_REFCNT(PyObject *o, Py_ssize_t count) noexcept
+    void PyObject_GC_UnTrack(PyObject *o) noexcept
+    PyTypeObject *Py_TYPE(PyObject *o) noexcept nogil
+    bint PyType_IsSubtype(PyTypeObject *a, PyTypeObject *b) noexcept nogil
+    bint PyCoro_CheckExact(PyObject *o) noexcept
+    bint PyGen_CheckExact(PyObject *o) noexcept
+    bint PyAsyncGen_CheckExact(PyObject *o) noexcept
+    # errors
+    PyObject *PyExc_Exception
+    PyObject *PyExc_MemoryError
+    PyObject *PyExc_RuntimeError
+    PyObject *PyExc_StopIteration
+    PyObject *PyExc_TypeError
+    PyObject *PyExc_ValueError
+    PyObject *PyErr_Occurred() noexcept                         # borrowed
+    void PyErr_SetObject(PyObject *kind, PyObject *value) noexcept
+    void PyErr_SetString(PyObject *kind, const char *text) noexcept
+    void PyErr_WriteUnraisable(PyObject *where) noexcept
+    void PyException_SetContext(PyObject *exception, PyObject *context) noexcept  # takes the reference of the context
+    # calls
+    PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept  # owned
+    # Under names of their own where Cython has a declaration that counts references or raises.
+    bint PyUnicode_CheckExact_ "PyUnicode_CheckExact"(PyObject *o) noexcept
+    PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept  # owned
+    PyObject *PyObject_GetAttr_ "PyObject_GetAttr"(PyObject *o, PyObject *name) noexcept  # owned
+    PyObject *PyTuple_GET_ITEM_ "PyTuple_GET_ITEM"(PyObject *t, Py_ssize_t i) noexcept nogil  # borrowed
+    Py_ssize_t PyTuple_GET_SIZE_ "PyTuple_GET_SIZE"(PyObject *t) noexcept nogil
+
+cdef extern from "native/core.h":
+    # the lock, what is read and counted without it, fork (threads.h)
+    ctypedef struct bk_lock_t:
+        pass
+    ctypedef struct bk_counter_t:
+        pass
+    ctypedef struct bk_member_t:
+        pass
+    void bk_lock(bk_lock_t *lock) noexcept nogil
+    void bk_unlock(bk_lock_t *lock) noexcept nogil
+    uint64_t bk_load(const uint64_t *p) noexcept nogil
+    void bk_store(uint64_t *p, uint64_t value) noexcept nogil
+    bint bk_claim(int *flag) noexcept nogil
+    void bk_counter_free(bk_counter_t *counter) noexcept nogil
+    bint bk_count(bk_counter_t *counter) noexcept nogil
+    uint64_t bk_counted(const bk_counter_t *counter) noexcept nogil
+    void bk_join(bk_member_t *member, bk_lock_t *lock) noexcept nogil
+    void bk_leave(bk_member_t *member) noexcept nogil
+    void bk_before_fork() noexcept nogil
+    void bk_after_fork(bint in_child) noexcept nogil
+    # objects that threads share
+    void bk_share(PyObject *object) noexcept
+    bint bk_is_shared(PyObject *object) noexcept
+    bint bk_may_share(PyObject *object) noexcept
+    # what Cython cannot say
+    bint BK_LIKELY(bint) noexcept nogil
+    bint BK_UNLIKELY(bint) noexcept nogil
+    int64_t bk_monotonic_ns() noexcept nogil
+    void bk_illegal_transition(int before, int state, int reason) noexcept nogil
+    PyObject *bk_take_exception() noexcept                      # owned; NULL: none is set
+    void bk_give_exception(PyObject *exception) noexcept        # takes the reference
+    void bk_raise_stop(PyObject *value) noexcept                # takes the reference
+    void bk_raise_awaited(PyObject *value) noexcept             # takes the reference
+    int bk_make_stops() except -1
+    ctypedef struct bk_kept_t:
+        pass
+    PyObject *bk_take_kept(bk_kept_t *kept) noexcept            # owned; NULL: there is none
+    bint bk_may_keep(bk_kept_t *kept, PyObject *object) noexcept
+    void bk_keep(bk_kept_t *kept, PyObject *object) noexcept    # takes the reference
+    int bk_function_flags(PyObject *fn) noexcept
+    bint bk_may_run_later(PyObject *value) noexcept
+    PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept  # owned
+    PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept  # the result is owned
+    int bk_dict_find(PyObject *dict, PyObject *key, PyObject **found) noexcept  # what is found is owned
+    int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
+    void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
+    void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
+    int bk_forbid_making(PyTypeObject *type) except -1
+
+cdef extern from "native/methods.h":  # methods that get their arguments unpacked, with their docstrings
+    PyMethodDef bk_do_method
+    PyMethodDef bk_acquire_method
+    PyMethodDef bk_get_breaker_method
+
+
+cdef object steal(PyObject *owned):
+    """A Python reference in place of an owned pointer."""
+    result = <object>owned
+    Py_DECREF(owned)
+    return result
+
+
+cdef PyObject *new_reference(o) noexcept:
+    """An owned pointer beside a Python reference."""
+    Py_INCREF(<PyObject *>o)
+    return <PyObject *>o

@@ -1,0 +1,40 @@
+# Fork: a child has the breakers as they were at that moment, and only the thread that forked.
+
+cdef uint32_t generation = 0        # of forks, counted in every process
+cdef unsigned long forker = 0       # the thread that forked this process
+
+
+cdef void adopt_locked(Core *c) noexcept nogil:
+    """In a child, at its first look: slots of threads that are not here are free, and they deliver no events."""
+    cdef int32_t i = 0
+    c.here.generation = generation
+    c.m.random ^= <uint64_t>bk_monotonic_ns() * <uint64_t>0x9E3779B97F4A7C15ULL
+    while i < c.m.in_flight:
+        if c.here.leases[i].owner != forker:
+            forget_locked(c, i)
+            c.m.ignored += 1
+        else:
+            i += 1
+    c.here.abandoned_below = c.here.noted
+    if c.here.deliverer != forker:
+        c.here.deliverer = 0
+
+
+def _before_fork() -> None:
+    snapshot_type()  # if another thread is importing it now, the child would wait for that for ever
+    bk_before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    bk_after_fork(False)
+
+
+def _after_fork_in_child() -> None:
+    global generation, forker
+    bk_after_fork(True)
+    generation += 1
+    forker = PyThread_get_thread_ident()
+
+
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
