@@ -283,10 +283,10 @@ cdef void close_if_done_locked(Core *c, int reason, int64_t now, Outbox *out) no
         enter_locked(c, CLOSED, reason, now, out)
 
 
-cdef int refuse_locked(Core *c, int state, int reason, int64_t now, Outbox *out) noexcept nogil:
+cdef inline int refuse(Outbox *out, int state, int reason, int64_t wait) noexcept nogil:
     out.refusal.state = state
     out.refusal.reason = reason
-    out.refusal.wait = wait_locked(c, now)
+    out.refusal.wait = wait
     return REFUSED
 
 
@@ -305,12 +305,12 @@ cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Outbox *out) noexcep
         reclaim_locked(c, now, out)
         close_if_done_locked(c, POLICY, now, out)
     if mode == FORCED_OPEN:
-        return refuse_locked(c, OPEN, BY_OPERATOR, now, out)
+        return refuse(out, OPEN, BY_OPERATOR, wait_locked(c, now))
     if mode == AUTO and c.m.state != CLOSED:
         if left > 0:
-            return refuse_locked(c, OPEN, WHILE_OPEN, now, out)
+            return refuse(out, OPEN, WHILE_OPEN, left)
         if c.m.state == HALF_OPEN and not has_room_locked(c):
-            return refuse_locked(c, HALF_OPEN, WHILE_HALF_OPEN, now, out)
+            return refuse(out, HALF_OPEN, WHILE_HALF_OPEN, wait_locked(c, now))
         if c.m.state == OPEN:
             enter_locked(c, HALF_OPEN, TIMEOUT, now, out)
         lease = grant_locked(c, now)

@@ -51,7 +51,7 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
                 Py_XDECREF(out.refusal.last_error)
             return -1
     if verdict == REFUSED:
-        refuse(b, &out.refusal)
+        raise_refusal(b, &out.refusal)
         return -1
     return 0
 
@@ -60,7 +60,7 @@ cdef int flush_quietly(Breaker b, Outbox *out) noexcept:
     return (<quiet_flush>flush)(b, out, <PyObject *>None, <PyObject *>None)
 
 
-cdef void refuse(Breaker b, const Refusal *no) noexcept:
+cdef void raise_refusal(Breaker b, const Refusal *no) noexcept:
     """Set the `BreakerOpenError` of a refusal, whose reference is taken."""
     cdef BreakerOpenError error = BreakerOpenError.__new__(BreakerOpenError)
     error.name = b.name
