@@ -6,14 +6,16 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-chaos test-all test-freethreaded free-threaded-python check bench bench-peers bench-instructions bench-etcd docs clean
+.PHONY: help demo demo-etcd test test-fast test-chaos test-all test-freethreaded free-threaded-python debian-pythons \
+	check docs bench bench-peers bench-instructions bench-etcd clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
 	@echo "make demo-etcd           the same with its policies in a real etcd"
-	@echo "make test    the test suite"
+	@echo "make test    the test suite, on the wheel built from the sdist (PYTEST='-k name')"
+	@echo "make test-fast           the same on the source tree as it is edited"
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
-	@echo "make test-all            the suite on each Python from 3.11 on that the machine has"
+	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
 	@echo "make docs    the pages as a site, in docs/_build/html"
@@ -31,25 +33,27 @@ demo: $(VENV)/.built
 demo-etcd: $(VENV)/.test
 	@$(BIN)/python tools/with_etcd.py $(BIN)/python $(DEMO) --etcd {endpoint}
 
-test: $(VENV)/.test
-	$(BIN)/python -m pytest
+test:
+	@sh tools/test_shipped.sh $(PYTHON) $(VENV)-shipped $(PYTEST)
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST)
 
 test-chaos: $(VENV)/.test
 	CHAOS_SECONDS=$(or $(SECONDS),200) CHAOS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/etcd/chaos.py -s
 
 test-all:
-	@sh tools/test_all.sh
+	@sh tools/test_all.sh $(PYTEST)
 
-# hypothesis is held back to the last releases without a compiled part: later ones have no wheel for 3.13t. grpcio has
-# none at all, so `test-core` leaves it out and tests/conftest.py what needs it. The demo and the package as shipped are
-# the other interpreters' business.
+# hypothesis is held back to the last releases without a compiled part: later ones have no wheel for 3.13t. The demo and
+# the package as it is built are the other interpreters' business.
 test-freethreaded:
 	@[ -x $(FREE_THREADED) ] || { echo "no free-threaded Python at $(FREE_THREADED): make free-threaded-python"; exit 1; }
-	@[ -x $(VENV)-3.13t/bin/python ] || $(FREE_THREADED) -m venv $(VENV)-3.13t
-	@rm -rf build
-	@$(VENV)-3.13t/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	@$(VENV)-3.13t/bin/python -m pip install --quiet 'hypothesis<6.152' '.[test-core]'
-	$(VENV)-3.13t/bin/python -m pytest tests --deselect tests/cli/test_demo.py -k 'not sdist and not compile'
+	@PIN='hypothesis<6.152' WITHOUT_GRPC=allowed sh tools/test_shipped.sh $(FREE_THREADED) $(VENV)-3.13t \
+	    tests --deselect tests/cli/test_demo.py -k 'not sdist and not compile' $(PYTEST)
+
+debian-pythons:
+	@sh tools/debian_pythons.sh make
 
 free-threaded-python:
 	@sh tools/free_threaded.sh $(FREE_THREADED_CACHE)
@@ -101,4 +105,5 @@ $(VENV)/bin/python:
 	@sh tools/make_venv.sh $(PYTHON) $(VENV)
 
 clean:
-	rm -rf $(VENV) docs/_build benchmarks/.venv-peers benchmarks/floor/.cache build dist src/*.egg-info src/breaker/_core.c src/breaker/*.so
+.PHONY: help demo demo-etcd test test-fast test-chaos test-all test-freethreaded free-threaded-python debian-pythons \
+	check docs bench bench-peers bench-instructions bench-etcd clean

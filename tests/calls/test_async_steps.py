@@ -31,13 +31,17 @@ async def tidying() -> AsyncGen:
 
 async def tenacious() -> AsyncGen:
     """Ends well whatever is thrown while it pauses over its end."""
+    cause: BaseException | None = None
     try:
         yield 1
-    finally:
-        try:
-            await Pause()
-        except BaseException:
-            return
+    except BaseException as thrown:
+        cause = thrown
+    try:
+        await Pause()
+    except BaseException:
+        return
+    if cause is not None:
+        raise cause
 
 
 SCRIPTS: list[list[Step]] = [

@@ -68,6 +68,7 @@ LAZY: list[Any] = [coroutine, generator, async_generator, Thing().coroutine, Thi
 PLAIN: list[Any] = [len, Thing, str.upper, functools.partial(len), functools.partial(coroutine, 1), "x".join]
 
 
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning")  # until 3.16
 @pytest.mark.parametrize("function", [*LAZY, *PLAIN], ids=lambda fn: getattr(fn, "__qualname__", "partial"))
 def test_it_is_of_the_kind_of_the_function(make_breaker: Make, function: Any) -> None:
     breaker = make_breaker(Policy())

@@ -1,6 +1,7 @@
 """What is shipped, what an import brings, and that the package builds as it is shipped."""
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,16 @@ def test_public_names_are_sorted_complete_and_there() -> None:
         assert getattr(breaker, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         breaker.nothing  # type: ignore[attr-defined]  # noqa: B018 - the read is the point
+
+
+def test_what_is_tested_is_what_the_run_is_for() -> None:
+    """`make test` tests the installed wheel, from the tests of the unpacked sdist; `make test-fast` the source tree."""
+    if "BREAKER_SHIPPED" in os.environ:
+        assert PACKAGE == Path(sysconfig.get_path("platlib")) / "breaker"
+        assert not {ROOT / "src"} & {Path(entry).absolute() for entry in sys.path}
+        assert not (ROOT / ".git").exists()
+    else:
+        assert PACKAGE == ROOT / "src" / "breaker"
 
 
 def test_the_compiled_core_is_the_one_in_use() -> None:

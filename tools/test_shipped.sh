@@ -1,0 +1,54 @@
+#!/bin/sh
+# Run the suite on what is shipped: sdist, wheel from the sdist, wheel installed in an environment of its own, and the
+# tests, documents and examples out of the unpacked sdist. Compiles only if the package has changed since the last run.
+# usage: test_shipped.sh PYTHON VENV [pytest arguments]
+#   WITHOUT_GRPC=allowed   where grpcio has no wheel for this Python: leave out what needs it, and say so
+#   PIN=requirement        one more requirement for pip
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+python=$1
+venv=$root/$2
+shift 2
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+work=$root/build/${venv##*/}
+
+install() { "$venv/bin/python" -m pip install --quiet "$@"; }
+
+[ -x "$venv/bin/python" ] || sh tools/make_venv.sh "$python" "$venv"
+rm -rf "$work"
+mkdir -p "$work/tree"
+
+# From a copy without what was built: setuptools would ship again whatever it finds listed in an old egg-info.
+tar --exclude='.?*' --exclude='*.so' --exclude=_core.c --exclude=build --exclude=dist --exclude='*.egg-info' \
+    --exclude=__pycache__ -cf - -- * | tar -xf - -C "$work/tree"
+cd "$work/tree"
+"$venv/bin/python" -c 'import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' >"$work/needs"
+[ -e "$venv/.needs" ] && cmp -s "$work/needs" "$venv/.needs" || install -r "$work/needs"
+cp "$work/needs" "$venv/.needs"
+"$venv/bin/python" -c 'import setuptools.build_meta as b, sys; b.build_sdist(sys.argv[1])' "$work" >"$work/sdist.log" 2>&1 ||
+    { cat "$work/sdist.log" >&2; exit 1; }
+cd "$work"
+rm -rf tree
+tar -xzf cybreaker-*.tar.gz
+cd cybreaker-*/
+
+sources=$(find src setup.py pyproject.toml README.md LICENSE -type f ! -path '*.egg-info/*' | sort | xargs sha256sum)
+if [ ! -e "$venv/.shipped" ] || [ "$sources" != "$(cat "$venv/.shipped")" ]; then
+    echo "building the wheel from the sdist, and installing it in ${venv##*/}"
+    rm -f "$venv/.shipped"
+    "$venv/bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$work" ../cybreaker-*.tar.gz
+    install --force-reinstall --no-deps "$work"/cybreaker-*.whl
+    extra=test
+    if [ "${WITHOUT_GRPC:-}" = allowed ] && ! install --only-binary=:all: 'grpcio>=1.82' 2>/dev/null; then
+        extra=test-core
+    fi
+    install "$(echo "$work"/cybreaker-*.whl)[$extra]" ${PIN:+"$PIN"}
+    echo "$sources" >"$venv/.shipped"
+fi
+"$venv/bin/python" -c 'import grpc' 2>/dev/null ||
+    echo "not tested on ${python##*/}: gRPC (grpcio has no wheel for it)"
+
+export BREAKER_SHIPPED=1 HYPOTHESIS_STORAGE_DIRECTORY="$root/.hypothesis"
+exec "$venv/bin/python" -m pytest -o cache_dir="$root/.pytest_cache" "$@"
