@@ -105,5 +105,5 @@ $(VENV)/bin/python:
 	@sh tools/make_venv.sh $(PYTHON) $(VENV)
 
 clean:
-.PHONY: help demo demo-etcd test test-fast test-chaos test-all test-freethreaded free-threaded-python debian-pythons \
-	check docs bench bench-peers bench-instructions bench-etcd clean
+	rm -rf $(VENV) $(VENV)-* docs/_build benchmarks/.venv-peers benchmarks/floor/.cache build dist src/*.egg-info \
+		src/breaker/_core.c src/breaker/*.so

@@ -7,8 +7,12 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
+import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,6 +21,7 @@ from support.libraries import lacks_its_library
 from support.processes import run_python
 
 ROOT = Path(__file__).parents[2]
+BUILD_NEEDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
 PACKAGE = Path(breaker.__file__).parent
 MODULES = sorted(
     ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
@@ -37,7 +42,7 @@ def test_public_names_are_sorted_complete_and_there() -> None:
 def test_what_is_tested_is_what_the_run_is_for() -> None:
     """`make test` tests the installed wheel, from the tests of the unpacked sdist; `make test-fast` the source tree."""
     if "BREAKER_SHIPPED" in os.environ:
-        assert PACKAGE == Path(sysconfig.get_path("platlib")) / "breaker"
+        assert Path(sysconfig.get_path("platlib")) / "breaker" == PACKAGE
         assert not {ROOT / "src"} & {Path(entry).absolute() for entry in sys.path}
         assert not (ROOT / ".git").exists()
     else:
@@ -87,45 +92,75 @@ def pip(*arguments: str, python: str = sys.executable) -> None:
 
 
 def clean_copy(target: Path) -> Path:
-    """The tree without anything that was built in it."""
-    ignored = shutil.ignore_patterns(".*", "*.so", "_core.c", "build", "dist", "*.egg-info", "__pycache__", "results")
+    """The tree without anything that was built in it, and without what has a name that starts with a dot."""
+    ignored = shutil.ignore_patterns(".*", "*.so", "_core.c", "build", "dist", "*.egg-info", "__pycache__")
     return Path(shutil.copytree(ROOT, target, ignore=ignored))
+
+
+class Made(NamedTuple):
+    """What is shipped, and an environment with the wheel."""
+
+    files: set[str]  # of the tree that the sdist was made of
+    sdist: Path
+    wheel: Path
+    unpacked: Path
+    python: str
+
+    def run(self, *arguments: str) -> str:
+        """Run the environment's Python elsewhere than in the tree, with warnings as errors; returns its output."""
+        command = [self.python, "-W", "error", *arguments]
+        done = subprocess.run(command, cwd=self.wheel.parent, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
 
 
 BUILD_SDIST = "import setuptools.build_meta as b, sys; print(b.build_sdist(sys.argv[1]))"
 
 
-@pytest.mark.timeout(400)
-def test_a_wheel_is_built_from_the_sdist_and_works(tmp_path: Path) -> None:
-    environment = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
-    python = str(environment / "bin/python")
-    pip("install", "setuptools>=77", "Cython>=3.1,<4", "wheel", python=python)
-    tree, dist = clean_copy(tmp_path / "tree"), tmp_path / "dist"
-    subprocess.run([python, "-c", BUILD_SDIST, str(dist)], cwd=tree, check=True, timeout=120, capture_output=True)
-    (sdist,) = dist.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {
-        str(file.relative_to(ROOT)) for suffix in ("pyx", "pxi", "h", "pyi") for file in ROOT.glob(f"src/**/*.{suffix}")
-    } <= names
+@pytest.fixture(scope="module")
+def made() -> Iterator[Made]:
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        subprocess.run([sys.executable, "-m", "venv", str(work / "venv")], check=True, timeout=120)
+        python = str(work / "venv/bin/python")
+        pip("install", *BUILD_NEEDS, "wheel", python=python)
+        tree, dist = clean_copy(work / "tree"), work / "dist"
+        files = {str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()}
+        subprocess.run([python, "-c", BUILD_SDIST, str(dist)], cwd=tree, check=True, timeout=120, capture_output=True)
+        (sdist,) = dist.glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            archive.extractall(work, filter="data")
+        pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(dist), str(sdist), python=python)
+        (wheel,) = dist.glob("*.whl")
+        pip("install", str(wheel), python=python)
+        yield Made(files, sdist, wheel, work / sdist.name.removesuffix(".tar.gz"), python)
+
+
+@pytest.mark.timeout(400)  # it may be the one that the two are made for
+def test_the_sdist_holds_every_file_of_the_tree(made: Made) -> None:
+    names = {str(file.relative_to(made.unpacked)) for file in made.unpacked.rglob("*") if file.is_file()}
+    assert made.files <= names
     assert {"setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "src/breaker/py.typed"} <= names
     assert not [name for name in names if name.endswith((".so", "_core.c", ".pyc"))]
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(dist), str(sdist), python=python)
-    (wheel,) = dist.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive_of_wheel:
+
+
+@pytest.mark.timeout(400)
+def test_a_wheel_is_built_from_the_sdist_and_works(made: Made) -> None:
+    with zipfile.ZipFile(made.wheel) as archive_of_wheel:
         shipped = set(archive_of_wheel.namelist())
     assert {"breaker/py.typed", "breaker/_core.pyi", "breaker/sources/files.py", "breaker/cli/demo/run.py"} <= shipped
     assert "breaker/integrations/grpc/client.py" in shipped
     assert not [name for name in shipped if name.endswith((".pyx", ".c", ".h", ".pxi"))]
-    pip("install", str(wheel), python=python)
     program = (
         "import breaker; b = breaker.Provider(breaker.get_default_config('a', 'b')).get_breaker('x'); print(b.do(int))"
     )
-    done = subprocess.run(
-        [python, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "0\n"
+    assert made.run("-c", program) == "0\n"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("example", "arguments"), [("basic", []), ("advanced", ["--files"])])
+def test_examples_of_the_sdist_run_with_the_wheel(made: Made, example: str, arguments: list[str]) -> None:
+    assert "OPEN" in made.run(str(made.unpacked / "examples" / example / "main.py"), *arguments)
 
 
 @pytest.mark.timeout(120)
