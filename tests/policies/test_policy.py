@@ -58,6 +58,11 @@ def test_the_built_in_policy() -> None:
     assert (policy.open_timeout_multiplier, policy.open_timeout_max, policy.open_timeout_jitter) == (1.0, None, 0.0)
 
 
+def test_every_field_is_in_the_tables() -> None:
+    assert list(FULL) == list(Policy.fields)
+    assert {*COUNTS, *TIMES, *NUMBERS, "mode"} == set(FULL)
+
+
 @pytest.mark.parametrize(("field", "value"), FULL.items())
 def test_every_field_is_read_back_as_it_was_given(field: str, value: Any) -> None:
     assert getattr(Policy(**{field: value}), field) == value

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any, assert_type
 
+import breaker
 from breaker import (
     Breaker,
     BreakerOpenError,
@@ -186,6 +187,20 @@ def listen(event: events.Event) -> None:
 def policies() -> None:
     Policy(5, 2, 60)
     Policy(5, 2, timedelta(minutes=1), half_open_max_calls=2, probe_timeout=1.5, mode=Mode.SHADOW)
+    policy = Policy(probe_timeout=None, open_timeout_max=timedelta(minutes=10), open_timeout_multiplier=2)
+    assert_type(policy.failure_threshold, int)
+    assert_type(policy.open_state_timeout, float)
+    assert_type(policy.probe_timeout, float | None)
+    assert_type(policy.mode, Mode)
+    assert_type(policy.open_timeout_jitter, float)
+    assert_type(breaker.policies.schema(), dict[str, Any])
+    match policy:
+        case Policy(failures, _, seconds, mode=mode):
+            assert_type((failures, seconds, mode), tuple[int, float, Mode])
+    Policy(5, 2, None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Policy(mode="shadow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Policy(failure_treshold=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    policy.failure_threshold = 6  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     Policy("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Policy(5, 2, 60.0, 1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(Policy.from_json(b"{}"), Policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from breaker._frozen import Frozen
 from breaker.errors import PolicyError
 from breaker.policies.fields import shown
 
@@ -16,6 +17,28 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_DEPTH = 32  # objects and arrays in one another; only keys that are unknown here may hold any
+
+
+class Unreadable(Frozen):
+    """Stands for a document that exists and cannot be read: the last good one stays, and the reason is reported.
+
+    Args:
+        reason: what keeps it from being read and how to mend it; the end of "the document must be readable, got …".
+
+    .. versionadded:: 0.1
+    """
+
+    __slots__ = ("reason",)
+    reason: str
+
+    def __init__(self, reason: str) -> None:
+        self._set(reason=reason)
+
+    def __repr__(self) -> str:
+        return f"Unreadable({self.reason!r})"
+
+
+Document = bytes | str | Unreadable  # as a source publishes it
 
 
 def read_document(document: bytes | str, fields: Fields) -> tuple[dict[str, Any], list[str]]:

@@ -7,7 +7,7 @@ that is not valid its last good version stands in; if it never had one, it count
 from __future__ import annotations
 
 from breaker.errors import PolicyError
-from breaker.policies.documents import read_document
+from breaker.policies.documents import Unreadable, read_document
 from breaker.policies.names import DEFAULT_NAME, SUFFIX, document_key, document_name
 
 TYPE_CHECKING = False
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from breaker.policies.documents import Document
     from breaker.policies.policy import Policy
-    from breaker.sources.base import Document
 
 _DEFAULT_KEY = DEFAULT_NAME + SUFFIX
 
@@ -62,9 +62,10 @@ class Resolution:
 
     def _read(self, key: str, document: Document, change: Difference) -> None:
         try:
+            if isinstance(document, Unreadable):
+                raise PolicyError(None, "readable", document.reason)
             if not isinstance(document, bytes | str):
-                reason = getattr(document, "reason", f"{type(document).__name__} from a source that publishes no text")
-                raise PolicyError(None, "readable", reason)
+                raise PolicyError(None, "readable", f"{type(document).__name__} from a source that publishes no text")
             fields, unknown = read_document(document, self._default_policy.fields)
         except PolicyError as error:
             change.rejected.append((key, error))

@@ -6,17 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from breaker.policies.documents import Document as Document
+from breaker.policies.documents import Unreadable as Unreadable
 from breaker.policies.names import DEFAULT_NAME, SUFFIX, check_name, document_key
 from breaker.policies.policy import Policy
 
-
-class Unreadable(NamedTuple):
-    """Stands for a document that exists and cannot be read: the last good one stays, and the reason is told."""
-
-    reason: str
-
-
-Document = bytes | str | Unreadable
 Given = bytes | str | Policy | Mapping[str, object]  # a document as a program writes it
 
 
