@@ -24,7 +24,7 @@ from support.processes import run_python
 SRC = Path(__file__).parents[2] / "src/breaker"
 MACHINE = [file for suffix in ("pyx", "pxi", "h") for file in SRC.rglob(f"*.{suffix}")]
 (STRUCT,) = re.findall(
-    r"cdef struct Limits:.*?\n\n", "".join(file.read_text(encoding="utf-8") for file in MACHINE), flags=re.DOTALL
+    r"cdef struct PolicyNumbers:.*?\n\n", "".join(file.read_text(encoding="utf-8") for file in MACHINE), flags=re.DOTALL
 )
 # What uses a rule or edits documents, as a program would: their names of fields are those of the public interface.
 USERS = {"testing.py", "cli"}
