@@ -12,7 +12,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from breaker import Policy, Provider, State, logs
+from breaker import Breaker, Policy, Provider, State, logs
+from breaker._updates import Updates
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
 from support.drive import CONFIG, NAME, Boom, document, fail, raiser, rejected, succeed
@@ -75,6 +76,35 @@ def test_a_fork_in_the_middle_of_a_publication_leaves_no_breaker_of_the_child_be
             source.put("default", document(failureThreshold=4))
             assert [breaker.policy for breaker in breakers] == [Policy(4)] * 5
             assert provider.get_breaker("new").policy == Policy(4)
+
+        fork_and_check(child)
+        go.set()
+        crowd.join()
+        assert [breaker.policy for breaker in breakers] == [Policy(3)] * 5
+
+
+def test_a_fork_when_some_breakers_have_the_new_policy_and_others_the_old(
+    source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # S153
+    inside, go, crowd, replace = threading.Event(), threading.Event(), Crowd(), Updates._bring_up_to_date
+
+    def halting(updates: Updates, breaker: Breaker, now: int) -> bool:
+        if breaker.name == "name 2" and threading.current_thread() is not threading.main_thread():
+            inside.set()
+            assert go.wait(20)
+        return replace(updates, breaker, now)
+
+    with Provider(CONFIG, policy_source=source) as provider:
+        breakers = [provider.get_breaker(f"name {number}") for number in range(5)]
+        monkeypatch.setattr(Updates, "_bring_up_to_date", halting)
+        crowd.start(source.put, "default", document(failureThreshold=3))
+        assert inside.wait(20)
+        assert {breaker.policy for breaker in breakers} == {Policy(3), Policy()}
+
+        def child() -> None:
+            assert [breaker.policy for breaker in breakers] == [Policy(3)] * 5
+            assert provider.get_breaker("new").policy == Policy(3)
 
         fork_and_check(child)
         go.set()

@@ -170,6 +170,16 @@ def providers() -> None:
         provider.breakers["x"] = b  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
         with recorded(provider) as heard:
             assert_type(heard, list[events.Event])
+        assert_type(provider.snapshot(), list[Snapshot])
+        assert_type(provider.snapshot()[0].retry_after, float)
+        assert_type(provider.remove("x"), bool)
+        provider.remove(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert_type(provider.follow(sources[1]), None)
+        provider.follow(sources[1], start_timeout=0.5)
+        provider.follow(sources[1], 0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        provider.follow("/etc")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert_type(list(provider.breakers.values()), list[Breaker])
+        assert_type(dict(provider.breakers.items()), dict[str, Breaker])
         unsubscribe = provider.subscribe(listen)
         unsubscribe()
 
