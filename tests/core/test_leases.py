@@ -138,7 +138,7 @@ def test_a_dependency_that_hangs_for_ever_never_wedges_the_breaker(
 
 
 def test_permits_that_are_left_behind_for_long_are_counted_as_late_once(make_breaker: Make, clock: ManualClock) -> None:
-    # S63: more of them than the breaker remembers
+    # S64: more of them than the breaker remembers
     breaker = cooled(make_breaker, clock, Policy(1, 1000, 60, half_open_max_calls=1000))
     left = []
     for _ in range(4):
