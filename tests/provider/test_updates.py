@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from breaker import Policy, Provider
+from breaker import Breaker, Policy, Provider
+from breaker._updates import Updates
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import MemorySource
-from support.drive import CONFIG, NAME, Boom, document, of_type
+from support.drive import CONFIG, NAME, Boom, Providers, document, of_type
 from support.sources import Handmade, document_of
 from support.threads import HookClock, in_another_thread
 
@@ -104,3 +105,65 @@ def test_an_update_names_its_revision(
     one, two = of_type(events, PolicyUpdated)
     assert one.revision < two.revision
     assert (one.old, one.new, two.old, two.new) == (Policy(), Policy(3), Policy(3), Policy(4))
+
+
+def test_a_publication_that_a_broken_clock_refused_does_not_come_later(
+    provider_of: Providers, events: list[Any]
+) -> None:
+    # the source knows that it failed; publications would pile up behind a clock that stays broken
+    def broken() -> None:
+        raise Boom("clock")
+
+    clock, source = HookClock(), Handmade()
+    breaker = provider_of(policy_source=source, clock=clock, start_timeout=0).get_breaker(NAME)
+    clock.hook = broken
+    with pytest.raises(Boom):
+        source.watches[0].publish(document_of(3), 1)
+    source.watches[0].publish(document_of(4), 2)
+    assert breaker.policy == Policy(4)
+    assert [event.new for event in of_type(events, PolicyUpdated)] == [Policy(4)]
+
+
+# -- a breaker that is made meanwhile --
+
+
+class Watched:
+    """In place of `Updates._bring_up_to_date`: what it changed, and whether anybody could see the breaker by then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.provider: Provider | None = None
+        self.seen: list[tuple[bool, bool]] = []  # changed, among the breakers
+        self.after: Callable[[], Any] | None = None
+        replace = Updates._bring_up_to_date
+
+        def watched(updates: Updates, breaker: Breaker, now: int) -> bool:
+            changed = replace(updates, breaker, now)
+            assert self.provider is not None
+            self.seen.append((changed, breaker.name in self.provider.breakers))
+            after, self.after = self.after, None
+            if after is not None:
+                after()
+            return changed
+
+        monkeypatch.setattr(Updates, "_bring_up_to_date", watched)
+
+
+def test_nobody_sees_a_new_breaker_with_a_policy_that_is_past(
+    provider_of: Providers, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # S140
+    clock, watched = HookClock(), Watched(monkeypatch)
+    watched.provider = provider_of(policy_source=source, clock=clock)
+    clock.hook = lambda: source.put(NAME, document(failureThreshold=3))  # it was made by the documents before
+    assert watched.provider.get_breaker(NAME).policy == Policy(3)
+    assert watched.seen[0] == (True, False)
+
+
+def test_documents_that_a_signal_handler_publishes_while_it_joins_the_others_are_not_missed(
+    provider_of: Providers, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # S140
+    watched = Watched(monkeypatch)
+    watched.provider = provider_of(policy_source=source)
+    watched.after = lambda: source.put(NAME, document(failureThreshold=3))
+    assert watched.provider.get_breaker(NAME).policy == Policy(3)
