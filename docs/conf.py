@@ -4,6 +4,7 @@ The source folder is the repository, not `docs/`, so that a link from one file t
 where the repository is browsed.
 """
 
+from importlib import import_module
 from typing import Any
 
 from docutils import nodes
@@ -12,6 +13,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.highlighting import lexers
+from sphinx.util import logging
 
 import breaker
 
@@ -37,7 +39,7 @@ nitpick_ignore_regex = [
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
-        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Time|datetime|timedelta)",
+        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|.*StoredPolicy|Time|datetime|timedelta)",
     ),
     ("py:obj", "timedelta"),
 ]
@@ -50,11 +52,14 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = [("Thread safety", "Notes")]
+napoleon_custom_sections = ["Thread safety"]
 
 html_theme = "furo"
 html_title = f"breaker {release}"
 html_show_sourcelink = False
+html_show_copyright = False
+
+PUBLIC = ("breaker", "breaker.errors", "breaker.integrations.grpc", "breaker.policies", "breaker.sources")
 
 
 def _by_its_last_part(
@@ -77,6 +82,14 @@ def _no_type_before_a_colon(_: Sphinx, what: str, __: str, ___: object, ____: ob
         lines[:0] = ["..", ""]  # an empty comment
 
 
+def _nothing_public_is_missing(_: Sphinx, env: BuildEnvironment) -> None:
+    documented = {name.rpartition(".")[2] for name in env.domains.python_domain.objects}
+    for module in PUBLIC:
+        for name in sorted(set(import_module(module).__all__) - documented):
+            logging.getLogger(__name__).warning("%s.%s is public and not in docs/api.md", module, name)
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("env-check-consistency", _nothing_public_is_missing)
     app.connect("autodoc-process-docstring", _no_type_before_a_colon, priority=100)  # before Napoleon
     app.connect("missing-reference", _by_its_last_part)
