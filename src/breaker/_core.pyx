@@ -18,8 +18,9 @@ Four rules keep it right under threads, finalizers, signals and listeners that c
    Python call, no allocation, no reference. What one lacks (room for a lease, the text of an error) it asks for by its
    return value, before it has moved anything; the caller unlocks, makes it, and asks again with the same ``now``.
 3. A decision is what happens between `start_decision` and `end_decision`. It moves `Machine`, which is scalars alone,
-   and could be made a second time on what it finds then. What must happen once (a count outside of `Machine`, a reference
-   that moves, an event's place in the order) it leaves in the `Outbox`; `end_decision` does it, under the same lock.
+   and could be made a second time on what it finds then. What must happen once (a count outside of `Machine`, a
+   reference that moves, an event's place in the order) it leaves in the `Outbox`; `end_decision` does it, under the
+   same lock.
 4. Events are delivered to the listeners after the lock is released (`_delivery.pxi`).
 
 A call in the closed state with no failures on record needs none of this: `Core.word` says so in one read, before and

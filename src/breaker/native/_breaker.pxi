@@ -2,16 +2,21 @@
 
 @cython.final
 cdef class Breaker:
-    """Protects one dependency. Made by `Provider.get_breaker`, which gives the same object for the same name.
+    """Protects one dependency. Made by `Provider.get_breaker`, which returns the same object for the same name.
 
-    All attributes are pure reads: looking at a breaker never causes a transition.
+    Reading an attribute never causes a transition (S160).
+
+    Thread safety:
+        All of it may be used from any thread and task, and by finalizers, signal handlers and its own listeners.
+
+    .. versionadded:: 0.1
     """
 
     cdef Core core
     cdef object __weakref__
     cdef readonly str name
     cdef object clock           # None: the system's monotonic clock
-    cdef ListenersBase listeners                # None: nobody is ever told
+    cdef ListenersBase listeners    # None: nobody is ever notified
     cdef tuple ignore_on        # None: not given
     cdef tuple success_on
     cdef tuple failure_on
@@ -52,10 +57,19 @@ cdef class Breaker:
         bk_counter_free(&c.successes)
 
     def __call__(self, fn, /):
-        """Decorate ``fn``: every call of it goes through this breaker, by the rules of `do`.
+        """Decorate a function: every call of it goes through this breaker, by the rules of `do`.
 
-        Keeps signature, name, docstring and ``__wrapped__``, binds as a method, and answers
-        `inspect.iscoroutinefunction` and its like as ``fn`` does. Raises `TypeError` if ``fn`` cannot be called.
+        Args:
+            fn: The function, method, ``staticmethod`` or ``classmethod``.
+
+        Returns:
+            A callable with its signature, name, docstring and ``__wrapped__``, that binds as a method and answers
+            `inspect.iscoroutinefunction` and its like as ``fn`` does.
+
+        Raises:
+            TypeError: Something that cannot be called.
+
+        .. versionadded:: 0.1
         """
         if isinstance(fn, (staticmethod, classmethod)):
             return type(fn)(self(fn.__func__))
@@ -67,12 +81,12 @@ cdef class Breaker:
 
     @property
     def state(self):
-        """The `State` underneath any overlay."""
+        """The `State` underneath any overlay (S90)."""
         return STATES[bk_load(&self.core.word) & 3]
 
     @property
     def mode(self):
-        """The `Mode` in force: the operator's override, else the policy's."""
+        """The `Mode` in force: the operator's override, else the policy's (S91)."""
         return MODES[(bk_load(&self.core.word) >> 2) & 3]
 
     @property
@@ -86,7 +100,7 @@ cdef class Breaker:
 
     @property
     def retry_after(self):
-        """Seconds until a call can be admitted, as known now; never negative."""
+        """Seconds until a call can be admitted, as known now; never negative (S72)."""
         cdef int64_t now = now_of(self)
         lock(&self.core)
         cdef int64_t wait = wait_locked(&self.core, now)
@@ -94,7 +108,13 @@ cdef class Breaker:
         return wait / 1e9
 
     def snapshot(self):
-        """A `Snapshot`: everything at one moment."""
+        """Everything at one moment (S161).
+
+        Returns:
+            A `Snapshot`.
+
+        .. versionadded:: 0.1
+        """
         return snapshot_of(self)
 
     def __repr__(self):
@@ -110,29 +130,38 @@ cdef class Breaker:
     # -- operating --
 
     def override(self, mode, /):
-        """Put a `Mode` over the policy's until it is cleared; ``None`` clears it. `Mode.AUTO` overrules a document."""
+        """Put a mode over the policy's until it is cleared (S91).
+
+        Args:
+            mode: A `Mode`; `Mode.AUTO` overrules a document, None clears the override.
+
+        Raises:
+            TypeError: Neither a `Mode` nor None.
+
+        .. versionadded:: 0.1
+        """
         if mode is not None and not isinstance(mode, _Mode):
             raise TypeError(f"override takes a breaker.Mode or None, got {mode!r}")
         operate(self, -1 if mode is None else MODES.index(mode), False)
 
     def force_open(self):
-        """Reject every call until the override is cleared."""
+        """Reject every call until the override is cleared (S93)."""
         operate(self, FORCED_OPEN, False)
 
     def disable(self):
-        """Let every call run, counted but not judged, until the override is cleared."""
+        """Let every call run, counted but not judged, until the override is cleared (S94)."""
         operate(self, DISABLED, False)
 
     def shadow(self):
-        """Let every call run and tell when the breaker would have opened, until the override is cleared."""
+        """Let every call run, and emit `WouldHaveOpened` instead of opening, until the override is cleared (S95)."""
         operate(self, SHADOW, False)
 
     def clear_override(self):
-        """Lift the operator's override: the policy's mode is in force again."""
+        """Lift the operator's override: the policy's mode is in force again (S91)."""
         operate(self, -1, False)
 
     def reset(self):
-        """Close at once: streak, backoff and override are cleared, calls in flight will not count, totals stay."""
+        """Close at once: streak, backoff and override are cleared, calls in flight will be late, totals stay (S99)."""
         operate(self, -1, True)
 
     # -- for the provider --

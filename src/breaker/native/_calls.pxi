@@ -65,6 +65,10 @@ cdef PyObject *breaker_do "bk_do_entry"(
 
 # ---- the decorated function -----------------------------------------------------------------------------------
 
+cdef tuple _OF_A_FUNCTION = (
+    "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__")
+
+
 @cython.final
 cdef class GuardedFunction:
     """What ``@breaker`` makes of a function: called, bound and inspected like it."""
@@ -88,7 +92,7 @@ cdef class GuardedFunction:
 
     def __getattr__(self, name):
         # What inspect asks a function for; a wrapped partial or method answers with the function inside it.
-        if name in ("__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__"):
+        if name in _OF_A_FUNCTION:
             return getattr(innermost(self.fn), name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -1,9 +1,9 @@
 # Every C declaration of the core: what CPython's headers bring, then what this package's do.
 #
-# References. A ``PyObject *`` that a function is given is borrowed: it lives as long as the call, and the function leaves
-# its count alone. One that it returns or keeps in a field marked *owned* is counted: whoever gets it drops it or hands it
-# on. A function that takes the reference of an argument says so in its docstring. `steal` turns an owned pointer into a
-# Python reference, `new_reference` makes an owned pointer of one. Plain pointers are used where Cython must not count by
+# References. A ``PyObject *`` that a function is given is borrowed: it lives as long as the call, and the function
+# leaves its count alone. One that it returns or keeps in a field marked *owned* is counted: whoever gets it drops it or
+# hands it on. A function that takes the reference of an argument says so. `steal` turns an owned pointer into a Python
+# reference, `new_reference` makes an owned pointer of one. Plain pointers are used where Cython must not count by
 # itself: under a breaker's lock, and on the call paths, where each count would be an instruction of every call.
 
 cdef extern from "Python.h":
@@ -44,8 +44,8 @@ cdef extern from "Python.h":
     void PyErr_SetString(PyObject *kind, const char *text) noexcept
     void PyErr_WriteUnraisable(PyObject *where) noexcept
     void PyException_SetContext(PyObject *exception, PyObject *context) noexcept  # takes the reference of the context
-    # calls
-    PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept  # owned
+    # calls: what they return is owned
+    PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
     # Under names of their own where Cython has a declaration that counts references or raises.
     bint PyUnicode_CheckExact_ "PyUnicode_CheckExact"(PyObject *o) noexcept
     PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept  # owned

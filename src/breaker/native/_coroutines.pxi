@@ -43,7 +43,7 @@ cdef bk_kept_t kept_coroutines
 
 
 cdef void dealloc_coroutine(PyObject *self) noexcept:
-    """Emptied, it is a coroutine that is over: whoever finds it among the collector's objects can do no harm with it."""
+    """What is kept is emptied and over: whoever finds it among the collector's objects can do no harm with it."""
     if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
         drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
         free_coroutine(self)
@@ -173,7 +173,8 @@ cdef inline PySendResult step(PyObject *self, PyObject *value, PyObject **result
     """One step of a coroutine or generator."""
     cdef PySendResult how
     result[0] = NULL
-    if not (<GuardedLater>self).begun and value == <PyObject *>None:  # a first value is refused by the wrapped object itself
+    # A first value that is not None is refused by the wrapped object itself.
+    if not (<GuardedLater>self).begun and value == <PyObject *>None:
         if BK_UNLIKELY(begin_flow(<GuardedLater>self) < 0):
             return PYGEN_ERROR
     how = bk_send(<PyObject *>(<GuardedLater>self).inner, value, result)

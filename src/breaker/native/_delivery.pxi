@@ -1,9 +1,9 @@
 # What was noted under the lock, delivered to the listeners after it: in order, one at a time per breaker, contained.
 #
 # A note's turn is given out under the lock, so turns are in the order of the transitions. The event is made after the
-# lock is released and put into a list ordered by turn. Whoever finds no deliverer at work becomes it and delivers as long
-# as the next turn is there; looking for it and giving up the role is one step under the lock, so no event is left
-# behind. A listener that uses the breaker finds a deliverer at work and leaves its own events to it.
+# lock is released and put into a list ordered by turn. A thread that finds nobody delivering becomes the deliverer and
+# goes on until the next turn is missing; looking for it and giving up the role is one step under the lock, so no event
+# is left behind. A listener that uses the breaker finds a deliverer at work and leaves its own events to it.
 
 
 cdef void open_outbox(Breaker b, Outbox *out) noexcept:
@@ -114,7 +114,10 @@ cdef Post *next_locked(Core *c) noexcept nogil:
     cdef Local *here = &c.here
     cdef Post *item = here.posts
     if here.delivered < here.abandoned_below:
-        here.delivered = min(here.abandoned_below, here.abandoned_below if item == NULL else max(here.delivered, item.turn))
+        if item == NULL:
+            here.delivered = here.abandoned_below
+        else:
+            here.delivered = min(here.abandoned_below, max(here.delivered, item.turn))
     if item == NULL or item.turn > here.delivered:
         here.deliverer = 0
         return NULL

@@ -6,11 +6,22 @@ cdef class BreakerError(Exception):
 
 
 cdef class BreakerOpenError(BreakerError):
-    """A call was rejected: the protected function did not run.
+    """A call was rejected: the protected function did not run (S24).
 
-    ``name``: the breaker. ``state``: ``OPEN`` or ``HALF_OPEN``. ``retry_after``: seconds until a call can be admitted,
-    as known when it was rejected. ``reason``: ``"open"``, ``"half_open"`` or ``"operator"``. ``last_error``: text
-    ``"TypeName: message"`` of the failure that opened the breaker, or None. The message is made when it is asked for.
+    Its message is made when it is asked for.
+
+    Args:
+        name: Of the breaker.
+        state: `State.OPEN` or `State.HALF_OPEN`.
+        retry_after: Seconds until a call can be admitted, as known when this one was rejected.
+        reason: ``"open"``, ``"half_open"`` (no free probe slot) or ``"operator"`` (forced open).
+        last_error: Text ``"TypeName: message"`` of the failure that opened the breaker, or None.
+
+    Raises:
+        TypeError: A name or a reason that is no text.
+        ValueError: A state or a reason that is not one of these.
+
+    .. versionadded:: 0.1
     """
 
     cdef readonly str name

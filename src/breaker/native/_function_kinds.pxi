@@ -1,4 +1,4 @@
-# What calling a function gives, and what a value is that a call returned: something at once, or something that runs later.
+# Does a call finish at once, or does it return something that runs later?
 
 from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
 from types import MethodType as _MethodType

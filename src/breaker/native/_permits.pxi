@@ -7,9 +7,15 @@
 @cython.freelist(32)
 @cython.no_gc_clear
 cdef class Permit:
-    """Leave for one call, to be settled once: by a verdict, by the end of a ``with`` block, or by being dropped.
+    """Leave for one call. Made by `Breaker.acquire`.
 
-    Settling it again does nothing. It may be settled from any thread.
+    It is settled once: by a verdict, by the end of a ``with`` block, or by being dropped, which ignores the call (S37).
+    Settling it again does nothing.
+
+    Thread safety:
+        May be settled from any thread.
+
+    .. versionadded:: 0.1
     """
 
     cdef Breaker breaker
@@ -21,13 +27,20 @@ cdef class Permit:
             settle(self.breaker, &self.ticket, SUCCESS, None)
 
     def failure(self, exc=None):
-        """The call failed. ``exc`` is not classified; it is what ``last_error`` tells. `TypeError`: no exception."""
+        """The call failed.
+
+        Args:
+            exc: The exception, for ``last_error`` alone: it is not classified (S46). None: there is none.
+
+        Raises:
+            TypeError: Something that is no exception.
+        """
         if exc is not None and not isinstance(exc, BaseException):
             raise TypeError(f"failure() takes the exception or nothing, got {type(exc).__name__}")
         settle(self.breaker, &self.ticket, FAILURE, "failure reported" if exc is None else exc)
 
     def ignore(self):
-        """The call says nothing about the dependency: it is not judged and gives its slot back."""
+        """The call is ignored: it proves nothing about the dependency and gives its slot back (S52)."""
         settle(self.breaker, &self.ticket, IGNORED, None)
 
     def __enter__(self):

@@ -1,4 +1,5 @@
-# Breakers by name. `Provider` does all the rest; the lookup of an existing name is here because programs begin a call with it.
+# Breakers by name. `Provider` does all the rest; the lookup of an existing name is here because programs begin a call
+# with it.
 
 
 cdef class Registry:

@@ -1,7 +1,7 @@
 # What every call path begins and ends with: admit, and settle once.
 #
-# Functions here and in the files that follow are `noexcept` and work on plain pointers: a Python error is set and NULL or
-# -1 returned by hand, so that neither a reference count nor a traceback entry of ours is added to a call or to the
+# Functions here and in the files that follow are `noexcept` and work on plain pointers: a Python error is set and NULL
+# or -1 returned by hand, so that neither a reference count nor a traceback entry of ours is added to a call or to the
 # exception that leaves it.
 
 # Cython gives a function that may raise a traceback entry at each of its callers. Called through these types it does
@@ -127,7 +127,7 @@ cdef int settle_now(Breaker b, const Ticket *ticket, int outcome, int64_t now, O
 
 
 cdef int settle_quietly(Breaker b, Ticket *ticket, int outcome, PyObject *error) noexcept:
-    """`settle` without a traceback entry: 0, or -1 with an error set. What moves nothing needs no clock and no Python."""
+    """`settle` without a traceback entry: 0, or -1 with an error set. What moves nothing needs no clock, no Python."""
     cdef Outbox out
     if not bk_claim(&ticket.live):
         return 0

@@ -1,5 +1,5 @@
-/* What Cython cannot say by itself: the clock, the shape of functions, what is kept for the next call, and the slots and
- * methods that keep a protected call from packing its arguments into a tuple and a dict. */
+/* What Cython cannot say by itself: the clock, the shape of functions, what is kept for the next call, and the slots
+ * and methods that keep a protected call from packing its arguments into a tuple and a dict. */
 #ifndef BREAKER_CORE_H
 #define BREAKER_CORE_H
 
@@ -65,9 +65,9 @@ static void bk_raise_stop(PyObject *value) {
 }
 
 /* ---- what is kept for the next call ------------------------------------------------------------------------
- * An object that was freed waits here as one that somebody holds: with a count of one, and tracked by the collector, which
- * sees nothing in it. So taking and giving back is a few moves in memory. Not on builds that count references themselves,
- * nor without the GIL, where it would need a lock. */
+ * An object that was freed waits here as one that somebody holds: with a count of one, and tracked by the collector,
+ * which sees nothing in it. So taking and giving back is a few moves in memory. Not on builds that count references
+ * themselves, nor without the GIL, where it would need a lock. */
 #if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
 #define BK_KEEPS 0
 #else
@@ -79,8 +79,8 @@ typedef struct { PyObject *objects[BK_KEPT]; int count; } bk_kept_t;
 static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* NULL: there is none */
     return BK_LIKELY(kept->count > 0) ? kept->objects[--kept->count] : NULL;
 }
-/* In a tp_dealloc, of an object that is still tracked. False: it has to be freed. Else it is held by the caller, who empties
- * it, which may run anything, and then gives it to bk_keep. */
+/* In a tp_dealloc, of an object that is still tracked. False: it has to be freed. Else the caller owns it: empty it
+ * (this may run Python code), then pass it to bk_keep. */
 static inline int bk_may_keep(bk_kept_t *kept, PyObject *object) {
     if (!BK_KEEPS || BK_UNLIKELY(kept->count == BK_KEPT)) return 0;
     Py_SET_REFCNT(object, 1);
@@ -91,9 +91,9 @@ static inline void bk_keep(bk_kept_t *kept, PyObject *object) {
     else Py_DECREF(object);
 }
 
-/* Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each one
- * out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are kept, of
- * a subclass. Nobody sees them who does not drive an awaitable by hand. */
+/* Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each
+ * one out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are
+ * kept, of a subclass. Nobody sees them who does not drive an awaitable by hand. */
 static PyTypeObject bk_stop_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "breaker._core.StopIteration",
@@ -121,7 +121,8 @@ static int bk_make_stops(void) {
     bk_no_args = PyTuple_New(0);
     bk_stop_type.tp_base = (PyTypeObject *)PyExc_StopIteration;
     bk_stop_type.tp_traverse = bk_stop_type.tp_base->tp_traverse;
-    bk_stop_type.tp_dealloc = bk_stop_dealloc; /* and no tp_clear: the collector must not empty one that was taken again */
+    bk_stop_type.tp_dealloc = bk_stop_dealloc;
+    /* No tp_clear: the collector must not empty one that was taken again. */
     return bk_no_args == NULL ? -1 : PyType_Ready(&bk_stop_type);
 }
 static void bk_raise_awaited(PyObject *value) {

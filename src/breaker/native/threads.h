@@ -21,8 +21,9 @@ static inline void bk_unlock(bk_lock_t *lock) { *lock = 0; }
 #endif
 
 /* ---- what is read and counted without the lock ------------------------------------------------------------
- * With the GIL plain memory is exact. Without it the word is read with acquire and written with release, and successes are
- * counted in one place as long as one thread counts, then spread over cache lines, or threads would take turns on one.
+ * With the GIL plain memory is exact. Without it the word is read with acquire and written with release, and successes
+ * are counted in one place as long as one thread counts, then spread over cache lines, or threads would take turns on
+ * one.
  * bk_count answers true once in a while: time to see whether threads share the object that was called. */
 #ifdef Py_GIL_DISABLED
 #define BK_STRIPES 8
@@ -44,7 +45,8 @@ static BK_COLD int bk_count_alone(bk_counter_t *c, uintptr_t thread) {
     if (__atomic_compare_exchange_n(&c->thread, &first, thread, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) first = thread;
     if (first != thread && posix_memalign(&memory, 64, BK_STRIPES * sizeof(bk_stripe_t)) == 0) {
         memset(memory, 0, BK_STRIPES * sizeof(bk_stripe_t));
-        if (!__atomic_compare_exchange_n(&c->stripes, &none, (bk_stripe_t *)memory, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        bk_stripe_t *stripes = (bk_stripe_t *)memory;
+        if (!__atomic_compare_exchange_n(&c->stripes, &none, stripes, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
             free(memory);
     }
     return bk_add(&c->n);
@@ -76,9 +78,10 @@ static inline uint64_t bk_counted(const bk_counter_t *c) { return c->n; }
 #endif
 
 /* ---- objects that threads share ------------------------------------------------------------------------------
- * Without the GIL every thread but an object's own counts its references in one place, so calls through a shared object take
- * turns on that count. For functions and types the interpreter has a remedy; this is the same for a breaker and a decorated
- * function that another thread than its own has called often. 3.14 defers the counting; 3.13 needs a header of its own. */
+ * Without the GIL every thread but an object's own counts its references in one place, so calls through a shared object
+ * take turns on that count. For functions and types the interpreter has a remedy; this is the same for a breaker and a
+ * decorated function that another thread than its own has called often. 3.14 defers the counting; 3.13 needs a header
+ * of its own. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 static inline int bk_may_share(PyObject *object) { return object != NULL; }
 static inline int bk_is_shared(PyObject *object) { (void)object; return 0; }
