@@ -1,4 +1,4 @@
-"""What a listener of `Provider.subscribe` is told.
+"""What a listener of `Provider.subscribe` is notified of. Rules S80 to S89 of docs/states.md.
 
 Events of one breaker arrive in the order in which they happened, one at a time, after its lock is released; a
 listener may use the breaker. The chain is unbroken: each ``from_state`` is the ``to_state`` before it.
@@ -25,7 +25,18 @@ class BreakerCreated:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """A breaker moved. ``retry_after``: seconds it stays open, 0 for other states; ``last_error``: what opened it."""
+    """A breaker moved. Rules S11 and S85.
+
+    Args:
+        name: of the breaker.
+        from_state: ``to_state`` of the transition before.
+        to_state: the state that was entered.
+        reason: why, one of those that S11 allows for this move.
+        epoch: of the new state.
+        consecutive_failures: the streak that tripped the breaker, 1 for a failed probe, else 0.
+        retry_after: seconds that the breaker stays open, 0 for other states.
+        last_error: the failure that opened the breaker, None for a breaker that has closed.
+    """
 
     name: str
     from_state: State
@@ -39,7 +50,7 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class ModeChanged:
-    """An overlay was set or lifted, by the operator or by a policy document."""
+    """An overlay was set or lifted, by the operator or by a policy document. Rule S92."""
 
     name: str
     from_mode: Mode
@@ -58,7 +69,7 @@ class PolicyUpdated:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRejected:
-    """A document is not a policy; the last good one stays. ``error`` names the place, the field and the remedy."""
+    """A document is not a policy; the last good one stays. ``error`` names place, field and remedy. Rule S124."""
 
     key: str
     error: str
@@ -67,7 +78,7 @@ class PolicyRejected:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A protected call failed. ``error``: text ``"TypeName: message"``."""
+    """A protected call failed. ``error``: text ``"TypeName: message"``. Rules S47 and S87."""
 
     name: str
     error: str
@@ -75,7 +86,7 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class WouldHaveOpened:
-    """In shadow mode: in any other the breaker would be open now. Once per episode."""
+    """In shadow mode: in any other the breaker would be open now. Once per episode. Rules S95 and S96."""
 
     name: str
     consecutive_failures: int
@@ -83,7 +94,7 @@ class WouldHaveOpened:
 
 @dataclass(frozen=True, slots=True)
 class ProbeLost:
-    """A half-open probe did not report within its lease; its slot was taken back."""
+    """A half-open probe did not report within its lease; its slot was taken back. Rule S62."""
 
     name: str
 

@@ -13,7 +13,7 @@ from breaker.states import Mode, State
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a breaker knows, read at one moment under its lock. Reading never causes a transition.
+    """Everything a breaker knows, read at one moment under its lock (S161). Reading never causes a transition (S160).
 
     ``successes`` to ``lost`` are totals since creation; every admitted permit ends in exactly one of successes,
     failures, ignored, late, lost. ``retry_after`` and the values of ``state_seconds`` are seconds.

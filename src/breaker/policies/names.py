@@ -9,7 +9,7 @@ NAME_HINT = "its name is not the escaped name of a breaker; write '/' as %2F and
 
 
 def check_name(name: str) -> None:
-    """Raise unless ``name`` may name a breaker: non-empty text of at most 255 bytes of UTF-8, not ``default``."""
+    """Raise unless ``name`` may name a breaker: text of 1 to 255 bytes of UTF-8, not ``default`` (rule S121)."""
     if not isinstance(name, str):
         raise TypeError(f"a breaker's name must be text like 'grpc:user-service', got {type(name).__name__}")
     if not name:
@@ -30,7 +30,8 @@ def check_name(name: str) -> None:
 def document_key(name: str) -> str:
     """The key of a breaker's document below the policies path: ``/pkg.Svc/Get`` → ``%2Fpkg.Svc%2FGet.json``.
 
-    ``/``, ``%`` and control characters are percent-escaped (their UTF-8 bytes, upper-case digits), all else stays.
+    ``/``, ``%`` and control characters are percent-escaped (their UTF-8 bytes, upper-case digits), all else stays
+    (rule S122).
     """
     return "".join(_escape(char) if _is_escaped(char) else char for char in name) + SUFFIX
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Policy(Record):
     """How a breaker decides. Frozen, compared by value.
 
+    What each field does is in docs/states.md: S13, S23, S50 (thresholds and slots), S21, S73, S74 (the open timeout),
+    S62 (leases), S90 to S98 (modes). Changed while calls run: S110 to S116.
+
     Args:
         {arguments}
     Raises:

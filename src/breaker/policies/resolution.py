@@ -2,6 +2,7 @@
 
 Resolution is field by field: ``{name}.json``, then ``default.json``, then the provider's default policy. For a document
 that is not valid its last good version stands in; if it never had one, it counts as absent.
+Rules S123 and S124 of docs/states.md.
 """
 
 from __future__ import annotations
