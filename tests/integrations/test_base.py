@@ -169,7 +169,8 @@ def test_a_callable_that_returns_no_text(provider: Provider, returned: Any) -> N
 
 
 def test_errors_never_show_what_is_in_a_call(provider: Provider) -> None:
-    for name in (lambda call: 5, lambda call: {}["host"]):
+    hosts: dict[str, str] = {}
+    for name in (lambda call: 5, lambda call: hosts["host"]):
         with pytest.raises((TypeError, RuntimeError), match="for a str") as caught:
             naming(provider, name).breaker_for("GET /?password=secret", None)
         assert "secret" not in str(caught.value)

@@ -67,7 +67,7 @@ class _Service(grpc.GenericRpcHandler):
             grpc.stream_unary_rpc_method_handler,
             grpc.stream_stream_rpc_method_handler,
         )
-        self._handlers = {
+        self._handlers: dict[str, Any] = {
             SERVICE + kind: make(handlers[kind]) for kind, make in zip(KINDS, makers, strict=True) if kind in handlers
         }
 
@@ -242,6 +242,24 @@ def relayed(address: str) -> Iterator[tuple[str, Callable[[], int]]]:
 
         threading.Thread(target=relay, daemon=True).start()
         yield f"127.0.0.1:{listener.getsockname()[1]}", lambda: sent[0]
+
+
+# Channels whose calls have no types: the stubs want those of the messages, which there are none of without protos.
+
+
+def open_channel(address: str, **options: Any) -> Any:
+    """A channel of `grpc`."""
+    return grpc.insecure_channel(address, **options)
+
+
+def intercepted(channel: Any, *interceptors: Any) -> Any:
+    """The same channel with interceptors."""
+    return grpc.intercept_channel(channel, *interceptors)
+
+
+def aio_channel(address: str, **options: Any) -> Any:
+    """A channel of `grpc.aio`."""
+    return grpc.aio.insecure_channel(address, **options)
 
 
 # The forms in which a channel of `grpc` is called. Each gives what the server answered, or raises.

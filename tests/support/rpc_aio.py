@@ -10,7 +10,7 @@ import pytest
 
 from breaker import BreakerOpenError, Provider
 from breaker.integrations.grpc import aio_interceptors
-from support.rpc import SS, SU, US, UU
+from support.rpc import SS, SU, US, UU, aio_channel
 
 
 async def _read(call: Any) -> list[bytes]:
@@ -78,13 +78,13 @@ AIO_METHOD = {
 
 
 @asynccontextmanager
-async def guarded(address: str, provider: Provider, **options: Any) -> AsyncIterator[grpc.aio.Channel]:
+async def guarded(address: str, provider: Provider, **options: Any) -> AsyncIterator[Any]:
     """A channel with our interceptors; ``options`` are theirs."""
-    async with grpc.aio.insecure_channel(address, interceptors=aio_interceptors(provider, **options)) as channel:
+    async with aio_channel(address, interceptors=aio_interceptors(provider, **options)) as channel:
         yield channel
 
 
-async def failing(channel: grpc.aio.Channel, form: str, request: bytes, **options: Any) -> Any:
+async def failing(channel: Any, form: str, request: bytes, **options: Any) -> Any:
     """A call that must fail with the server's status. Returns its error."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await AIO_FORMS[form](channel, request, **options)

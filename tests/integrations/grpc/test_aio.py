@@ -12,17 +12,7 @@ from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import AioBreakerOpenRpcError, BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.drive import counts
-from support.rpc import (
-    COUNTED,
-    ENDINGS,
-    HANG,
-    SS,
-    SU,
-    US,
-    UU,
-    Echo,
-    ask,
-)
+from support.rpc import COUNTED, ENDINGS, HANG, SS, SU, US, UU, Echo, aio_channel, ask
 from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
 
 every_form = pytest.mark.parametrize("form", AIO_FORMS)
@@ -48,7 +38,7 @@ def test_an_answer_is_a_success_and_comes_back_unchanged(
     async def main() -> None:
         echo, address = server
         before = echo.total
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with aio_channel(address) as channel:
             bare = await AIO_FORMS[form](channel, ask())
         async with guarded(address, patient) as channel:
             assert await AIO_FORMS[form](channel, ask()) == bare

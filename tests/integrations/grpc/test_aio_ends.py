@@ -11,19 +11,7 @@ from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import aio_interceptors
 from breaker.testing import ManualClock
 from support.drive import counts
-from support.rpc import (
-    HANG,
-    SS,
-    SU,
-    US,
-    UU,
-    AioEcho,
-    Echo,
-    aio_serving,
-    ask,
-    relayed,
-    serving,
-)
+from support.rpc import HANG, SS, SU, US, UU, AioEcho, Echo, aio_channel, aio_serving, ask, relayed, serving
 from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
 from support.watching import soon
 
@@ -198,9 +186,7 @@ def test_a_server_that_is_killed_and_comes_back(provider: Provider, clock: Manua
         options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20)]
         with serving(Echo()) as address:
             pass
-        async with grpc.aio.insecure_channel(
-            address, options=options, interceptors=aio_interceptors(provider)
-        ) as channel:
+        async with aio_channel(address, options=options, interceptors=aio_interceptors(provider)) as channel:
             error = await failing(channel, "unary-await", ask())
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             with serving(echo, address):

@@ -22,7 +22,7 @@ from breaker.integrations.grpc import (
 )
 from support.drive import counts
 from support.processes import run_python
-from support.rpc import FORMS, UU, Echo, ask
+from support.rpc import FORMS, UU, Echo, aio_channel, ask, intercepted, open_channel
 from support.rpc_aio import AIO_FORMS
 
 MAKERS = [BreakerInterceptor, BreakerServerInterceptor, aio_interceptors]
@@ -121,8 +121,8 @@ def test_a_name_that_cannot_be_had_on_a_channel(
 ) -> None:
     echo, address = server
     before = echo.total
-    with grpc.insecure_channel(address) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider, name=name))
+    with open_channel(address) as bare:
+        channel = intercepted(bare, BreakerInterceptor(provider, name=name))
         for form in FORMS:
             with pytest.raises(kind) as caught:
                 FORMS[form](channel, ask())
@@ -139,7 +139,7 @@ def test_a_name_that_cannot_be_had_on_a_channel_of_aio(
     before = echo.total
 
     async def main() -> None:
-        async with grpc.aio.insecure_channel(address, interceptors=aio_interceptors(provider, name=name)) as channel:
+        async with aio_channel(address, interceptors=aio_interceptors(provider, name=name)) as channel:
             for form in AIO_FORMS:
                 with pytest.raises(kind) as caught:
                     await AIO_FORMS[form](channel, ask())
@@ -195,10 +195,10 @@ def test_a_rejection_of_another_breaker_is_not_the_dependencys_failure(
 
     provider.get_breaker(UU).force_open()
     both = [BreakerInterceptor(provider, name=by_target), BreakerInterceptor(provider)]
-    with grpc.insecure_channel(server[1]) as bare:
+    with open_channel(server[1]) as bare:
         for form in ("unary-call", "unary-future"):
             with pytest.raises(BreakerOpenRpcError, match=UU):
-                FORMS[form](grpc.intercept_channel(bare, *both), ask())
+                FORMS[form](intercepted(bare, *both), ask())
     assert counts(provider.breakers["grpc:users"]) == {"ignored": 2}
 
 

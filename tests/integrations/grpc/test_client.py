@@ -10,23 +10,23 @@ from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.drive import counts
-from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, ask, serving
+from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, ask, intercepted, open_channel, serving
 
 every_form = pytest.mark.parametrize("form", FORMS)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Echo, grpc.Channel]]:
+def server() -> Iterator[tuple[Echo, Any]]:
     echo = Echo()
-    with serving(echo) as address, grpc.insecure_channel(address) as channel:
+    with serving(echo) as address, open_channel(address) as channel:
         yield echo, channel
 
 
-def guard(channel: grpc.Channel, provider: Provider, **options: Any) -> grpc.Channel:
-    return grpc.intercept_channel(channel, BreakerInterceptor(provider, **options))
+def guard(channel: Any, provider: Provider, **options: Any) -> Any:
+    return intercepted(channel, BreakerInterceptor(provider, **options))
 
 
-def failing(channel: grpc.Channel, form: str, request: bytes, **options: Any) -> Any:
+def failing(channel: Any, form: str, request: bytes, **options: Any) -> Any:
     """A call that must fail with the server's status. Returns its error."""
     with pytest.raises(grpc.RpcError) as caught:
         FORMS[form](channel, request, **options)
@@ -37,7 +37,7 @@ def failing(channel: grpc.Channel, form: str, request: bytes, **options: Any) ->
 @every_form
 @pytest.mark.parametrize("code", ENDINGS, ids=lambda code: code.name)
 def test_each_status_in_each_form_counts_once(
-    server: tuple[Echo, grpc.Channel], patient: Provider, form: str, code: grpc.StatusCode
+    server: tuple[Echo, Any], patient: Provider, form: str, code: grpc.StatusCode
 ) -> None:
     _, channel = server
     error = failing(guard(channel, patient), form, ask(code, responses=2))
@@ -47,7 +47,7 @@ def test_each_status_in_each_form_counts_once(
 
 @every_form
 def test_an_answer_is_a_success_and_comes_back_unchanged(
-    server: tuple[Echo, grpc.Channel], patient: Provider, form: str
+    server: tuple[Echo, Any], patient: Provider, form: str
 ) -> None:
     echo, channel = server
     before = echo.total
@@ -59,7 +59,7 @@ def test_an_answer_is_a_success_and_comes_back_unchanged(
 
 
 @every_form
-def test_a_handler_that_crashes_is_a_failure(server: tuple[Echo, grpc.Channel], patient: Provider, form: str) -> None:
+def test_a_handler_that_crashes_is_a_failure(server: tuple[Echo, Any], patient: Provider, form: str) -> None:
     error = failing(guard(server[1], patient), form, ask(crash=True, details="lost its database"))
     assert error.code() is grpc.StatusCode.UNKNOWN
     assert counts(patient.breakers[METHOD[form]]) == {"failures": 1}
@@ -67,7 +67,7 @@ def test_a_handler_that_crashes_is_a_failure(server: tuple[Echo, grpc.Channel], 
 
 @every_form
 def test_five_failures_open_and_the_server_sees_nothing_more(
-    server: tuple[Echo, grpc.Channel], provider_of: Callable[..., Provider], form: str
+    server: tuple[Echo, Any], provider_of: Callable[..., Provider], form: str
 ) -> None:
     echo, channel = server
     provider = provider_of(Policy(5))
@@ -86,7 +86,7 @@ def test_five_failures_open_and_the_server_sees_nothing_more(
 
 @every_form
 def test_a_rejection_tells_which_breaker_and_when_to_retry(
-    server: tuple[Echo, grpc.Channel], provider: Provider, clock: ManualClock, form: str
+    server: tuple[Echo, Any], provider: Provider, clock: ManualClock, form: str
 ) -> None:
     guarded = guard(server[1], provider)
     failing(guarded, form, ask(grpc.StatusCode.UNAVAILABLE, details="no route"))
@@ -104,7 +104,7 @@ def test_a_rejection_tells_which_breaker_and_when_to_retry(
 
 @every_form
 def test_half_open_lets_one_probe_through_and_its_answer_closes(
-    server: tuple[Echo, grpc.Channel], provider: Provider, clock: ManualClock, form: str
+    server: tuple[Echo, Any], provider: Provider, clock: ManualClock, form: str
 ) -> None:
     echo, channel = server
     guarded = guard(channel, provider)
@@ -121,7 +121,7 @@ def test_half_open_lets_one_probe_through_and_its_answer_closes(
 
 
 def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
-    server: tuple[Echo, grpc.Channel], provider: Provider
+    server: tuple[Echo, Any], provider: Provider
 ) -> None:
     guarded = guard(server[1], provider)
     for method in (UU, SS):
@@ -143,7 +143,7 @@ def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
             assert caught.value.reason == "operator"
 
 
-def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, grpc.Channel], patient: Provider) -> None:
+def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, Any], patient: Provider) -> None:
     answer, call = guard(server[1], patient).unary_unary(UU).with_call(ask())
     assert b"number" in answer
     assert call.code() is grpc.StatusCode.OK
@@ -168,13 +168,13 @@ def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, grpc.Cha
 )
 @pytest.mark.parametrize("form", ["unary-call", "unary-future", "unary-stream"])
 def test_codes_are_counted_as_told(
-    server: tuple[Echo, grpc.Channel], patient: Provider, form: str, options: Any, code: str, counted: str
+    server: tuple[Echo, Any], patient: Provider, form: str, options: Any, code: str, counted: str
 ) -> None:
     failing(guard(server[1], patient, **options), form, ask(grpc.StatusCode[code]))
     assert counts(patient.breakers[METHOD[form]]) == {counted: 1}
 
 
-def test_a_name_of_ones_own_joins_methods(server: tuple[Echo, grpc.Channel], provider: Provider) -> None:
+def test_a_name_of_ones_own_joins_methods(server: tuple[Echo, Any], provider: Provider) -> None:
     seen: list[Any] = []
 
     def name(details: Any) -> str:
@@ -190,7 +190,7 @@ def test_a_name_of_ones_own_joins_methods(server: tuple[Echo, grpc.Channel], pro
     assert (seen[0].method, seen[0].timeout, seen[0].metadata) == (UU, 20, (("key", "value"),))
 
 
-def test_each_method_has_its_own_breaker(server: tuple[Echo, grpc.Channel], provider: Provider) -> None:
+def test_each_method_has_its_own_breaker(server: tuple[Echo, Any], provider: Provider) -> None:
     guarded = guard(server[1], provider)
     failing(guarded, "unary-call", ask(grpc.StatusCode.UNAVAILABLE))
     assert len(FORMS["unary-stream"](guarded, ask())) == 3
@@ -205,7 +205,7 @@ def test_a_request_too_large_for_the_server_is_its_answer(patient: Provider, for
     echo = Echo()
     with (
         serving(echo, options=[("grpc.max_receive_message_length", 1000)]) as address,
-        grpc.insecure_channel(address) as channel,
+        open_channel(address) as channel,
     ):
         error = failing(guard(channel, patient), form, ask(size=2000))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -216,7 +216,7 @@ def test_a_request_too_large_for_the_server_is_its_answer(patient: Provider, for
 def test_a_request_too_large_to_be_sent_says_nothing_and_an_answer_too_large_is_one(patient: Provider) -> None:
     echo = Echo()
     limits = [("grpc.max_send_message_length", 5000), ("grpc.max_receive_message_length", 1000)]
-    with serving(echo) as address, grpc.insecure_channel(address, options=limits) as channel:
+    with serving(echo) as address, open_channel(address, options=limits) as channel:
         guarded = guard(channel, patient)
         error = failing(guarded, "unary-call", ask(size=6000))
         assert error.details().startswith("CLIENT: Sent message larger than max (6")
@@ -226,7 +226,7 @@ def test_a_request_too_large_to_be_sent_says_nothing_and_an_answer_too_large_is_
         assert counts(patient.breakers[UU]) == {"ignored": 1, "successes": 1}
 
 
-def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, grpc.Channel], patient: Provider) -> None:
+def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, Any], patient: Provider) -> None:
     echo, channel = server
     guarded = guard(channel, patient)
     before = echo.total
@@ -251,8 +251,6 @@ def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, grpc.Channel
     assert counts(patient.breakers[SS]) == {"ignored": 1}
 
 
-def test_a_resource_that_is_exhausted_in_truth_is_a_failure(
-    server: tuple[Echo, grpc.Channel], patient: Provider
-) -> None:
+def test_a_resource_that_is_exhausted_in_truth_is_a_failure(server: tuple[Echo, Any], patient: Provider) -> None:
     failing(guard(server[1], patient), "unary-call", ask(grpc.StatusCode.RESOURCE_EXHAUSTED, details="quota"))
     assert counts(patient.breakers[UU]) == {"failures": 1}

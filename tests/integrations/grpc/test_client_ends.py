@@ -14,7 +14,7 @@ from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.drive import counts
-from support.rpc import FORMS, HANG, METHOD, SS, SU, US, UU, Echo, ask, relayed, serving
+from support.rpc import FORMS, HANG, METHOD, SS, SU, US, UU, Echo, ask, intercepted, open_channel, relayed, serving
 from support.watching import eventually
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -26,15 +26,15 @@ def echo() -> Echo:
 
 
 @pytest.fixture
-def channel(echo: Echo) -> Iterator[grpc.Channel]:
-    with serving(echo) as address, grpc.insecure_channel(address) as open_channel:
-        yield open_channel
+def channel(echo: Echo) -> Iterator[Any]:
+    with serving(echo) as address, open_channel(address) as made:
+        yield made
 
 
 @pytest.fixture
-def guarded(channel: grpc.Channel, patient: Provider) -> grpc.Channel:
+def guarded(channel: Any, patient: Provider) -> Any:
     """A channel whose breakers count and never open."""
-    return grpc.intercept_channel(channel, BreakerInterceptor(patient))
+    return intercepted(channel, BreakerInterceptor(patient))
 
 
 # Deadlines.
@@ -42,16 +42,14 @@ def guarded(channel: grpc.Channel, patient: Provider) -> grpc.Channel:
 
 @every_form
 @pytest.mark.parametrize("timeout", [0.05, 0.0])
-def test_a_deadline_that_passes_is_a_failure(
-    guarded: grpc.Channel, patient: Provider, form: str, timeout: float
-) -> None:
+def test_a_deadline_that_passes_is_a_failure(guarded: Any, patient: Provider, form: str, timeout: float) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         FORMS[form](guarded, ask(delay=HANG), timeout=timeout)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert counts(patient.breakers[METHOD[form]]) == {"failures": 1}
 
 
-def test_a_future_that_is_waited_for_too_briefly_goes_on(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+def test_a_future_that_is_waited_for_too_briefly_goes_on(guarded: Any, echo: Echo, patient: Provider) -> None:
     future = guarded.unary_unary(UU).future(ask(delay=HANG))
     with pytest.raises(grpc.FutureTimeoutError):
         future.result(timeout=0.01)
@@ -64,7 +62,7 @@ def test_a_future_that_is_waited_for_too_briefly_goes_on(guarded: grpc.Channel, 
 # Cancellations.
 
 
-def test_a_call_cancelled_before_it_ends_is_ignored(guarded: grpc.Channel, patient: Provider) -> None:
+def test_a_call_cancelled_before_it_ends_is_ignored(guarded: Any, patient: Provider) -> None:
     for method, call in (
         (UU, guarded.unary_unary(UU).future(ask(delay=HANG))),
         (SU, guarded.stream_unary(SU).future(iter([ask(delay=HANG)]))),
@@ -82,7 +80,7 @@ def test_a_call_cancelled_before_it_ends_is_ignored(guarded: grpc.Channel, patie
         assert counts(patient.breakers[method]) == {"ignored": 1}
 
 
-def test_a_stream_cancelled_in_the_middle_is_ignored(guarded: grpc.Channel, patient: Provider) -> None:
+def test_a_stream_cancelled_in_the_middle_is_ignored(guarded: Any, patient: Provider) -> None:
     stream = guarded.unary_stream(US)(ask(responses=5, delay=HANG))
     next(stream)
     stream.cancel()
@@ -92,8 +90,8 @@ def test_a_stream_cancelled_in_the_middle_is_ignored(guarded: grpc.Channel, pati
     assert counts(patient.breakers[US]) == {"ignored": 1}
 
 
-def test_a_local_cancellation_is_no_failure_even_where_the_status_is(channel: grpc.Channel, patient: Provider) -> None:
-    guarded = grpc.intercept_channel(channel, BreakerInterceptor(patient, failure_codes=["CANCELLED"]))
+def test_a_local_cancellation_is_no_failure_even_where_the_status_is(channel: Any, patient: Provider) -> None:
+    guarded = intercepted(channel, BreakerInterceptor(patient, failure_codes=["CANCELLED"]))
     guarded.unary_unary(UU).future(ask(delay=HANG)).cancel()
     stream = guarded.unary_stream(US)(ask(delay=HANG))
     stream.cancel()
@@ -102,8 +100,8 @@ def test_a_local_cancellation_is_no_failure_even_where_the_status_is(channel: gr
     assert counts(patient.breakers[UU]) == counts(patient.breakers[US]) == {"ignored": 1}
 
 
-def test_a_cancelled_probe_gives_its_slot_back(channel: grpc.Channel, provider: Provider, clock: ManualClock) -> None:
-    guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
+def test_a_cancelled_probe_gives_its_slot_back(channel: Any, provider: Provider, clock: ManualClock) -> None:
+    guarded = intercepted(channel, BreakerInterceptor(provider))
     with pytest.raises(grpc.RpcError):
         FORMS["unary-stream"](guarded, ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
@@ -119,8 +117,8 @@ def test_a_cancelled_probe_gives_its_slot_back(channel: grpc.Channel, provider: 
 
 def test_a_channel_that_is_closed_ends_its_calls_without_a_verdict(echo: Echo, patient: Provider) -> None:
     with serving(echo) as address:
-        channel = grpc.insecure_channel(address)
-        guarded = grpc.intercept_channel(channel, BreakerInterceptor(patient))
+        channel = open_channel(address)
+        guarded = intercepted(channel, BreakerInterceptor(patient))
         future = guarded.unary_unary(UU).future(ask(delay=HANG))
         channel.close()
         with pytest.raises((grpc.RpcError, grpc.FutureCancelledError)):
@@ -131,9 +129,7 @@ def test_a_channel_that_is_closed_ends_its_calls_without_a_verdict(echo: Echo, p
 # Streams that nobody reads to their end.
 
 
-def test_an_abandoned_stream_is_cancelled_without_the_collector(
-    guarded: grpc.Channel, echo: Echo, patient: Provider
-) -> None:
+def test_an_abandoned_stream_is_cancelled_without_the_collector(guarded: Any, echo: Echo, patient: Provider) -> None:
     gc.collect()
     gc.disable()
     try:
@@ -146,15 +142,15 @@ def test_an_abandoned_stream_is_cancelled_without_the_collector(
         gc.enable()
 
 
-def test_a_stream_broken_out_of_is_ignored(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+def test_a_stream_broken_out_of_is_ignored(guarded: Any, echo: Echo, patient: Provider) -> None:
     for _ in guarded.stream_stream(SS)(iter([ask(responses=100_000)])):
         break
     eventually(lambda: counts(patient.breakers[SS]) == {"ignored": 1})
     eventually(lambda: echo.over == [True])
 
 
-def test_an_abandoned_probe_gives_its_slot_back(channel: grpc.Channel, provider: Provider, clock: ManualClock) -> None:
-    guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
+def test_an_abandoned_probe_gives_its_slot_back(channel: Any, provider: Provider, clock: ManualClock) -> None:
+    guarded = intercepted(channel, BreakerInterceptor(provider))
     with pytest.raises(grpc.RpcError):
         FORMS["stream-stream"](guarded, ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
@@ -164,13 +160,13 @@ def test_an_abandoned_probe_gives_its_slot_back(channel: grpc.Channel, provider:
     assert provider.breakers[SS].state is State.CLOSED
 
 
-def test_a_stream_that_ends_unread_is_settled_by_its_status(guarded: grpc.Channel, patient: Provider) -> None:
+def test_a_stream_that_ends_unread_is_settled_by_its_status(guarded: Any, patient: Provider) -> None:
     failed = guarded.unary_stream(US)(ask(grpc.StatusCode.INTERNAL, responses=0))
     eventually(lambda: counts(patient.breakers[US]) == {"failures": 1})
     assert failed.code() is grpc.StatusCode.INTERNAL
 
 
-def test_a_stream_counts_at_its_end_and_not_before(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+def test_a_stream_counts_at_its_end_and_not_before(guarded: Any, echo: Echo, patient: Provider) -> None:
     stream = guarded.unary_stream(US)(ask(responses=3, delay=HANG))
     for _ in range(3):
         next(stream)
@@ -184,8 +180,8 @@ def test_a_stream_counts_at_its_end_and_not_before(guarded: grpc.Channel, echo: 
 
 @pytest.mark.parametrize("option", [(), (("SingleThreadedUnaryStream", 1),)], ids=["threads", "single-threaded"])
 def test_a_stream_that_fails_in_the_middle_is_one_failure(echo: Echo, patient: Provider, option: Any) -> None:
-    with serving(echo) as address, grpc.insecure_channel(address, options=option) as channel:
-        guarded = grpc.intercept_channel(channel, BreakerInterceptor(patient))
+    with serving(echo) as address, open_channel(address, options=option) as channel:
+        guarded = intercepted(channel, BreakerInterceptor(patient))
         stream = guarded.unary_stream(US)(ask(grpc.StatusCode.DATA_LOSS, responses=2))
         assert len([next(stream), next(stream)]) == 2
         for _ in range(2):
@@ -197,7 +193,7 @@ def test_a_stream_that_fails_in_the_middle_is_one_failure(echo: Echo, patient: P
         assert counts(patient.breakers[US]) == {"failures": 1, "successes": 1}
 
 
-def test_callbacks_get_the_call_that_the_caller_has(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+def test_callbacks_get_the_call_that_the_caller_has(guarded: Any, echo: Echo, patient: Provider) -> None:
     told: list[Any] = []
     rang = threading.Event()
     future = guarded.unary_unary(UU).future(ask(delay=HANG))
@@ -222,12 +218,12 @@ def test_a_server_that_is_not_there_opens_and_one_that_comes_back_closes(
 ) -> None:
     echo = Echo()
     options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20)]
-    with serving(Echo()) as address, grpc.insecure_channel(address, options=options) as channel:
-        guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
+    with serving(Echo()) as address, open_channel(address, options=options) as channel:
+        guarded = intercepted(channel, BreakerInterceptor(provider))
         FORMS[form](guarded, ask())
         killed = address
-    with grpc.insecure_channel(killed, options=options) as channel:
-        guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
+    with open_channel(killed, options=options) as channel:
+        guarded = intercepted(channel, BreakerInterceptor(provider))
         with pytest.raises(grpc.RpcError) as caught:
             FORMS[form](guarded, ask())
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -246,8 +242,8 @@ def test_a_server_that_is_not_there_opens_and_one_that_comes_back_closes(
 def test_a_server_killed_in_the_middle_of_a_stream_is_a_failure(echo: Echo, patient: Provider) -> None:
     with ExitStack() as server:
         address = server.enter_context(serving(echo))
-        with grpc.insecure_channel(address) as channel:
-            guarded = grpc.intercept_channel(channel, BreakerInterceptor(patient))
+        with open_channel(address) as channel:
+            guarded = intercepted(channel, BreakerInterceptor(patient))
             stream = guarded.unary_stream(US)(ask(responses=1, delay=HANG))
             next(stream)
             server.close()
@@ -260,7 +256,7 @@ def test_a_server_killed_in_the_middle_of_a_stream_is_a_failure(echo: Echo, pati
 # Many at a time.
 
 
-def test_two_hundred_calls_at_a_time_are_all_counted(guarded: grpc.Channel, echo: Echo, patient: Provider) -> None:
+def test_two_hundred_calls_at_a_time_are_all_counted(guarded: Any, echo: Echo, patient: Provider) -> None:
     forms = list(FORMS)
 
     def call(number: int) -> bool:
@@ -280,10 +276,10 @@ def test_two_hundred_calls_at_a_time_are_all_counted(guarded: grpc.Channel, echo
 
 
 def test_two_hundred_futures_in_flight_when_it_opens_are_late_and_the_server_sees_no_more(
-    channel: grpc.Channel, echo: Echo, provider_of: Callable[..., Provider]
+    channel: Any, echo: Echo, provider_of: Callable[..., Provider]
 ) -> None:
     provider = provider_of(Policy(5))
-    guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
+    guarded = intercepted(channel, BreakerInterceptor(provider))
     wanted = ask(grpc.StatusCode.UNAVAILABLE, delay=HANG)
     futures = [guarded.unary_unary(UU).future(wanted) for _ in range(200)]
     echo.released.set()
@@ -294,10 +290,8 @@ def test_two_hundred_futures_in_flight_when_it_opens_are_late_and_the_server_see
     assert echo.total == 200
 
 
-def test_half_open_admits_one_of_fifty(
-    channel: grpc.Channel, echo: Echo, provider: Provider, clock: ManualClock
-) -> None:
-    guarded = grpc.intercept_channel(channel, BreakerInterceptor(provider))
+def test_half_open_admits_one_of_fifty(channel: Any, echo: Echo, provider: Provider, clock: ManualClock) -> None:
+    guarded = intercepted(channel, BreakerInterceptor(provider))
     with pytest.raises(grpc.RpcError):
         guarded.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
@@ -316,9 +310,7 @@ def test_half_open_admits_one_of_fifty(
 
 
 @every_form
-def test_options_of_a_call_are_passed_on_untouched(
-    guarded: grpc.Channel, echo: Echo, patient: Provider, form: str
-) -> None:
+def test_options_of_a_call_are_passed_on_untouched(guarded: Any, echo: Echo, patient: Provider, form: str) -> None:
     sent = (("key", "value"), ("blob-bin", b"\x00\xff"))
     FORMS[form](guarded, ask(), metadata=sent, timeout=20, wait_for_ready=True, compression=grpc.Compression.Gzip)
     received = echo.metadata[-1]
@@ -328,8 +320,8 @@ def test_options_of_a_call_are_passed_on_untouched(
 
 
 def test_compression_reaches_the_wire(echo: Echo, patient: Provider) -> None:
-    with serving(echo) as address, relayed(address) as (relay, sent), grpc.insecure_channel(relay) as channel:
-        guarded = grpc.intercept_channel(channel, BreakerInterceptor(patient))
+    with serving(echo) as address, relayed(address) as (relay, sent), open_channel(relay) as channel:
+        guarded = intercepted(channel, BreakerInterceptor(patient))
         guarded.unary_unary(UU)(ask(size=50_000), compression=grpc.Compression.Gzip)
         assert sent() < 10_000
         guarded.unary_unary(UU)(ask(size=50_000))

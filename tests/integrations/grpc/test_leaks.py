@@ -17,7 +17,7 @@ from breaker import Policy, Provider
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
 from support.collector import no_collector
 from support.drive import counts
-from support.rpc import FORMS, METHOD, SU, US, UU, Echo, ask, serving
+from support.rpc import FORMS, METHOD, SU, US, UU, Echo, aio_channel, ask, intercepted, open_channel, serving
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
 from support.watching import eventually
 
@@ -45,8 +45,8 @@ def swallowing(call: Callable[..., Any], *args: Any) -> Callable[[], None]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_answers_and_rejections_need_no_collector(server: tuple[Echo, str], patient: Provider, form: str) -> None:
-    with grpc.insecure_channel(server[1]) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(patient))
+    with open_channel(server[1]) as bare:
+        channel = intercepted(bare, BreakerInterceptor(patient))
         assert garbage_of(swallowing(FORMS[form], channel, ask()), 50) < 1
         patient.breakers[METHOD[form]].force_open()
         assert garbage_of(swallowing(FORMS[form], channel, ask()), 50) < 1
@@ -61,10 +61,10 @@ def test_failures_leave_to_the_collector_what_grpc_leaves(server: tuple[Echo, st
         intercept_unary_stream = intercept_unary_unary
 
     wish = ask(grpc.StatusCode.UNAVAILABLE)
-    with grpc.insecure_channel(server[1]) as bare:
+    with open_channel(server[1]) as bare:
         for form in ("unary-call", "unary-future", "unary-stream"):
-            without = garbage_of(swallowing(FORMS[form], grpc.intercept_channel(bare, Nothing()), wish), 50)
-            ours = grpc.intercept_channel(bare, BreakerInterceptor(patient))
+            without = garbage_of(swallowing(FORMS[form], intercepted(bare, Nothing()), wish), 50)
+            ours = intercepted(bare, BreakerInterceptor(patient))
             assert garbage_of(swallowing(FORMS[form], ours, wish), 50) <= without + 10, form
 
 
@@ -101,9 +101,9 @@ def test_answers_and_rejections_of_aio_leave_no_more_than_without(
             nothing(grpc.aio.StreamUnaryClientInterceptor, "intercept_stream_unary"),
             nothing(grpc.aio.StreamStreamClientInterceptor, "intercept_stream_stream"),
         ]
-        async with grpc.aio.insecure_channel(server[1], interceptors=idle) as channel:
+        async with aio_channel(server[1], interceptors=idle) as channel:
             without = await garbage(channel)
-        async with grpc.aio.insecure_channel(server[1], interceptors=aio_interceptors(patient)) as channel:
+        async with aio_channel(server[1], interceptors=aio_interceptors(patient)) as channel:
             assert await garbage(channel) <= without + 1
             patient.breakers[AIO_METHOD[form]].force_open()
             assert await garbage(channel) <= without + 1
@@ -117,8 +117,8 @@ def test_channels_interceptors_and_providers_die_without_the_collector(server: t
     with no_collector():
         provider = Provider(get_default_config("svc", "dev"))
         interceptor = BreakerInterceptor(provider)
-        with grpc.insecure_channel(server[1]) as bare:
-            channel = grpc.intercept_channel(bare, interceptor)
+        with open_channel(server[1]) as bare:
+            channel = intercepted(bare, interceptor)
             channel.unary_unary(UU)(ask())
             list(channel.unary_stream(US)(ask()))
             channel.stream_unary(SU).future(iter([ask()])).result()
@@ -135,10 +135,10 @@ def test_memory_is_flat_over_a_hundred_thousand_calls(provider_of: Callable[...,
     interceptors = [BreakerServerInterceptor(provider_of(Policy(2**31 - 1)))]
     with (
         serving(service, interceptors=interceptors) as address,
-        grpc.insecure_channel(address) as bare,
+        open_channel(address) as bare,
     ):
-        answered = grpc.intercept_channel(bare, BreakerInterceptor(closed))
-        rejected = grpc.intercept_channel(bare, BreakerInterceptor(opened))
+        answered = intercepted(bare, BreakerInterceptor(closed))
+        rejected = intercepted(bare, BreakerInterceptor(opened))
         for method in set(METHOD.values()):
             opened.get_breaker(method).force_open()
         good, bad = ask(responses=1), ask(grpc.StatusCode.UNAVAILABLE)
@@ -180,8 +180,8 @@ def test_memory_is_flat_over_calls_of_aio(provider_of: Callable[..., Provider]) 
 
     async def main(address: str) -> int:
         async with (
-            grpc.aio.insecure_channel(address, interceptors=aio_interceptors(closed)) as answered,
-            grpc.aio.insecure_channel(address, interceptors=aio_interceptors(opened)) as rejected,
+            aio_channel(address, interceptors=aio_interceptors(closed)) as answered,
+            aio_channel(address, interceptors=aio_interceptors(opened)) as rejected,
         ):
             await work(200, answered, rejected)
             gc.collect()

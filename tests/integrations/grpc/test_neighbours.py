@@ -11,7 +11,7 @@ import pytest
 from breaker import BreakerOpenError, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
 from support.drive import counts
-from support.rpc import FORMS, METHOD, US, UU, Echo, ask
+from support.rpc import FORMS, METHOD, US, UU, Echo, aio_channel, ask, intercepted, open_channel
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
 
 
@@ -32,16 +32,19 @@ class Recorder(
         call.add_done_callback(lambda done: self.log.append((self.name, done.code())))
         return call
 
-    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = note
+    intercept_unary_unary: Any = note
+    intercept_unary_stream: Any = note
+    intercept_stream_unary: Any = note
+    intercept_stream_stream: Any = note
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_interceptors_before_and_after(server: tuple[Echo, str], provider: Provider, form: str) -> None:
     echo, address = server
     log: list[Any] = []
-    with grpc.insecure_channel(address) as bare:
+    with open_channel(address) as bare:
         around = (Recorder("outer", log), BreakerInterceptor(provider), Recorder("inner", log))
-        channel = grpc.intercept_channel(bare, *around)
+        channel = intercepted(bare, *around)
         FORMS[form](channel, ask())
         assert [value for key, value in echo.metadata[-1] if key == "passed"] == ["outer", "inner"]
         with pytest.raises(grpc.RpcError):
@@ -79,8 +82,8 @@ class Mapper(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
 
 @pytest.mark.parametrize("form", ["unary-call", "unary-stream"])
 def test_errors_of_the_programs_own_are_failures(server: tuple[Echo, str], provider: Provider, form: str) -> None:
-    with grpc.insecure_channel(server[1]) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider), Mapper())
+    with open_channel(server[1]) as bare:
+        channel = intercepted(bare, BreakerInterceptor(provider), Mapper())
         assert FORMS[form](channel, ask())
         with pytest.raises(Mapper.Down):
             FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
@@ -93,8 +96,8 @@ def test_errors_of_the_programs_own_are_failures(server: tuple[Echo, str], provi
 
 def test_errors_without_a_status_go_by_the_breakers_own_options(server: tuple[Echo, str], patient: Provider) -> None:
     patient.get_breaker(UU, ignore_on=Mapper.Down)
-    with grpc.insecure_channel(server[1]) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(patient), Mapper())
+    with open_channel(server[1]) as bare:
+        channel = intercepted(bare, BreakerInterceptor(patient), Mapper())
         with pytest.raises(Mapper.Down):
             channel.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
     assert counts(patient.breakers[UU]) == {"ignored": 1}
@@ -108,8 +111,8 @@ def test_responses_that_an_inner_interceptor_gives_back_bare(
         def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
             return kind(continuation(client_call_details, request))
 
-    with grpc.insecure_channel(server[1]) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider), Bare())
+    with open_channel(server[1]) as bare:
+        channel = intercepted(bare, BreakerInterceptor(provider), Bare())
         assert len(FORMS["unary-stream"](channel, ask())) == 3
         assert counts(provider.breakers[US]) == {"successes": 1}
         with pytest.raises(grpc.RpcError) as caught:
@@ -128,8 +131,8 @@ def test_an_inner_interceptor_with_a_bare_result_of_its_own(server: tuple[Echo, 
         def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
             return Answer(continuation(client_call_details, request))
 
-    with grpc.insecure_channel(server[1]) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider), Bare())
+    with open_channel(server[1]) as bare:
+        channel = intercepted(bare, BreakerInterceptor(provider), Bare())
         for form in ("unary-call", "unary-future"):
             assert FORMS[form](channel, ask())
         assert counts(provider.breakers[UU]) == {"successes": 2}
@@ -175,7 +178,7 @@ def test_aio_interceptors_before_and_after(server: tuple[Echo, str], provider: P
 
     async def main() -> None:
         around = [AioRecorder(log), *aio_interceptors(provider), Cache(), Filter()]
-        async with grpc.aio.insecure_channel(server[1], interceptors=around) as channel:
+        async with aio_channel(server[1], interceptors=around) as channel:
             await AIO_FORMS[form](channel, ask())
             with pytest.raises(grpc.aio.AioRpcError):
                 await AIO_FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))

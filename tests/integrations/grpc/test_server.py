@@ -26,8 +26,11 @@ from support.rpc import (
     UU,
     AioEcho,
     Echo,
+    aio_channel,
     aio_serving,
     ask,
+    intercepted,
+    open_channel,
     serving,
 )
 from support.watching import eventually
@@ -38,22 +41,22 @@ every_kind = pytest.mark.parametrize("form", KINDS)
 
 
 @contextmanager
-def sync_server(provider: Provider, **options: Any) -> Iterator[tuple[Any, grpc.Channel]]:
+def sync_server(provider: Provider, **options: Any) -> Iterator[tuple[Any, Any]]:
     echo = Echo()
     with (
         serving(echo, interceptors=[BreakerServerInterceptor(provider, **options)]) as address,
-        grpc.insecure_channel(address) as channel,
+        open_channel(address) as channel,
     ):
         yield echo, channel
 
 
 @contextmanager
-def aio_server(provider: Provider, **options: Any) -> Iterator[tuple[Any, grpc.Channel]]:
+def aio_server(provider: Provider, **options: Any) -> Iterator[tuple[Any, Any]]:
     """A server of `grpc.aio` in a thread of its own, so that the same calls go to both kinds."""
     echo = AioEcho()
     with (
         aio_in_a_thread(echo, BreakerServerInterceptor(provider, **options)) as address,
-        grpc.insecure_channel(address) as channel,
+        open_channel(address) as channel,
     ):
         yield echo, channel
 
@@ -90,7 +93,7 @@ either_server = pytest.mark.parametrize("serve", [sync_server, aio_server], ids=
 Serve = Callable[..., Any]
 
 
-def failing(channel: grpc.Channel, form: str, request: bytes, **options: Any) -> Any:
+def failing(channel: Any, form: str, request: bytes, **options: Any) -> Any:
     with pytest.raises(grpc.RpcError) as caught:
         FORMS[form](channel, request, **options)
     return caught.value
@@ -139,7 +142,7 @@ def test_it_sheds_load_when_the_handler_keeps_failing_and_takes_it_back(
 
 @either_server
 def test_answers_go_through_unchanged(patient: Provider, serve: Serve) -> None:
-    with serving(Echo()) as address, grpc.insecure_channel(address) as channel:
+    with serving(Echo()) as address, open_channel(address) as channel:
         bare = {form: FORMS[form](channel, ask()) for form in FORMS}
     with serve(patient) as (_, channel):
         assert {form: FORMS[form](channel, ask()) for form in FORMS} == bare
@@ -156,7 +159,7 @@ def test_a_status_that_was_set_before_a_crash_is_the_one_that_counts(patient: Pr
             raise KeyError("no such user")
 
     server = start(serve, Lookup(), BreakerServerInterceptor(patient))
-    with server as address, grpc.insecure_channel(address) as channel:
+    with server as address, open_channel(address) as channel:
         assert failing(channel, "unary-call", ask()).code() is grpc.StatusCode.NOT_FOUND
         eventually(lambda: counts(patient.breakers[UU]) == {"successes": 1})
 
@@ -226,15 +229,15 @@ def test_a_rejection_that_passes_through_a_handler_is_not_its_failure(
             return grpc.unary_unary_rpc_method_handler(lambda request, context: inner.breakers["db:main"].do(bytes))
 
     server = start(serve, Proxy(), BreakerServerInterceptor(outer))
-    with server as address, grpc.insecure_channel(address) as channel:
+    with server as address, open_channel(address) as channel:
         failing(channel, "unary-call", ask())
         eventually(lambda: counts(outer.breakers[UU]) == {"ignored": 1})
 
 
 def test_a_program_that_is_client_and_server_keeps_the_two_sides_apart(patient: Provider) -> None:
     interceptor = BreakerServerInterceptor(patient, name=lambda details: "server:" + details.method)
-    with serving(Echo(), interceptors=[interceptor]) as address, grpc.insecure_channel(address) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(patient))
+    with serving(Echo(), interceptors=[interceptor]) as address, open_channel(address) as bare:
+        channel = intercepted(bare, BreakerInterceptor(patient))
         FORMS["unary-call"](channel, ask())
         eventually(lambda: counts(patient.breakers["server:" + UU]) == {"successes": 1})
         assert counts(patient.breakers[UU]) == {"successes": 1}
@@ -281,7 +284,7 @@ class Mixed(grpc.GenericRpcHandler):
 def test_functions_on_a_server_of_aio(patient: Provider, how: str) -> None:
     with (
         aio_in_a_thread(Mixed(), BreakerServerInterceptor(patient)) as address,
-        grpc.insecure_channel(address) as channel,
+        open_channel(address) as channel,
     ):
         # A generator that aborts hangs in gRPC itself.
         for form in ("unary-call", "unary-stream") if how == "set_code" else ("unary-call",):
@@ -296,7 +299,7 @@ def test_functions_on_a_server_of_aio(patient: Provider, how: str) -> None:
 def test_functions_on_a_server_of_aio_are_shed(provider: Provider) -> None:
     with (
         aio_in_a_thread(Mixed(), BreakerServerInterceptor(provider)) as address,
-        grpc.insecure_channel(address) as channel,
+        open_channel(address) as channel,
     ):
         for form in ("unary-call", "unary-stream"):
             failing(channel, form, ask(grpc.StatusCode.INTERNAL, how="set_code"))
@@ -309,7 +312,7 @@ def test_functions_on_a_server_of_aio_are_shed(provider: Provider) -> None:
 def test_a_coroutine_that_writes_its_responses(provider: Provider) -> None:
     with (
         aio_in_a_thread(Mixed(), BreakerServerInterceptor(provider)) as address,
-        grpc.insecure_channel(address) as channel,
+        open_channel(address) as channel,
     ):
         call = channel.unary_stream("/test.Echo/Written")
         assert list(call(ask())) == [ask()]
@@ -334,7 +337,7 @@ def test_handlers_with_the_experimental_mark_of_not_blocking(provider: Provider)
             return grpc.unary_stream_rpc_method_handler(responses)
 
     interceptors = [BreakerServerInterceptor(provider)]
-    with serving(Service(), interceptors=interceptors) as address, grpc.insecure_channel(address) as channel:
+    with serving(Service(), interceptors=interceptors) as address, open_channel(address) as channel:
         assert FORMS["unary-stream"](channel, ask()) == [ask()]
         eventually(lambda: counts(provider.breakers[US]) == {"successes": 1})
         failing(channel, "unary-stream", ask(grpc.StatusCode.INTERNAL))
@@ -354,7 +357,7 @@ def test_one_interceptor_serves_both_kinds_of_servers(patient: Provider) -> None
     async def main() -> None:
         async with two_servers(patient) as addresses:
             for address in addresses:
-                async with grpc.aio.insecure_channel(address) as channel:
+                async with aio_channel(address) as channel:
                     await channel.unary_unary(UU)(ask())
 
     asyncio.run(main())

@@ -10,7 +10,21 @@ import pytest
 from breaker import BreakerOpenError, Provider
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
 from support.drive import counts
-from support.rpc import ENDINGS, FORMS, METHOD, SS, UU, AioEcho, Echo, aio_serving, ask, serving
+from support.rpc import (
+    ENDINGS,
+    FORMS,
+    METHOD,
+    SS,
+    UU,
+    AioEcho,
+    Echo,
+    aio_channel,
+    aio_serving,
+    ask,
+    intercepted,
+    open_channel,
+    serving,
+)
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -29,8 +43,8 @@ def but_unary(details: Any) -> str | None:
 def test_answers_and_errors_on_a_channel(server: tuple[Echo, str], provider: Provider, form: str) -> None:
     echo, address = server
     before = echo.total
-    with grpc.insecure_channel(address) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider, name=nothing))
+    with open_channel(address) as bare:
+        channel = intercepted(bare, BreakerInterceptor(provider, name=nothing))
         for code in ENDINGS:
             with pytest.raises(grpc.RpcError) as caught:
                 FORMS[form](channel, ask(code))
@@ -41,9 +55,9 @@ def test_answers_and_errors_on_a_channel(server: tuple[Echo, str], provider: Pro
 
 
 def test_calls_of_a_channel_are_the_ones_that_grpc_made(server: tuple[Echo, str], provider: Provider) -> None:
-    with grpc.insecure_channel(server[1]) as bare:
-        unprotected = grpc.intercept_channel(bare, BreakerInterceptor(provider, name=nothing))
-        protected = grpc.intercept_channel(bare, BreakerInterceptor(provider))
+    with open_channel(server[1]) as bare:
+        unprotected = intercepted(bare, BreakerInterceptor(provider, name=nothing))
+        protected = intercepted(bare, BreakerInterceptor(provider))
         for channel, ours in ((unprotected, False), (protected, True)):
             future = channel.unary_unary(UU).future(ask())
             stream = channel.stream_stream(SS)(iter([ask()]))
@@ -61,8 +75,8 @@ def test_answers_and_errors_on_a_channel_of_aio(server: tuple[Echo, str], provid
     async def main() -> None:
         interceptors = aio_interceptors(provider, name=nothing)
         async with (
-            grpc.aio.insecure_channel(address, interceptors=interceptors) as channel,
-            grpc.aio.insecure_channel(address) as bare,
+            aio_channel(address, interceptors=interceptors) as channel,
+            aio_channel(address) as bare,
         ):
             for code in ENDINGS:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -79,7 +93,7 @@ def test_answers_and_errors_on_a_channel_of_aio(server: tuple[Echo, str], provid
 def test_a_server_runs_the_handler_as_it_is(provider: Provider, form: str) -> None:
     echo = Echo()
     interceptor = BreakerServerInterceptor(provider, name=nothing)
-    with serving(echo, interceptors=[interceptor]) as address, grpc.insecure_channel(address) as channel:
+    with serving(echo, interceptors=[interceptor]) as address, open_channel(address) as channel:
         for code in ENDINGS:
             with pytest.raises(grpc.RpcError) as caught:
                 FORMS[form](channel, ask(code))
@@ -97,7 +111,7 @@ def test_a_server_of_aio_runs_the_handler_as_it_is(provider: Provider, form: str
         interceptor = BreakerServerInterceptor(provider, name=nothing)
         async with (
             aio_serving(echo, interceptors=[interceptor]) as address,
-            grpc.aio.insecure_channel(address) as channel,
+            aio_channel(address) as channel,
         ):
             for code in ENDINGS:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -111,7 +125,7 @@ def test_a_server_of_aio_runs_the_handler_as_it_is(provider: Provider, form: str
 
 
 def test_a_handler_without_a_breaker_is_the_very_object_of_its_service(provider: Provider) -> None:
-    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
 
     class Details:
         method = UU
@@ -124,8 +138,8 @@ def test_a_handler_without_a_breaker_is_the_very_object_of_its_service(provider:
 
 
 def test_some_methods_of_a_channel_can_be_left_out(server: tuple[Echo, str], provider: Provider) -> None:
-    with grpc.insecure_channel(server[1]) as bare:
-        channel = grpc.intercept_channel(bare, BreakerInterceptor(provider, name=but_unary))
+    with open_channel(server[1]) as bare:
+        channel = intercepted(bare, BreakerInterceptor(provider, name=but_unary))
         provider.get_breaker(UU).force_open()
         for form in FORMS:
             if METHOD[form] == UU:
@@ -139,7 +153,7 @@ def test_some_methods_of_a_channel_can_be_left_out(server: tuple[Echo, str], pro
 def test_some_methods_of_a_channel_of_aio_can_be_left_out(server: tuple[Echo, str], provider: Provider) -> None:
     async def main() -> None:
         interceptors = aio_interceptors(provider, name=but_unary)
-        async with grpc.aio.insecure_channel(server[1], interceptors=interceptors) as channel:
+        async with aio_channel(server[1], interceptors=interceptors) as channel:
             for form in AIO_FORMS:
                 assert await AIO_FORMS[form](channel, ask())
             protected = [form for form in AIO_FORMS if AIO_METHOD[form] == UU]
