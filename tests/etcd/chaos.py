@@ -152,9 +152,7 @@ def test_chaos(chaos: Chaos, server: Server, proxy: Proxy, follow: Follow) -> No
         longest = max(longest, took)
         if random.random() < 0.2:
             server.api.close()
-            fork_and_check(
-                lambda: eventually(lambda: all(s.provider.source_status.connected for s in subjects), 30), 60
-            )
+            fork_and_check(lambda: eventually(lambda: all(s.status.connected for s in subjects), 30), 60)
     subjects.record("chaos: the longest until both transports had converged", round(longest, 1))
     for subject in subjects:
         assert len(subject.losses) - len(subject.returns) in (0, 1)

@@ -51,7 +51,7 @@ def test_password_changed_and_restored(server: Server, proxy: Proxy, follow: Fol
     server.api.change_password("reader", "first")
     restored = time.monotonic()
     subjects.converge(server.api, 10, "password changed and restored", restored)
-    subjects.eventually(lambda subject: subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: subject.status.connected)
 
 
 @pytest.mark.alone
@@ -76,7 +76,7 @@ def test_a_long_time_with_short_tokens_is_quiet(server: Server, follow: Follow) 
         subjects.converge(server.api, 2)
     for subject in subjects:
         assert subject.losses == []
-        assert subject.provider.source_status.reconnects == 0
+        assert subject.status.reconnects == 0
 
 
 @pytest.mark.alone

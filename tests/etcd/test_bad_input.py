@@ -39,7 +39,7 @@ def one_clear_line(
         assert len(loss["error"]) < 500
         assert subject.returns == []
         assert subject.threshold("name-00") == 5
-        status = subject.provider.source_status
+        status = subject.status
         assert not status.connected
         assert endpoint in status.last_error
 
@@ -226,7 +226,7 @@ def test_failover_from_endpoints_that_are_wrong_in_any_way(server: Server, follo
             subjects.converge(server.api, 10)
             for subject in subjects:
                 assert subject.losses == []
-                assert server.endpoint in subject.provider.source_status.endpoint
+                assert server.endpoint in subject.status.endpoint
             subjects.close()
 
 

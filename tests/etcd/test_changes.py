@@ -83,7 +83,7 @@ def test_a_transaction_is_applied_as_one(server: Server, follow: Follow) -> None
 @pytest.mark.every_version
 def test_a_hundred_puts_in_a_burst_end_with_the_last(server: Server, follow: Follow) -> None:
     subjects = follow(server.endpoint)
-    subjects.eventually(lambda subject: subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: subject.status.connected)
     for round_number in range(5):
         first = 1 + round_number * 1000
         took = server.api.burst((KEY, document(failureThreshold=first + number)) for number in range(100))

@@ -14,10 +14,11 @@ from breaker import Provider
 from breaker.events import PolicyUpdated
 from breaker.sources import EtcdSource
 from etcd.conftest import fill
+from support.drive import CONFIG
 from support.etcd.ports import HOST, free_ports, unanswered
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
-from support.etcd.subjects import CLOSE_LIMIT, CONFIG, PATH, TRANSPORTS, Belongings
+from support.etcd.subjects import CLOSE_LIMIT, PATH, TRANSPORTS, Belongings, status_of
 from support.watching import eventually
 
 State = Callable[[ExitStack, Path], str]
@@ -176,5 +177,5 @@ def test_a_hundred_providers_one_after_the_other_leave_nothing(transport: str, t
         before = Belongings()
         for _ in range(100):
             with Provider(CONFIG, policy_source=EtcdSource(server.endpoint, transport=transport)) as provider:
-                assert provider.source_status.connected
+                assert status_of(provider).connected
         before.check_nothing_is_left()

@@ -20,7 +20,7 @@ def connected(cluster: Cluster, follow: Follow) -> tuple[Subjects, Server]:
     for _ in range(50):
         subjects = follow(cluster.endpoints, traffic=False)
         subjects.converge(cluster.members[0].api, 10)
-        members = {cluster.at(subject.provider.source_status.endpoint).name for subject in subjects}
+        members = {cluster.at(subject.status.endpoint).name for subject in subjects}
         if len(members) == 1:
             subjects.start_traffic()
             return subjects, next(member for member in cluster.members if member.name in members)
@@ -39,7 +39,7 @@ def test_the_connected_member_is_killed_for_good(tmp_path: Path, binary: Binary,
         shuffle(one)
         subjects.converge(other.api, 10, "the connected member of three killed", killed)
         for subject in subjects:
-            assert cluster.at(subject.provider.source_status.endpoint) is not victim
+            assert cluster.at(subject.status.endpoint) is not victim
         shuffle(other)
         subjects.converge(one.api, 2)
 
@@ -54,7 +54,7 @@ def test_the_connected_member_is_partitioned_from_the_others(tmp_path: Path, bin
         shuffle(one)
         subjects.converge(other.api, 30, "the connected member of three partitioned", cut)
         for subject in subjects:
-            assert cluster.at(subject.provider.source_status.endpoint) is not victim
+            assert cluster.at(subject.status.endpoint) is not victim
         cluster.heal()
         cluster.wait_for_leader(cluster.members)
         shuffle(victim)

@@ -37,7 +37,7 @@ def test_bad_documents_are_named_and_all_others_applied(server: Server, follow: 
     subjects = None
     if moment == "watched":
         subjects = follow(server.endpoint)
-        subjects.eventually(lambda subject: subject.provider.source_status.connected)
+        subjects.eventually(lambda subject: subject.status.connected)
     for key, value in bad.items():
         if len(value) < 1_000_000:
             server.api.put(PATH + key, value)

@@ -7,8 +7,9 @@ import pytest
 from breaker import Provider
 from breaker.sources import EtcdSource
 from etcd.conftest import NAMES, Follow, fill, shuffle
+from support.drive import CONFIG
 from support.etcd.server import Server
-from support.etcd.subjects import CONFIG, LOST, PATH, TRANSPORTS, Subject, open_sockets
+from support.etcd.subjects import LOST, PATH, TRANSPORTS, Subject, open_sockets, status_of
 from support.processes import fork_and_check
 from support.threads import Crowd
 from support.watching import eventually
@@ -35,7 +36,7 @@ def test_parent_and_child_both_converge(server: Server, follow: Follow) -> None:
         documents = server.api.documents(PATH)
         for subject in subjects:
             eventually(lambda subject=subject: not subject.differences(documents))
-            eventually(lambda subject=subject: subject.provider.source_status.connected)
+            eventually(lambda subject=subject: subject.status.connected)
         follows(subjects, server, 71)
         took = time.monotonic() - began
         assert took < 10, f"the child followed after {took:.1f} s"
@@ -54,7 +55,7 @@ def test_parent_and_child_both_converge(server: Server, follow: Follow) -> None:
     for subject in subjects:
         assert subject.losses == []
         if subject.transport == "gateway":  # gRPC does not carry a call over a fork
-            assert subject.provider.source_status.reconnects == 0, "the parent's connection was disturbed"
+            assert subject.status.reconnects == 0, "the parent's connection was disturbed"
 
 
 @pytest.mark.alone
@@ -89,7 +90,7 @@ def test_many_forks_under_changes(transport: str, server: Server) -> None:
         breaker = provider.get_breaker(NAMES[0])
 
         def child() -> None:
-            eventually(lambda: provider.source_status.connected, 15)
+            eventually(lambda: status_of(provider).connected, 15)
             provider.close()
 
         for number in range(30):
@@ -98,8 +99,8 @@ def test_many_forks_under_changes(transport: str, server: Server) -> None:
             )
             fork_and_check(child, 20)
             eventually(lambda number=number: breaker.policy.failure_threshold == number * 10 + 10, 5)
-        assert provider.source_status.last_error is None
-        assert transport == "etcd3" or provider.source_status.reconnects == 0
+        assert status_of(provider).last_error is None
+        assert transport == "etcd3" or status_of(provider).reconnects == 0
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -108,17 +109,17 @@ def test_a_child_of_a_child(transport: str, server: Server) -> None:
     with Provider(CONFIG, policy_source=EtcdSource(server.endpoint, transport=transport)) as provider:
 
         def grandchild() -> None:
-            eventually(lambda: provider.source_status.connected, 15)
+            eventually(lambda: status_of(provider).connected, 15)
             assert provider.get_breaker(NAMES[0]).policy.failure_threshold == int(server.api.documents(PATH)["n.json"])
 
         def child() -> None:
-            eventually(lambda: provider.source_status.connected, 15)
+            eventually(lambda: status_of(provider).connected, 15)
             fork_and_check(grandchild, 20)
 
         server.api.put(f"{PATH}n.json", str(provider.get_breaker(NAMES[0]).policy.failure_threshold))
         server.api.close()
         fork_and_check(child, 30)
-        assert provider.source_status.connected
+        assert status_of(provider).connected
 
 
 def test_the_child_of_the_gateway_keeps_no_socket_of_the_parent(server: Server) -> None:
@@ -130,7 +131,7 @@ def test_the_child_of_the_gateway_keeps_no_socket_of_the_parent(server: Server) 
         parents = open_sockets() - before
 
         def child() -> None:
-            eventually(lambda: provider.source_status.connected and not open_sockets() & parents, 10)
+            eventually(lambda: status_of(provider).connected and not open_sockets() & parents, 10)
             provider.close()
             eventually(lambda: open_sockets() <= before, 5)
 

@@ -23,13 +23,13 @@ def test_hung_for_twenty_seconds(server: Server, follow: Follow) -> None:
     subjects.record("noticed a hung server after, by all", round(time.monotonic() - began, 1))
     for subject in subjects:
         assert "no answer in time" in subject.losses[0]["error"]
-        assert not subject.provider.source_status.connected
+        assert not subject.status.connected
     time.sleep(max(0, began + 20 - time.monotonic()))
     server.resume()
     healed = time.monotonic()
     shuffle(server)
     subjects.converge(server.api, 6, "hung for 20 s", healed)
-    subjects.eventually(lambda subject: subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: subject.status.connected)
     for subject in subjects:
         assert (len(subject.losses), len(subject.returns)) == (1, 1)
 
@@ -73,7 +73,7 @@ def test_short_hangs_are_sat_out(server: Server, follow: Follow) -> None:
         subjects.converge(server.api, 6)
     for subject in subjects:
         assert subject.losses == []
-        assert subject.provider.source_status.reconnects == 0
+        assert subject.status.reconnects == 0
 
 
 def test_many_checks_find_nothing_wrong_where_nothing_is(server: Server, follow: Follow) -> None:
@@ -88,4 +88,4 @@ def test_many_checks_find_nothing_wrong_where_nothing_is(server: Server, follow:
     time.sleep(0.5)
     for subject in subjects:
         assert subject.losses == []
-        assert subject.provider.source_status.reconnects == 0
+        assert subject.status.reconnects == 0

@@ -88,7 +88,7 @@ def test_everything_blackholed_for_twenty_seconds(server: Server, proxy: Proxy, 
     proxy.heal()
     healed = time.monotonic()
     subjects.converge(server.api, 30, "everything blackholed for 20 s", healed)
-    subjects.eventually(lambda subject: subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: subject.status.connected)
     for subject in subjects:
         assert (len(subject.losses), len(subject.returns)) == (1, 1)
 

@@ -22,7 +22,7 @@ def test_killed_and_restarted_after_three_seconds(server: Server, follow: Follow
     for subject in subjects:
         assert len(subject.losses) == 1
         assert subject.returns == []
-        assert not subject.provider.source_status.connected
+        assert not subject.status.connected
     server.start()
     healed = time.monotonic()
     shuffle(server)

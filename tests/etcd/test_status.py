@@ -11,7 +11,7 @@ from etcd.conftest import Follow, fill
 from support.drive import of_type
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
-from support.etcd.subjects import LOST, PATH, REGAINED
+from support.etcd.subjects import LOST, PATH, REGAINED, status_of
 from support.watching import eventually
 
 
@@ -22,7 +22,7 @@ def test_without_a_source_there_is_no_status() -> None:
 
 def test_a_source_in_memory_has_a_status_too() -> None:
     with Provider(Config("svc", PATH), policy_source=MemorySource()) as provider:
-        assert provider.source_status.last_error is None
+        assert status_of(provider).last_error is None
 
 
 @pytest.mark.every_version
@@ -31,7 +31,7 @@ def test_the_status_follows_the_connection(server: Server, follow: Follow) -> No
     fill(server)
     subjects = follow(server.endpoint)
     for subject in subjects:
-        status = subject.provider.source_status
+        status = subject.status
         assert status.connected
         assert status.endpoint == f"http://{server.endpoint}"
         assert status.revision == server.api.revision()
@@ -39,25 +39,25 @@ def test_the_status_follows_the_connection(server: Server, follow: Follow) -> No
         assert (status.last_error, status.reconnects) == (None, 0)
     changed = time.time()
     revision = server.api.put(f"{PATH}name-00.json", '{"failureThreshold": 3}')
-    subjects.eventually(lambda subject: subject.provider.source_status.revision == revision)
+    subjects.eventually(lambda subject: subject.status.revision == revision)
     server.api.put("/elsewhere", "moves the revision of the store and concerns nobody")
     for subject in subjects:
-        assert changed <= subject.provider.source_status.last_change <= time.time()
+        assert changed <= subject.status.last_change <= time.time()
     server.kill()
-    subjects.eventually(lambda subject: not subject.provider.source_status.connected)
-    subjects.eventually(lambda subject: "nothing listens there" in subject.provider.source_status.last_error)
+    subjects.eventually(lambda subject: not subject.status.connected)
+    subjects.eventually(lambda subject: "nothing listens there" in subject.status.last_error)
     for subject in subjects:
-        status = subject.provider.source_status
+        status = subject.status
         assert (status.revision, status.reconnects) == (revision, 0)
     server.start()
-    subjects.eventually(lambda subject: subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: subject.status.connected)
     for subject in subjects:
-        status = subject.provider.source_status
+        status = subject.status
         assert status.reconnects == 1
         assert status.last_change < time.time() - 0.1 or status.last_change <= time.time()
         subject.provider.close()
-        assert not subject.provider.source_status.connected
-        assert subject.provider.source_status.endpoint == f"http://{server.endpoint}"
+        assert not subject.status.connected
+        assert subject.status.endpoint == f"http://{server.endpoint}"
 
 
 @pytest.mark.alone
@@ -79,7 +79,7 @@ def test_one_event_and_one_line_for_a_loss_and_for_a_return(server: Server, prox
             assert subject.losses[-1]["error"] == lost[-1].error
             told = [(level, message) for level, message, _ in subject.lines.lines if message in (LOST, REGAINED)]
             assert told == [("error", LOST), ("info", REGAINED)] * episode
-            assert subject.provider.source_status.reconnects == episode
+            assert subject.status.reconnects == episode
 
 
 def test_a_connection_that_is_cut_and_back_at_once_is_one_episode(server: Server, proxy: Proxy, follow: Follow) -> None:
@@ -87,7 +87,7 @@ def test_a_connection_that_is_cut_and_back_at_once_is_one_episode(server: Server
     subjects = follow(proxy.endpoint)
     subjects.converge(server.api, 5)
     proxy.cut()
-    subjects.eventually(lambda subject: subject.provider.source_status.reconnects == 1)
+    subjects.eventually(lambda subject: subject.status.reconnects == 1)
     eventually(lambda: all(len(subject.losses) == len(subject.returns) <= 1 for subject in subjects))
 
 
@@ -98,9 +98,9 @@ def test_a_program_without_a_logger_is_silent(
     subjects = follow(server.endpoint, provider={"logger": None})
     subjects.converge(server.api, 5)
     server.kill()
-    subjects.eventually(lambda subject: not subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: not subject.status.connected)
     server.start()
-    subjects.eventually(lambda subject: subject.provider.source_status.connected)
+    subjects.eventually(lambda subject: subject.status.connected)
     for subject in subjects:
         assert len(of_type(subject.heard, SourceLost)) == len(of_type(subject.heard, SourceRegained)) == 1
     subjects.close()

@@ -11,9 +11,9 @@ import pytest
 
 from breaker.policies.documents import MAX_DOCUMENT_BYTES
 from breaker.sources import FileSource, Unreadable
-from support.drive import document
+from support.drive import PATH, document
 from support.processes import fork_and_check
-from support.tree import PATH, Steps, Tree, age
+from support.tree import Steps, Tree, age
 
 HOUR = 3600
 NOBODY = 65_534

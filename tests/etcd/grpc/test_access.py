@@ -10,10 +10,11 @@ import pytest
 from breaker.sources import EtcdSource
 from breaker.sources.etcd.grpc.session import ClientSession, ClientTransport
 from breaker.sources.etcd.transport import Access, Endpoint, Limits, Refused, Unreachable
+from support.drive import PATH
 from support.etcd.binaries import WHEEL
 from support.etcd.ports import HOST
 from support.etcd.server import Server
-from support.etcd.sessions import END, KEY, PATH, START, endpoint_of, session_at, values, watch_from_now
+from support.etcd.sessions import END, KEY, START, endpoint_of, session_at, values, watch_from_now
 from support.etcd.tls import Tls
 from support.processes import FREE_THREADED, run_python
 

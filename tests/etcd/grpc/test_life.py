@@ -13,10 +13,11 @@ import pytest
 
 from breaker.sources.etcd.grpc.session import ClientSession
 from breaker.sources.etcd.transport import Forked, Interrupted, Limits, Page, Unreachable
+from support.drive import PATH
 from support.etcd.ports import HOST, unanswered
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
-from support.etcd.sessions import END, KEY, PATH, START, session_at, values, watch_from_now
+from support.etcd.sessions import END, KEY, START, session_at, values, watch_from_now
 from support.processes import FREE_THREADED, fork_and_check, run_python
 from support.threads import Crowd
 from support.watching import eventually

@@ -9,10 +9,11 @@ import pytest
 
 from breaker.sources.etcd.grpc.session import ClientSession
 from breaker.sources.etcd.transport import Access, Interrupted, Limits, Refused, TooBig, Unreachable
+from support.drive import PATH
 from support.etcd.ports import free_ports, unanswered
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
-from support.etcd.sessions import END, KEY, PATH, START, endpoint_of, session_at, values, watch_from_now
+from support.etcd.sessions import END, KEY, START, endpoint_of, session_at, values, watch_from_now
 from support.processes import FREE_THREADED
 
 pytestmark = [

@@ -5,12 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from breaker import Policy, Provider
 from breaker.policies.names import document_name
-from breaker.sources import EtcdSource
+from breaker.sources import EtcdSource, SourceStatus
 from support.drive import CONFIG, identity
 from support.etcd.api import Api
 from support.etcd.ports import of_the_tests
@@ -60,6 +61,13 @@ class Traffic:
         assert max(self.slow, default=0) < 1
 
 
+def status_of(provider: Provider) -> SourceStatus:
+    """The status of the source of a provider, which has one."""
+    status = provider.source_status
+    assert status is not None
+    return status
+
+
 class Subject:
     """One provider on one transport, with its log lines and its events."""
 
@@ -85,6 +93,11 @@ class Subject:
 
     def threshold(self, name: str) -> int:
         return self.provider.get_breaker(name).policy.failure_threshold
+
+    @property
+    def status(self) -> SourceStatus:
+        """The status of its source."""
+        return status_of(self.provider)
 
     @property
     def losses(self) -> list[dict[str, Any]]:
@@ -147,7 +160,7 @@ class Subjects(list[Subject]):
         """Wait until this holds for each."""
         for subject in self:
             try:
-                eventually(lambda subject=subject: condition(subject), seconds)
+                eventually(partial(condition, subject), seconds)
             except AssertionError as error:
                 raise AssertionError(f"{subject.transport}: {error}; {subject.lines.lines[-5:]}") from None
 
