@@ -21,6 +21,8 @@ from breaker.events import (
 )
 from breaker.states import Mode, State
 
+__all__ = ["configure_json", "log_listener"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 
 
 def log_listener(logger: Any) -> Callable[[Event], None]:
-    """A listener that logs each event with ``logger``, a structlog logger (not bound further: that would freeze a
-    configuration that the program may still make)."""
+    """A listener that logs each event, one line for each; `Provider` subscribes it for its ``logger``.
+
+    Args:
+        logger: A structlog logger, which is not bound further: that would freeze a configuration that the program may
+            still make.
+
+    .. versionadded:: 0.1
+    """
 
     def log(event: Event) -> None:
         level, message, keys = _LINES[type(event)](event)
@@ -41,7 +49,11 @@ def log_listener(logger: Any) -> Callable[[Event], None]:
 
 
 def check_logger(logger: Any) -> None:
-    """Raise `TypeError` for a logger that cannot take key-value pairs."""
+    """Check that a logger takes key-value pairs.
+
+    Raises:
+        TypeError: It does not; the text says what to pass.
+    """
     import logging
 
     if isinstance(logger, logging.Logger | logging.LoggerAdapter):
@@ -56,10 +68,17 @@ def check_logger(logger: Any) -> None:
 def configure_json(stream: TextIO | None = None, level: str = "info", *, timestamps: bool = False) -> None:
     """Configure structlog for one JSON object per line: ``{"level": …, "msg": …, "name": …, …}``.
 
-    ``stream``: where to (None: standard output, as it is when a line is written). ``level``: the lowest that is
-    written, ``"debug"`` includes each failed operation. ``timestamps``: add ``"time"`` in UTC, ISO 8601. Call it once,
-    at the program's start.
-    Raises `ValueError` for a level that does not exist.
+    Call it once, at the program's start: the library itself configures nothing.
+
+    Args:
+        stream: Where lines go; None: standard output, as it is when a line is written.
+        level: The lowest level that is written; ``"debug"`` includes each failed operation.
+        timestamps: Add ``"time"`` to each line, in UTC, ISO 8601.
+
+    Raises:
+        ValueError: A level that does not exist.
+
+    .. versionadded:: 0.1
     """
     import logging
 

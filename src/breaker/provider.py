@@ -38,9 +38,7 @@ _CLOSE_LIMIT = 2.0  # seconds that close() waits for the watcher
 
 
 class Provider(Registry):
-    """Makes and keeps one breaker per name, and applies policy documents to them while they run.
-
-    A context manager that closes itself.
+    """Makes and keeps one breaker per name, applies policy documents to them while they run. A context manager.
 
     Args:
         config: Whose policies, see `Config`.
@@ -58,7 +56,7 @@ class Provider(Registry):
 
     Thread safety:
         Everything may be called from any thread, from listeners, signal handlers and finalizers. No clock, source,
-        listener or logger is called while a lock is held. After ``fork`` the child has breakers in the state of that
+        listener or logger is called while a lock is held (S147). A forked child has breakers in the state of that
         moment and a watch of its own; the parent's goes on.
 
     .. versionadded:: 0.1
@@ -113,6 +111,7 @@ class Provider(Registry):
 
         Objects already held go on working with the policy they have: they get no updates any more, their events still
         arrive. The next `get_breaker` makes a new one, closed, by the documents of then and perhaps with other options.
+        Rule S145.
 
         Args:
             name: Of the breaker.
@@ -133,7 +132,7 @@ class Provider(Registry):
         """One consistent view of each breaker, in the order in which they were made.
 
         Each breaker is read at one moment under its own lock; nothing holds them all, so of two breakers that change
-        together one may be seen before and the other after it. Reading never causes a transition.
+        together one may be seen before and the other after it. Reading never causes a transition. Rule S146.
 
         Thread safety:
             May run while breakers are made, used and removed; those made meanwhile are not in it.
@@ -191,7 +190,7 @@ class Provider(Registry):
 
         For a provider that is made with its module and gets its source when the program starts, also in a process that
         a server has forked meanwhile: the parent then stays without. Breakers that exist get their policies as by any
-        update, and keep their state.
+        update, and keep their state. Rule S144.
 
         Args:
             policy_source: Where documents come from (`breaker.sources`).
@@ -242,7 +241,7 @@ class Provider(Registry):
         """Stop the watcher. Breakers go on with their last policies, `get_breaker` with the last documents.
 
         May be called twice, from any thread, also from a listener. Waits at most 2 s for the watcher, and not at all
-        when called from it.
+        when called from it. Rule S141.
         """
         with self._lock:
             was_closed, self._closed = self._closed, True

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from breaker.states import State
 
+__all__ = ["ManualClock", "recorded", "recover", "trip"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +19,18 @@ if TYPE_CHECKING:
 
 
 class ManualClock:
-    """A clock that moves when it is told to: ``Provider(config, clock=ManualClock())``.
+    """A clock that moves only by `advance`: ``Provider(config, clock=ManualClock())``.
 
-    ``start``: seconds it shows at first. Calling it gives whole nanoseconds, as a `Provider` wants it. Times are kept
-    in nanoseconds, so ten steps of 0.1 s are exactly 1 s.
+    Calling it returns whole nanoseconds, as a `Provider` needs them. Times are kept in nanoseconds, so ten steps of
+    0.1 s are exactly 1 s.
+
+    Args:
+        start: Seconds that it shows at first.
+
+    Thread safety:
+        Any thread may read and advance it, a signal handler too.
+
+    .. versionadded:: 0.1
     """
 
     _nanoseconds = 0  # shown by one that the collector has emptied before the last permit that reads it was dropped
@@ -34,11 +44,18 @@ class ManualClock:
 
     @property
     def seconds(self) -> float:
-        """What it shows."""
+        """What it shows, in seconds."""
         return self._nanoseconds / 1e9
 
     def advance(self, seconds: float) -> None:
-        """Move forward. Raises `ValueError` for a negative step: a monotonic clock does not go back."""
+        """Move forward.
+
+        Args:
+            seconds: How far.
+
+        Raises:
+            ValueError: A negative step: a monotonic clock does not go back.
+        """
         if seconds < 0:
             raise ValueError(f"a monotonic clock does not go back, got {seconds} s")
         with self._lock:
@@ -46,9 +63,15 @@ class ManualClock:
 
 
 def trip(breaker: Breaker, error: BaseException | None = None) -> None:
-    """Report failures until a closed breaker opens. ``error``: the exception they are reported with.
+    """Report failures until a closed breaker opens.
 
     Does nothing to a breaker that is not closed, and gives up after ``failure_threshold`` reports (an overlay).
+
+    Args:
+        breaker: To be opened.
+        error: The exception that each failure is reported with.
+
+    .. versionadded:: 0.1
     """
     for _ in range(breaker.policy.failure_threshold):
         if breaker.state is not State.CLOSED:
@@ -57,7 +80,14 @@ def trip(breaker: Breaker, error: BaseException | None = None) -> None:
 
 
 def recover(breaker: Breaker, clock: ManualClock) -> None:
-    """Let the open timeout pass and report probe successes until the breaker closes."""
+    """Let the open timeout pass and report probe successes until the breaker closes.
+
+    Args:
+        breaker: To be closed.
+        clock: The clock of its provider.
+
+    .. versionadded:: 0.1
+    """
     clock.advance(breaker.retry_after)
     for _ in range(breaker.policy.success_threshold):
         breaker.acquire().success()
@@ -65,7 +95,13 @@ def recover(breaker: Breaker, clock: ManualClock) -> None:
 
 @contextmanager
 def recorded(provider: Provider) -> Iterator[list[Event]]:
-    """The events of a provider while the block runs, in order."""
+    """The events of a provider while the block runs, in order of delivery.
+
+    Args:
+        provider: Whose events; those of all its breakers and of its source.
+
+    .. versionadded:: 0.1
+    """
     events: list[Event] = []
     unsubscribe = provider.subscribe(events.append)
     try:

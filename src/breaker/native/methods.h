@@ -55,7 +55,7 @@ static PyMethodDef bk_get_breaker_method = {
     "    ignore_on: An exception type or a tuple of them: ignored.\n"
     "    failed_result: Called with each returned value; true means that the call failed.\n\n"
     "Returns:\n"
-    "    The `Breaker`, the same object for the same name.\n\n"
+    "    The `Breaker`, the same object for the same name until it is removed.\n\n"
     "Raises:\n"
     "    TypeError: A name that is no text, or an option of a wrong type.\n"
     "    ValueError: A name that is not allowed, or an option that differs from the one the breaker was made with.\n\n"
