@@ -59,7 +59,7 @@ def test_the_built_in_policy_as_a_document() -> None:
     text = '{"failureThreshold": 5, "successThreshold": 2, "openStateTimeout": "1m"}'
     assert Policy.from_json(text) == Policy(5, 2, 60.0)
     assert Policy.from_json(text.encode()) == Policy(5, 2, 60.0)
-    assert Policy.from_json(bytearray(text.encode())) == Policy(5, 2, 60.0)  # type: ignore[arg-type]
+    assert Policy.from_json(bytearray(text.encode())) == Policy(5, 2, 60.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_every_key() -> None:

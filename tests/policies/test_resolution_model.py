@@ -16,7 +16,7 @@ from support.drive import NAME, Put, document, of_type
 
 NAMES = ["a", "/b", "late", "default"]
 DEFAULT = Policy(7, 3, 90.0, half_open_max_calls=2, probe_timeout=5)
-FIELDS = {
+FIELDS: dict[str, tuple[str, dict[Any, Any]]] = {
     "failureThreshold": ("failure_threshold", {1: 1, 9: 9}),
     "openStateTimeout": ("open_state_timeout", {"10s": 10.0, "90s": 90.0}),
     "halfOpenMaxCalls": ("half_open_max_calls", {1: 1, 2: 2}),

@@ -180,6 +180,28 @@ def test_rows_are_matched_by_name_whatever_their_order_is() -> None:
     assert (repr(forth), repr(back)) == ("Forth(7, second=0.25)", "Back(7, second=0.25)")
 
 
+def test_a_row_in_place_of_a_bases_is_there_once() -> None:
+    class Patient(Policy):
+        __slots__ = ()
+        failure_threshold: Count = Count(default=50, most=100, means="more patience", kw_only=False)
+
+    assert Patient.fields.keys() == Policy.fields.keys()
+    assert (Patient().failure_threshold, Patient(7).failure_threshold) == (50, 7)
+    assert document_schema(Patient.fields)["properties"]["failureThreshold"]["maximum"] == 100
+    assert Policy(101).failure_threshold == 101
+
+
+def test_a_constructor_of_ones_own_stays() -> None:
+    class Swift(Policy):
+        __slots__ = ()
+
+        def __init__(self, seconds: float) -> None:
+            super().__init__(1, 1, seconds)
+
+    assert Swift(2.5).open_state_timeout == 2.5
+    assert repr(Swift(2.5)).startswith("Swift(1, 1, 2.5, ")
+
+
 # -- the constructor is a plain function --
 
 

@@ -69,10 +69,13 @@ def test_the_defaults_of_the_schema_are_the_built_in_policy() -> None:
     SCHEMA.validate(defaults)
 
 
+numbers = st.sampled_from(["0", "1", "007", "1.5", ".5", "1.", "0.1", "0.0", ".", "", "1e3"])
+measures = st.tuples(numbers, st.sampled_from([*UNITS, "", "d"])).map("".join)
+durations = st.tuples(st.sampled_from(["", "+", "-"]), st.lists(measures, max_size=3).map("".join)).map("".join)
 pieces = st.sampled_from([*UNITS, *"0123456789", ".", "+", "-", " ", "\n", "x", "1.5", "S", "٣", "e", "00", "0."])
 
 
-@given(st.lists(pieces, max_size=8).map("".join) | st.text(max_size=8))
+@given(durations | st.lists(pieces, max_size=8).map("".join) | st.text(max_size=8))
 @example("60s\n")
 @example("0.0s0.1h")
 def test_the_pattern_of_a_duration_is_its_grammar(text: str) -> None:

@@ -34,11 +34,12 @@ class Record(Frozen):
         _held: dict[str, Any]  # name of the row → what is held; complete, in the order of the rows
 
     def __init_subclass__(cls) -> None:
-        rows = [*cls.fields.values(), *(row for row in vars(cls).values() if isinstance(row, Field))]
-        rows.sort(key=lambda row: row.kw_only)  # as the constructor has them: what is taken by place comes first
+        own = {name: row for name, row in vars(cls).items() if isinstance(row, Field)}
+        rows = sorted({**cls.fields, **own}.values(), key=lambda row: row.kw_only)  # as the constructor has them
         cls.fields = MappingProxyType({row.name: row for row in rows})
         cls.__match_args__ = tuple(row.name for row in rows if not row.kw_only)  # type: ignore[misc]
-        cls.__init__ = _constructor(cls)  # type: ignore[method-assign]
+        if "__init__" not in vars(cls):
+            cls.__init__ = _constructor(cls)  # type: ignore[method-assign]
         cls.__doc__ = _documented(cls.__doc__, cls.fields)
 
     @classmethod
