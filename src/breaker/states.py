@@ -7,7 +7,10 @@ from types import MappingProxyType
 
 
 class State(enum.Enum):
-    """Where a breaker stands. ``str()`` gives the plain name: ``CLOSED``, ``OPEN``, ``HALF_OPEN``."""
+    """Where a breaker stands. ``str()`` gives the plain name: ``CLOSED``, ``OPEN``, ``HALF_OPEN``.
+
+    .. versionadded:: 0.1
+    """
 
     CLOSED = "CLOSED"
     OPEN = "OPEN"
@@ -18,7 +21,10 @@ class State(enum.Enum):
 
 
 class Mode(enum.Enum):
-    """The operator's overlay on the state. The values are the words of the policy documents."""
+    """The operator's overlay on the state. The values are the words of the policy documents.
+
+    .. versionadded:: 0.1
+    """
 
     AUTO = "auto"
     FORCED_OPEN = "forced_open"

@@ -115,7 +115,13 @@ class Policy(Record):
         return shown
 
     def differences(self, other: Policy) -> dict[str, tuple[Any, Any]]:
-        """The fields in which the two differ: document key → (this one's value, the other's), as in documents."""
+        """The fields in which the two differ.
+
+        Args:
+            other: the policy to compare with.
+        Returns:
+            Document key → (this one's value, the other's), as in documents.
+        """
         mine, theirs = self._held, other._held
         return {
             field.key: (field.write_json(mine[name]), field.write_json(theirs[name]))

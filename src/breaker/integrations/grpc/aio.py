@@ -35,7 +35,18 @@ def aio_interceptors(
 ) -> list[grpc.aio.ClientInterceptor]:
     """The interceptors of a channel: ``grpc.aio.insecure_channel(target, interceptors=aio_interceptors(provider))``.
 
-    Arguments and errors are those of `BreakerInterceptor`. To combine them with others, join the lists.
+    To combine them with others, join the lists.
+
+    Args:
+        provider: whose breakers protect the calls.
+        name: as for `BreakerInterceptor`.
+        failure_codes: `grpc.StatusCode` or their names. Codes in neither list are successes.
+        ignored_codes: the same for calls that do not count. A list that is given wins over the other's default.
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: an unknown code, or one in both lists.
+    Returns:
+        Four, one for each kind of call.
 
     .. versionadded:: 0.1
     """

@@ -99,6 +99,8 @@ class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, FinishedCall):
     ``code()`` is UNAVAILABLE, ``details()`` name the breaker and say when to retry, ``trailing_metadata()`` says so in
     ``grpc-retry-pushback-ms``. It is also the finished call that ``with_call``, ``future`` and streams give back.
     Picklable.
+
+    .. versionadded:: 0.1
     """
 
     def exception(self, timeout: float | None = None) -> Self:
@@ -134,7 +136,10 @@ class MisnamedCall(grpc.RpcError, FinishedCall):  # type: ignore[misc]  # its ba
 
 
 class AioBreakerOpenRpcError(BreakerOpenRpcError, grpc.aio.AioRpcError):
-    """The same for channels of `grpc.aio`: also a `grpc.aio.AioRpcError`."""
+    """The same for channels of `grpc.aio`: also a `grpc.aio.AioRpcError`.
+
+    .. versionadded:: 0.1
+    """
 
     def debug_error_string(self) -> str:
         return ""

@@ -40,10 +40,18 @@ class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerIntercepto
     For ``grpc.server(…, interceptors=[BreakerServerInterceptor(provider)])`` and for `grpc.aio.server` alike. A call
     that is shed ends with UNAVAILABLE and the trailing metadata ``grpc-retry-pushback-ms``; its handler does not run.
 
-    Arguments and errors are those of `BreakerInterceptor`; ``name`` gets the handler's call details. If it raises or
-    returns something else than text or None, the call ends with UNKNOWN, the error is in gRPC's log, and the handler
-    does not run. A program that is client and server of the same method needs a ``name`` on one side, or two providers:
-    the two sides are two dependencies.
+    A program that is client and server of the same method needs a ``name`` on one side, or two providers: the two sides
+    are two dependencies.
+
+    Args:
+        provider: whose breakers protect the calls.
+        name: as for `BreakerInterceptor`, given the handler's call details. If it raises or returns something else than
+            text or None, the call ends with UNKNOWN, the error is in gRPC's log, and the handler does not run.
+        failure_codes: `grpc.StatusCode` or their names. Codes in neither list are successes.
+        ignored_codes: the same for calls that do not count. A list that is given wins over the other's default.
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: an unknown code, or one in both lists.
 
     Thread safety: one interceptor may serve any number of servers and threads.
 
