@@ -17,7 +17,14 @@ Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "po
 
 @dataclass(frozen=True, slots=True)
 class BreakerCreated:
-    """A breaker exists from now on."""
+    """A breaker exists from now on.
+
+    Args:
+        name: of the breaker.
+        policy: what it begins with.
+
+    .. versionadded:: 0.1
+    """
 
     name: str
     policy: Policy
@@ -36,6 +43,8 @@ class StateChanged:
         consecutive_failures: the streak that tripped the breaker, 1 for a failed probe, else 0.
         retry_after: seconds that the breaker stays open, 0 for other states.
         last_error: the failure that opened the breaker, None for a breaker that has closed.
+
+    .. versionadded:: 0.1
     """
 
     name: str
@@ -50,7 +59,15 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class ModeChanged:
-    """An overlay was set or lifted, by the operator or by a policy document. Rule S92."""
+    """An overlay was set or lifted, by the operator or by a policy document. Rule S92.
+
+    Args:
+        name: of the breaker.
+        from_mode: in force before.
+        to_mode: in force now.
+
+    .. versionadded:: 0.1
+    """
 
     name: str
     from_mode: Mode
@@ -59,7 +76,16 @@ class ModeChanged:
 
 @dataclass(frozen=True, slots=True)
 class PolicyUpdated:
-    """A breaker has another policy. ``revision``: of the source, as it counts."""
+    """A breaker has another policy.
+
+    Args:
+        name: of the breaker.
+        old: in force before.
+        new: in force now.
+        revision: of the source, as it counts.
+
+    .. versionadded:: 0.1
+    """
 
     name: str
     old: Policy
@@ -69,7 +95,15 @@ class PolicyUpdated:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRejected:
-    """A document is not a policy; the last good one stays. ``error`` names place, field and remedy. Rule S124."""
+    """A document is not a policy; the last good one stays. Rule S124.
+
+    Args:
+        key: of the document, with its path.
+        error: names the place, the field and the remedy.
+        revision: of the source, as it counts.
+
+    .. versionadded:: 0.1
+    """
 
     key: str
     error: str
@@ -78,7 +112,14 @@ class PolicyRejected:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A protected call failed. ``error``: text ``"TypeName: message"``. Rules S47 and S87."""
+    """A protected call failed. Rules S47 and S87.
+
+    Args:
+        name: of the breaker.
+        error: text ``"TypeName: message"``.
+
+    .. versionadded:: 0.1
+    """
 
     name: str
     error: str
@@ -86,7 +127,14 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class WouldHaveOpened:
-    """In shadow mode: in any other the breaker would be open now. Once per episode. Rules S95 and S96."""
+    """In shadow mode: in any other the breaker would be open now. Once per episode. Rules S95 and S96.
+
+    Args:
+        name: of the breaker.
+        consecutive_failures: in a row, up to now.
+
+    .. versionadded:: 0.1
+    """
 
     name: str
     consecutive_failures: int
@@ -94,14 +142,27 @@ class WouldHaveOpened:
 
 @dataclass(frozen=True, slots=True)
 class ProbeLost:
-    """A half-open probe did not report within its lease; its slot was taken back. Rule S62."""
+    """A half-open probe did not report within its lease; its slot was taken back. Rule S62.
+
+    Args:
+        name: of the breaker.
+
+    .. versionadded:: 0.1
+    """
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLost:
-    """Policies cannot be read; the last ones stay. ``error`` says why and how to mend it. Once per kind and episode."""
+    """Policies cannot be read; the last ones stay. Once per kind of problem and episode.
+
+    Args:
+        endpoint: the server or directory, None if none is to blame.
+        error: why, and how to mend it.
+
+    .. versionadded:: 0.1
+    """
 
     endpoint: str | None
     error: str
@@ -109,7 +170,14 @@ class SourceLost:
 
 @dataclass(frozen=True, slots=True)
 class SourceRegained:
-    """Policies are read again. ``revision``: of the source, as it counts."""
+    """Policies are read again.
+
+    Args:
+        endpoint: the server or directory.
+        revision: of the source, as it counts.
+
+    .. versionadded:: 0.1
+    """
 
     endpoint: str | None
     revision: int

@@ -15,8 +15,26 @@ from breaker.states import Mode, State
 class Snapshot:
     """Everything a breaker knows, read at one moment under its lock (S161). Reading never causes a transition (S160).
 
-    ``successes`` to ``lost`` are totals since creation; every admitted permit ends in exactly one of successes,
-    failures, ignored, late, lost. ``retry_after`` and the values of ``state_seconds`` are seconds.
+    Args:
+        name: of the breaker.
+        state: underneath any overlay.
+        mode: in force: the operator's override, else the policy's.
+        epoch: grows with each change of state; results of an older one are late.
+        consecutive_failures: in a row, in CLOSED.
+        half_open_successes: of probes, in this visit to HALF_OPEN.
+        half_open_in_flight: probe slots that are taken.
+        successes: total since the breaker was made, as are the next five.
+        failures: total.
+        ignored: total.
+        rejected: total of the calls that were not admitted, for any reason.
+        late: total of the results that came after a change of state.
+        lost: total of the probes that were silent beyond their lease. Every admitted call ends in exactly one of
+            successes, failures, ignored, late, lost.
+        retry_after: seconds until a call can be admitted.
+        state_seconds: seconds spent in each state.
+        policy: in force.
+
+    .. versionadded:: 0.1
     """
 
     name: str
