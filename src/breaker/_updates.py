@@ -29,18 +29,24 @@ if TYPE_CHECKING:
 
 
 class Publication:
-    """All documents of a source at one moment. ``changed``: it was taken over and brought something new."""
+    """All documents of a source at one moment. ``changed`` is called, under the lock, if they bring something new."""
 
     __slots__ = ("changed", "documents", "location", "restarted", "revision")
 
     def __init__(
-        self, documents: Mapping[str, Document], revision: int, location: Location, *, restarted: bool = False
+        self,
+        documents: Mapping[str, Document],
+        revision: int,
+        *,
+        restarted: bool,
+        location: Location,
+        changed: Callable[[], None],
     ) -> None:
         self.documents = documents
         self.revision = revision
-        self.location = location
         self.restarted = restarted
-        self.changed = False
+        self.location = location
+        self.changed = changed
 
 
 class Updates:
@@ -98,7 +104,8 @@ class Updates:
         One that comes meanwhile in the same thread, from a signal handler or a clock, waits in the queue: of two that
         are taken over one inside the other, the older would be finished last.
         """
-        self._publications.append(publication)
+        with self._lock:
+            self._publications.append(publication)
         try:
             now = read_clock(self._clock)
         except BaseException:
@@ -136,7 +143,8 @@ class Updates:
             warning = partial(self.listeners.log, "warning", "circuit breaker policy has unknown fields")
             fields = difference.unknown_fields
             self._deliveries.append(partial(warning, fields=fields, revision=publication.revision))
-        publication.changed = bool(difference.names or difference.everybody or difference.rejected)
+        if difference.names or difference.everybody or difference.rejected:
+            publication.changed()
 
     # -- notifying --
 

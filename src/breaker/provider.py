@@ -102,7 +102,8 @@ class Provider(Registry):
     def breakers(self) -> Mapping[str, Breaker]:
         """All breakers by name: a read-only view that follows.
 
-        Its names, ``values()`` and ``items()`` may be iterated while breakers are made and removed.
+        Its names, ``values()`` and ``items()`` may be iterated while breakers are made and removed; to copy it then,
+        write ``dict(provider.breakers.items())``.
         """
         return BreakersView(self._breakers)
 
@@ -230,8 +231,8 @@ class Provider(Registry):
         try:
             watch.start()
         except BaseException:
-            watch.abandon()
             self._watch = None
+            watch.abandon()
             raise
         watch.loaded.wait(start_timeout)
 

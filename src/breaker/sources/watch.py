@@ -62,13 +62,19 @@ class ProviderWatch:
 
                 updates.listeners.notify(SourceRegained(self._endpoint, revision))
         self._up = not self._reported
-        location = partial(self._source.location, self.path)
-        publication = Publication(_plain(documents), revision, location, restarted=restarted)
+        publication = Publication(
+            _plain(documents),
+            revision,
+            restarted=restarted,
+            location=partial(self._source.location, self.path),
+            changed=self._note_change,
+        )
         updates.apply(publication)
         self.loaded.set()
         updates.deliver()
-        if publication.changed:
-            self._last_change = self.wall_time_ns() / 1e9
+
+    def _note_change(self) -> None:
+        self._last_change = self.wall_time_ns() / 1e9
 
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         self._up, self._last_error = False, problem
