@@ -4,7 +4,11 @@
     └── BreakerError            everything this package raises on purpose
         ├── BreakerOpenError    a call was rejected: name, state, retry_after, reason, last_error
         ├── PolicyError         a policy is wrong (also a ValueError): field, expected, got, hint, where
-        └── SourceError         a source of policies cannot be read or written
+        └── SourceError         a source of policies cannot be read or written: endpoint
+            ├── Unreachable         no answer in time, or none at all: the next try may do better
+            ├── Refused             the answer is no: somebody has to mend it first
+            ├── Interrupted         what was read is of another time: read it again
+            ├── TooBig              an answer has more bytes than this program takes at once
             └── RevisionConflict    a document has changed since it was read: name, expected, found
 
 A wrong argument to any other function is the usual `TypeError` or `ValueError`.
@@ -14,7 +18,17 @@ from __future__ import annotations
 
 from breaker._core import BreakerError, BreakerOpenError
 
-__all__ = ["BreakerError", "BreakerOpenError", "PolicyError", "RevisionConflict", "SourceError"]
+__all__ = [
+    "BreakerError",
+    "BreakerOpenError",
+    "Interrupted",
+    "PolicyError",
+    "Refused",
+    "RevisionConflict",
+    "SourceError",
+    "TooBig",
+    "Unreachable",
+]
 
 
 class PolicyError(BreakerError, ValueError):
@@ -45,17 +59,51 @@ class PolicyError(BreakerError, ValueError):
 
 
 class SourceError(BreakerError):
-    """A source of policies could not be read or written; the text says where, why and how to mend it."""
+    """A source of policies could not be read or written; the text says where, why and how to mend it.
+
+    Args:
+        problem: The text.
+        endpoint: The server, the file or the directory that was spoken to; None where there is none to name.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(self, problem: str, endpoint: str | None = None) -> None:
+        super().__init__(problem)
+        self.endpoint = endpoint
+
+
+class Unreachable(SourceError):
+    """No answer, in time or at all: the next try, or the next member of the cluster, may do better."""
+
+
+class Refused(SourceError):
+    """The answer is no (password, permission, certificate, a full disk): somebody has to mend it first."""
+
+
+class Interrupted(SourceError):
+    """What was read has a gap or is of another history: read it again."""
+
+
+class TooBig(SourceError):
+    """An answer has more bytes than this program takes at once: ask for less."""
 
 
 class RevisionConflict(SourceError):
     """A document was not written, because it is not the one that its writer had read.
 
-    ``name`` of the breaker, ``expected`` and ``found`` are revisions of the document's last change; 0: there is none.
+    Args:
+        name: The breaker's, or ``"default"``.
+        expected: The revision of the document's last change that the writer knew; 0: that there was none.
+        found: The revision that was there instead; 0: there was none.
+        endpoint: As for `SourceError`.
+
+    .. versionadded:: 0.1
     """
 
-    def __init__(self, name: str, expected: int, found: int) -> None:
-        super().__init__(name, expected, found)
+    def __init__(self, name: str, expected: int | str, found: int | str, endpoint: str | None = None) -> None:
+        super().__init__("", endpoint)
+        self.args = (name, expected, found)
         self.name = name
         self.expected = expected
         self.found = found

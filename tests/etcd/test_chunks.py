@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from breaker.errors import TooBig, Unreachable
 from breaker.sources.etcd.gateway.chunks import ChunkedLines
-from breaker.sources.etcd.transport import TooBig, Unreachable
 
 LINES = [b'{"result":{"created":true}}', b"{}", b'{"x":"' + b"y" * 300 + b'"}']
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from breaker.sources import EtcdSource
-from breaker.sources.etcd.endpoints import parse_endpoints, range_below
+from breaker.sources.etcd.endpoints import parse_endpoints
+from breaker.sources.etcd.keys import range_below
 from breaker.sources.etcd.transport import Endpoint
 
 

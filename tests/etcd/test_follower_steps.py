@@ -5,19 +5,10 @@ from typing import Any
 
 import pytest
 
+from breaker.errors import Interrupted, Refused, TooBig, Unreachable
 from breaker.sources.base import Document
 from breaker.sources.etcd.follower import Follower, FollowOptions
-from breaker.sources.etcd.transport import (
-    Batch,
-    Endpoint,
-    Interrupted,
-    Item,
-    KeyChange,
-    Page,
-    Refused,
-    TooBig,
-    Unreachable,
-)
+from breaker.sources.etcd.transport import Batch, Endpoint, Item, KeyChange, Page
 
 PATH = "/config/dev/svc/breakers/"
 A, B = Endpoint("a", 1, False), Endpoint("b", 2, False)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from breaker.errors import Refused, Unreachable
 from breaker.sources import EtcdSource
 from breaker.sources.etcd.grpc.session import ClientSession, ClientTransport
-from breaker.sources.etcd.transport import Access, Endpoint, Limits, Refused, Unreachable
+from breaker.sources.etcd.transport import Access, Endpoint, Limits
 from support.drive import PATH
 from support.etcd.binaries import WHEEL
 from support.etcd.ports import HOST
@@ -185,6 +186,7 @@ def test_certificates_that_do_not_match_are_refused_and_nothing_is_printed(
     stranger = Tls(tmp_path / "stranger")
     wrong = access_by(stranger, ca=str(tls.ca))
     program = f"""
+from breaker.errors import Refused
 from breaker.sources.etcd.transport import *
 from breaker.sources.etcd.grpc.session import ClientTransport
 for access in ({access_by(tls, ca=str(stranger.ca))!r}, {wrong!r}, Access(ca={str(tls.ca)!r}), Access()):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from breaker.errors import Interrupted, Unreachable
 from breaker.sources.etcd.grpc.session import ClientSession
-from breaker.sources.etcd.transport import Forked, Interrupted, Limits, Page, Unreachable
+from breaker.sources.etcd.transport import Forked, Limits, Page
 from support.drive import PATH
 from support.etcd.ports import HOST, unanswered
 from support.etcd.proxy import Proxy

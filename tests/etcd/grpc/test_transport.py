@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from breaker.errors import Interrupted, Refused, TooBig, Unreachable
 from breaker.sources.etcd.grpc.session import ClientSession
-from breaker.sources.etcd.transport import Access, Interrupted, Limits, Refused, TooBig, Unreachable
+from breaker.sources.etcd.transport import Access, Limits
 from support.drive import PATH
 from support.etcd.ports import free_ports, unanswered
 from support.etcd.proxy import Proxy

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from breaker.sources.etcd.endpoints import range_below
 from breaker.sources.etcd.grpc.session import ClientSession, ClientTransport
+from breaker.sources.etcd.keys import range_below
 from breaker.sources.etcd.transport import Access, Batch, Endpoint, Limits
 from support.drive import PATH
 from support.etcd.ports import HOST

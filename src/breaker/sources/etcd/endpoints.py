@@ -1,4 +1,4 @@
-"""Where etcd is, and what is asked for there: endpoints as people write them, and the range of keys below a path."""
+"""Where etcd is: endpoints as people write them."""
 
 from __future__ import annotations
 
@@ -42,17 +42,3 @@ def _parse(text: str, tls: bool) -> Endpoint:
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"endpoint {text!r}: nothing may follow the port; {_EXAMPLE}")
     return Endpoint(host, _PORT if port is None else port, scheme == "https" if separator else tls)
-
-
-def range_below(path: str) -> tuple[bytes, bytes]:
-    """The first key below a path, and the first one after all of them."""
-    start = path.encode()  # ends in '/', so the next byte is no overflow
-    return start, start[:-1] + bytes([start[-1] + 1])
-
-
-def key_text(key: bytes) -> str:
-    """A key, or a part of one, as text; empty where it is no UTF-8, as no policy's key is."""
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        return ""

@@ -10,19 +10,18 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from breaker.errors import SourceError
+from breaker.errors import Interrupted, Refused, SourceError, TooBig
 from breaker.policies.documents import MAX_DOCUMENT_BYTES
 from breaker.policies.names import NAME_HINT, SUFFIX, document_name
 from breaker.sources.base import Document, Watch
-from breaker.sources.etcd.endpoints import key_text, range_below
-from breaker.sources.etcd.keys import pages
-from breaker.sources.etcd.transport import Batch, Endpoint, Forked, Interrupted, Refused, Session, TooBig, Transport
+from breaker.sources.etcd.keys import key_text, pages, range_below
+from breaker.sources.etcd.transport import Batch, Endpoint, Forked, Session, Transport
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts; doubled from one to the next
 _REFUSED_PAUSE = 5.0  # seconds, where someone has to mend it first
 _GOOD = 10.0  # seconds of watching after which the pauses begin anew
 _GATHER = 0.02  # seconds: changes that come this close together are published together
-_TRIES, _TRY = 4, 0.5  # a check gives the watch so many times so many seconds to bring what it lacks
+_TRIES, _TRY = 4, 0.5  # a check reads the watch 4 times, 0.5 s each, before it calls it dead
 
 
 class FollowOptions(NamedTuple):

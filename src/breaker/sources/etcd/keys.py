@@ -1,12 +1,27 @@
-"""All keys of a range as they were at one revision, in pages that are small enough to be taken."""
+"""The keys below a path: their range, their text, and all of them as they were at one revision, in pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from breaker.sources.etcd.transport import Page, Session, TooBig
+from breaker.errors import TooBig
+from breaker.sources.etcd.transport import Page, Session
 
 _PAGE = 500  # keys
+
+
+def range_below(path: str) -> tuple[bytes, bytes]:
+    """The first key below a path, and the first one after all of them."""
+    start = path.encode()  # ends in '/', so the next byte is no overflow
+    return start, start[:-1] + bytes([start[-1] + 1])
+
+
+def key_text(key: bytes) -> str:
+    """A key, or a part of one, as text; empty where it is no UTF-8, as no policy's key is."""
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def pages(session: Session, start: bytes, end: bytes) -> Iterator[Page]:

@@ -1,9 +1,11 @@
-"""What etcd's error texts mean for us. The same texts come over both transports."""
+"""What etcd's error texts and ended watches mean for us, and when to log in again. The same over both transports."""
 
 from __future__ import annotations
 
-from breaker.errors import SourceError
-from breaker.sources.etcd.transport import Endpoint, Interrupted, Refused, TooBig, Unreachable
+from collections.abc import Callable
+
+from breaker.errors import Interrupted, Refused, SourceError, TooBig, Unreachable
+from breaker.sources.etcd.transport import Access, Endpoint
 
 _TOKEN_EXPIRED = ("invalid auth token", "revision of auth store is old", "auth: revision in header is old")
 
@@ -38,10 +40,39 @@ def is_expired(text: str) -> bool:
     return any(part in text for part in _TOKEN_EXPIRED)
 
 
-def login_may_help(text: str, token: str | None) -> bool:
-    """Whether a session that has a user should log in (again): also where authentication was switched on after it
-    came in without a token."""
-    return is_expired(text) or (token is None and "user name is empty" in text)
+def login_may_help(text: str, access: Access, token: str | None) -> bool:
+    """Whether a session should log in and ask again, once.
+
+    It has a user, and its token is no longer taken, or authentication was switched on after it came in without one.
+    """
+    return access.user is not None and (is_expired(text) or (token is None and "user name is empty" in text))
+
+
+def needs_no_login(text: str) -> bool:
+    """Whether a login failed only because the server has authentication switched off.
+
+    Once it is switched on, requests without a token are refused, and `login_may_help`.
+    """
+    return "authentication is not enabled" in text
+
+
+def end_of_watch(
+    endpoint: Endpoint, access: Access, compacted: int, reason: str, refuse: Callable[[str], SourceError]
+) -> SourceError:
+    """Why the server has ended a watch.
+
+    Args:
+        endpoint: Where.
+        access: A session with a user may log in again.
+        compacted: The revision below which the server has compacted; 0: it has not.
+        reason: The server's words; empty where it gave none.
+        refuse: Makes the error of a refusal from its text.
+    """
+    if compacted:
+        return Interrupted(f"etcd at {endpoint} has compacted what the watch had not seen yet ({compacted})")
+    if is_expired(reason) and access.user is not None:
+        return Interrupted(f"etcd at {endpoint} has ended the watch: {reason}")
+    return refuse(reason or "no reason given")
 
 
 def refusal(endpoint: Endpoint, text: str) -> SourceError:

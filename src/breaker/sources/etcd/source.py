@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from breaker.config import Config
-from breaker.errors import PolicyError, RevisionConflict
+from breaker.errors import PolicyError, RevisionConflict, Unreachable
 from breaker.policies.documents import read_document
 from breaker.policies.names import document_name
 from breaker.policies.policy import Policy
 from breaker.sources.base import Given, Watch, document_key_of, raw_document
-from breaker.sources.etcd.endpoints import key_text, parse_endpoints, range_below
+from breaker.sources.etcd.endpoints import parse_endpoints
 from breaker.sources.etcd.follower import Follower, FollowOptions
-from breaker.sources.etcd.keys import pages
-from breaker.sources.etcd.transport import Access, Endpoint, Limits, Session, Transport, Unreachable
+from breaker.sources.etcd.keys import key_text, pages, range_below
+from breaker.sources.etcd.transport import Access, Endpoint, Limits, Session, Transport
 
 
 class StoredPolicy(NamedTuple):

@@ -8,27 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from breaker.errors import SourceError
-
-
-class Unreachable(SourceError):
-    """No answer from this member, in time or at all: the next one may do better."""
-
-
-class Refused(SourceError):
-    """The server answers and says no (password, permission, certificate, no gateway): someone has to mend it."""
-
-
-class Interrupted(SourceError):
-    """What this session saw may have a gap or be of another history: list anew."""
+from breaker.errors import Interrupted
 
 
 class Forked(Interrupted):
     """This process has forked, and the transport cannot carry a session over it: begin another one, at once."""
-
-
-class TooBig(SourceError):
-    """An answer is larger than `Limits.answer`: ask for less at once."""
 
 
 class Endpoint(NamedTuple):
@@ -105,7 +89,8 @@ class Session(Protocol):
     ) -> Page:
         """A linearizable read of the keys from ``start`` up to but without ``end``, in order of the key.
 
-        ``limit``: at most so many; ``revision``: as they were then (0: now); ``newest``: the last changed first.
+        ``limit``: of how many keys at most; ``revision``: as they were then (0: now); ``newest``: the last changed
+        first.
         Raises `Interrupted` where that revision is compacted.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from breaker.sources.etcd.transport import TooBig, Unreachable
+from breaker.errors import TooBig, Unreachable
 
 
 class ChunkedLines:

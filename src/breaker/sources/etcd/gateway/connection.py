@@ -16,10 +16,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from breaker.errors import Refused, TooBig, Unreachable
 from breaker.sources.etcd.gateway.chunks import ChunkedLines
-from breaker.sources.etcd.transport import Access, Endpoint, Limits, Refused, TooBig, Unreachable
+from breaker.sources.etcd.transport import Access, Endpoint, Limits
 
-_PATIENCE = 10  # a long answer may take so many times the limit of a request in all
+_PATIENCE = 10  # a whole answer may take 10 times the limit of a request
 _PART = 1 << 16
 
 
@@ -203,7 +204,7 @@ class Connection:
         return line
 
     def _wait(self, seconds: float) -> bool:
-        """Wait until there is something to receive, at most so long."""
+        """Wait at most ``seconds`` until there is something to receive."""
         sock = self._sock_now()
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return True

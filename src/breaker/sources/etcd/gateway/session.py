@@ -11,21 +11,10 @@ import json
 from collections import deque
 from typing import Any
 
-from breaker.errors import SourceError
+from breaker.errors import Refused, SourceError, Unreachable
 from breaker.sources.etcd.gateway.connection import Connection, Stale, tls_context
-from breaker.sources.etcd.rules import is_expired, login_may_help, refusal
-from breaker.sources.etcd.transport import (
-    Access,
-    Batch,
-    Endpoint,
-    Interrupted,
-    Item,
-    KeyChange,
-    Limits,
-    Page,
-    Refused,
-    Unreachable,
-)
+from breaker.sources.etcd.rules import end_of_watch, login_may_help, needs_no_login, refusal
+from breaker.sources.etcd.transport import Access, Batch, Endpoint, Item, KeyChange, Limits, Page
 
 _WITH_LEADER = {"Grpc-Metadata-hasleader": "true"}  # a member that loses its leader ends the watch
 
@@ -103,11 +92,11 @@ class GatewaySession:
 
     def _ask(self, path: str, request: dict[str, object], *, repeatable: bool = True) -> dict[str, Any]:
         answer = self._post(path, request, repeatable)
-        if self._access.user is not None and login_may_help(_error_of(answer), self._token):
+        if login_may_help(_error_of(answer), self._access, self._token):
             self._log_in()
             answer = self._post(path, request, repeatable)
         if error := _error_of(answer):
-            raise refusal(self._endpoint, error)
+            raise self._refusal(error)
         return answer
 
     def _post(self, path: str, request: dict[str, object], repeatable: bool) -> dict[str, Any]:
@@ -138,7 +127,7 @@ class GatewaySession:
         said = body.strip().split(b"\n")[0][:60].decode(errors="replace")
         place = f"what answers at {self.endpoint}"
         if "CommonName of client" in said:  # this one is no JSON
-            return refusal(self._endpoint, said)
+            return self._refusal(said)
         if b"HTTPS server" in body:
             return Refused(f"{place} wants TLS; write https://")
         if status == 404:
@@ -161,10 +150,10 @@ class GatewaySession:
             "/v3/auth/authenticate", {"name": self._access.user, "password": self._access.password}, True
         )
         error = _error_of(answer)
-        if "authentication is not enabled" in error:
-            return  # and whoever switches it on makes this token-less session fail and the next one log in
+        if needs_no_login(error):
+            return
         if error:
-            raise refusal(self._endpoint, error)
+            raise self._refusal(error)
         self._token = str(answer.get("token"))
 
     # -- the watch --
@@ -175,7 +164,7 @@ class GatewaySession:
         body = json.dumps({"create_request": request}).encode()
         status, refused = self._stream.stream("/v3/watch", body, self._headers())
         if status != 200:
-            raise refusal(self._endpoint, _error_of(self._read_answer(status, refused)))
+            raise self._refusal(_error_of(self._read_answer(status, refused)))
         confirmation = self._stream.next_line(self._limits.request)
         if confirmation is None:
             raise Unreachable(f"etcd at {self._endpoint} does not confirm the watch in time")
@@ -191,20 +180,18 @@ class GatewaySession:
         with _Reading(self._endpoint):
             message = json.loads(line)
             if error := _error_of(message):
-                raise refusal(self._endpoint, error)
+                raise self._refusal(error)
             result = message["result"]
-            if compacted := _number(result, "compact_revision"):
-                raise Interrupted(
-                    f"etcd at {self._endpoint} has compacted what the watch had not seen yet ({compacted})"
-                )
-            if result.get("canceled"):
-                reason = str(result.get("cancel_reason", "")) or "no reason given"
-                if is_expired(reason):
-                    raise Interrupted(f"etcd at {self._endpoint} has ended the watch: {reason}")
-                raise refusal(self._endpoint, reason)
+            compacted = _number(result, "compact_revision")
+            if compacted or result.get("canceled"):
+                reason = str(result.get("cancel_reason", ""))
+                raise end_of_watch(self._endpoint, self._access, compacted, reason, self._refusal)
             changes = [_change(event) for event in result.get("events", ())]
             if changes or not result.get("created"):
                 self._batches.append(Batch(_revision(result), changes))
+
+    def _refusal(self, text: str) -> SourceError:
+        return refusal(self._endpoint, text)
 
 
 class _Reading:

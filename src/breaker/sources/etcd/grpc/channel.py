@@ -1,4 +1,5 @@
-"""An `etcd3.Etcd3Client` with a channel as the loop needs it: limits, pings, certificates. No I/O yet."""
+"""An `etcd3.Etcd3Client` with a channel as the loop needs it: limits, pings, certificates. And where a given one
+speaks to. No I/O yet."""
 
 from __future__ import annotations
 
@@ -6,9 +7,25 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from breaker.errors import Refused
 from breaker.sources.etcd.gateway.connection import tls_context
 from breaker.sources.etcd.grpc.import_etcd3 import Library
-from breaker.sources.etcd.transport import Access, Endpoint, Limits, Refused
+from breaker.sources.etcd.transport import Access, Endpoint, Limits
+
+
+def endpoint_of(library: Library, client: Any, access: Access) -> Endpoint:
+    """Where a client of the program's speaks to. Raises `TypeError` or `ValueError` as `ClientTransport` says."""
+    if not isinstance(client, library.etcd3.Etcd3Client):
+        raise TypeError(f"client must be an etcd3.Etcd3Client, got {type(client).__name__}")
+    host, _, port = str(client._url).rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"the given client's address is not host:port but {client._url!r}; pass its address instead")
+    if client.uses_secure_channel and access.ca is None:
+        raise ValueError(
+            "the given client uses TLS and, as etcd3 clients do, has forgotten the certificates; "
+            "pass ca= too (and cert= and key=, if it has them)"
+        )
+    return Endpoint(host.strip("[]"), int(port), bool(client.uses_secure_channel))
 
 
 def make_client(library: Library, endpoint: Endpoint, access: Access, limits: Limits) -> Any:
@@ -43,7 +60,7 @@ def _options(access: Access, limits: Limits) -> list[tuple[str, int | str]]:
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.http2.ping_timeout_ms", 5_000),  # without this one 68 s, whatever the one above says
         ("grpc.http2.max_pings_without_data", 0),
-        # An attempt to connect takes at most so long. It outlives its channel, which could not be closed for 20 s else.
+        # The limit of an attempt to connect, which outlives its channel: by default that could not be closed for 20 s.
         ("grpc.min_reconnect_backoff_ms", round(limits.connect * 1000)),
         ("grpc.use_local_subchannel_pool", 1),  # or a new channel takes over the dead connection of the last one
         ("grpc.enable_http_proxy", 0),  # as over the gateway: etcd is inside

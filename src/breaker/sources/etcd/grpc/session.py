@@ -14,42 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from breaker.errors import SourceError
+from breaker.errors import Refused, SourceError, Unreachable
 from breaker.sources.etcd.gateway.connection import Connection, Stale, tls_context
 from breaker.sources.etcd.grpc import fork_safety, import_etcd3
-from breaker.sources.etcd.grpc.channel import make_client
-from breaker.sources.etcd.grpc.stream import Ended, Stream
-from breaker.sources.etcd.rules import is_expired, login_may_help, refusal
-from breaker.sources.etcd.transport import (
-    Access,
-    Batch,
-    Endpoint,
-    Forked,
-    Interrupted,
-    Item,
-    KeyChange,
-    Limits,
-    Page,
-    Refused,
-    Unreachable,
-)
+from breaker.sources.etcd.grpc.channel import endpoint_of, make_client
+from breaker.sources.etcd.grpc.endings import FORK, Ended, explained
+from breaker.sources.etcd.grpc.stream import Stream
+from breaker.sources.etcd.rules import end_of_watch, is_expired, login_may_help, needs_no_login, refusal
+from breaker.sources.etcd.transport import Access, Batch, Endpoint, Forked, Item, KeyChange, Limits, Page
 
 _Metadata = tuple[tuple[str, str], ...]
 
 _WITH_LEADER = ("hasleader", "true")  # a member that loses its leader says so at once, and ends its watches
-
-_FORK = "FORK"  # beside grpc's codes: ended by a fork of this process
-# grpc's codes for what it says itself; with any other, the words are etcd's
-_OF_THE_CONNECTION = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "OK", "")
-# part of grpc's text → what it means and how to mend it
-_CONNECTING = (
-    ("Connection refused", "nothing listens there; check the endpoint, and that etcd runs"),
-    ("errors resolving", "the host name is not known; check the endpoint"),
-    ("timed out", "no answer in time; check that it runs and that no firewall is between"),
-    ("handshaker shutdown", "no answer in time; check that it runs and that no firewall is between"),
-    ("ping timeout", "no answer in time; check that it runs and that no firewall is between"),
-    ("Socket closed", "it closed the connection; if it wants TLS, write https://"),
-)
 
 
 class ClientTransport:
@@ -65,7 +41,7 @@ class ClientTransport:
         self._access = access
         self._limits = limits
         self._given = client
-        self._endpoints = [] if client is None else [self._endpoint_of(client)]
+        self._endpoints = [] if client is None else [endpoint_of(self._library, client, access)]
         if access.ca is not None or access.cert is not None:
             tls_context(access)  # a wrong file is the caller's mistake, now
 
@@ -75,21 +51,6 @@ class ClientTransport:
 
     def session(self, endpoint: Endpoint) -> ClientSession:
         return ClientSession(self._library, endpoint, self._access, self._limits, self._given)
-
-    def _endpoint_of(self, client: Any) -> Endpoint:
-        if not isinstance(client, self._library.etcd3.Etcd3Client):
-            raise TypeError(f"client must be an etcd3.Etcd3Client, got {type(client).__name__}")
-        host, _, port = str(client._url).rpartition(":")
-        if not host or not port.isdecimal():
-            raise ValueError(
-                f"the given client's address is not host:port but {client._url!r}; pass its address instead"
-            )
-        if client.uses_secure_channel and self._access.ca is None:
-            raise ValueError(
-                "the given client uses TLS and, as etcd3 clients do, has forgotten the certificates; "
-                "pass ca= too (and cert= and key=, if it has them)"
-            )
-        return Endpoint(host.strip("[]"), int(port), bool(client.uses_secure_channel))
 
 
 class ClientSession:
@@ -202,7 +163,7 @@ class ClientSession:
         try:
             return self._call(method, request, self._limits.request, repeatable=repeatable)
         except Ended as error:
-            if not self._login_may_help(error.details):
+            if not login_may_help(error.details, self._access, self._token):
                 raise self._explain(error) from None
         self._log_in()
         with self._explained():
@@ -223,7 +184,7 @@ class ClientSession:
             if not call.interrupted:
                 raise Ended(code.name, call.rpc.details())
             if not repeatable:
-                raise Ended(_FORK, "")
+                raise Ended(FORK, "")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -248,12 +209,8 @@ class ClientSession:
         try:
             self._token = self._call(method, request, self._limits.request).token
         except Ended as error:
-            # Without authentication there is nothing to do. Once it is switched on, requests are refused, and log in.
-            if "authentication is not enabled" not in error.details:
+            if not needs_no_login(error.details):
                 raise self._explain(error) from None
-
-    def _login_may_help(self, text: str) -> bool:
-        return self._access.user is not None and login_may_help(text, self._token)
 
     # -- the watch --
 
@@ -308,17 +265,12 @@ class ClientSession:
         try:
             return self._stream.next(seconds)
         except Ended as error:
-            raise self._explain(Ended(_FORK, "") if self._stream.interrupted else error) from None
+            raise self._explain(Ended(FORK, "") if self._stream.interrupted else error) from None
 
     def _check(self, message: Any) -> None:
-        if message.compact_revision:
-            missed = f"has compacted what the watch had not seen yet ({message.compact_revision})"
-            raise Interrupted(f"etcd at {self._endpoint} {missed}")
-        if message.canceled:
-            reason = message.cancel_reason or "no reason given"
-            if is_expired(reason) and self._access.user is not None:
-                raise Interrupted(f"etcd at {self._endpoint} has ended the watch: {reason}")
-            raise self._refusal(reason)
+        if message.canceled or message.compact_revision:
+            reason, compacted = message.cancel_reason, message.compact_revision
+            raise end_of_watch(self._endpoint, self._access, compacted, reason, self._refusal)
 
     def _change(self, event: Any) -> KeyChange:
         kv = event.kv
@@ -327,22 +279,9 @@ class ClientSession:
     # -- errors --
 
     def _explain(self, error: Ended) -> SourceError:
-        """What a failed call means. etcd's own errors are told by their text, the others by grpc's code."""
         if self._closed:
             return self._is_closed()
-        code, text, place = error.code, error.details, f"etcd at {self._endpoint}"
-        if code == _FORK:
-            return Forked(f"this process has forked while {place} was asked; what came of it is not known")
-        if "etcdserver:" in text or code not in _OF_THE_CONNECTION:
-            return self._refusal(text)
-        if code == "DEADLINE_EXCEEDED":
-            return Unreachable(f"no answer in time from {place}; check that it runs and that no firewall is between")
-        if code == "UNIMPLEMENTED" or "Expected SETTINGS" in text:
-            return Refused(
-                f"what answers at {self._endpoint} does not speak gRPC as etcd does; check the endpoint ({text})"
-            )
-        cause = next((meaning for part, meaning in _CONNECTING if part in text), text.rpartition("last error: ")[2])
-        return Unreachable(f"cannot speak with {place}: {cause}")
+        return explained(error, self._endpoint, self._refusal)
 
     def _refusal(self, text: str) -> SourceError:
         if is_expired(text) and self._given is not None and self._access.user is None:

@@ -14,17 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from breaker.sources.etcd.grpc import fork_safety
+from breaker.sources.etcd.grpc.endings import Ended
 
 _AHEAD = 8  # messages taken from grpc before the owner has asked for them; then the server has to wait
-
-
-class Ended(Exception):
-    """The call is over: grpc's name of its status (empty: we have ended it), and the server's or grpc's words."""
-
-    def __init__(self, code: str, details: object) -> None:
-        super().__init__(code, details)
-        self.code = code
-        self.details = " ".join(str(details).split())
 
 
 class Stream:
