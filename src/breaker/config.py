@@ -20,14 +20,7 @@ class Config(Frozen):
 
     def __init__(self, service_name: str, policies_path: str) -> None:
         _require_text("service_name", service_name)
-        _require_text("policies_path", policies_path)
-        if not policies_path.startswith("/"):
-            raise ValueError(
-                f"policies_path must start with '/', like '/config/dev/my-service/breakers/', got {policies_path!r}"
-            )
-        if not policies_path.endswith("/"):
-            policies_path += "/"
-        self._set(service_name=service_name, policies_path=policies_path)
+        self._set(service_name=service_name, policies_path=read_policies_path(policies_path))
 
     def __repr__(self) -> str:
         return f"Config(service_name={self.service_name!r}, policies_path={self.policies_path!r})"
@@ -44,6 +37,16 @@ def get_default_config(service_name: str, env: str) -> Config:
         if "/" in text:
             raise ValueError(f"{what} is one level of a path and must not hold '/', got {text!r}")
     return Config(service_name, f"/config/{_ENVIRONMENTS.get(env, env)}/{service_name}/breakers/")
+
+
+def read_policies_path(policies_path: str) -> str:
+    """The path with ``/`` at its end. Raises `TypeError` or `ValueError` for one that is none."""
+    _require_text("policies_path", policies_path)
+    if not policies_path.startswith("/"):
+        raise ValueError(
+            f"policies_path must start with '/', like '/config/dev/my-service/breakers/', got {policies_path!r}"
+        )
+    return policies_path if policies_path.endswith("/") else policies_path + "/"
 
 
 def _require_text(what: str, value: object) -> None:

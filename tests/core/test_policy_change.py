@@ -178,11 +178,13 @@ def test_deleting_a_document_falls_back_and_keeps_the_state(
     assert updates == list(pairwise(policies))
 
 
-def test_an_invalid_document_leaves_the_last_good_policy(breaker: Breaker, put: Put, events: list[Any]) -> None:
+def test_an_invalid_document_leaves_the_last_good_policy(
+    breaker: Breaker, put: Put, source: MemorySource, events: list[Any]
+) -> None:
     # S124
     put(failureThreshold=2)
     fail(breaker)
-    put(failureThreshold=0)
+    source.publish_raw(NAME, document(failureThreshold=0))
     assert breaker.policy == Policy(2, 2, 60)
     (refusal,) = of_type(events, PolicyRejected)
     assert "failureThreshold" in refusal.error

@@ -104,7 +104,7 @@ def test_an_invalid_document_keeps_the_last_good_one(
     provider = provider_of(Policy(), policy_source=source)
     source.put(NAME, {"failureThreshold": 2})
     breaker, other = provider.get_breaker(NAME), provider.get_breaker("other")
-    source.put(NAME, {"failureThreshold": 0, "successThreshold": 9})
+    source.publish_raw(NAME, {"failureThreshold": 0, "successThreshold": 9})
     assert breaker.policy == Policy(2)
     source.put("default", {"successThreshold": 4})  # what it inherits goes on following
     assert (breaker.policy, other.policy) == (Policy(2, 4), Policy(5, 4))
@@ -120,7 +120,7 @@ def test_a_first_document_that_is_invalid_counts_as_absent(
     provider_of: Providers, source: MemorySource, events: list[Any]
 ) -> None:
     # S124
-    source.put(NAME, "{")
+    source.publish_raw(NAME, "{")
     source.put("default", {"failureThreshold": 4})
     breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
     assert breaker.policy == Policy(4)
@@ -129,7 +129,7 @@ def test_a_first_document_that_is_invalid_counts_as_absent(
 def test_an_invalid_default_keeps_its_last_good_fields(provider: Provider, source: MemorySource) -> None:
     # S124
     source.put("default", {"failureThreshold": 4})
-    source.put("default", "[]")
+    source.publish_raw("default", "[]")
     assert provider.get_breaker(NAME).policy.failure_threshold == 4
 
 
@@ -138,12 +138,12 @@ def test_an_error_is_told_once_per_content_of_its_document(
 ) -> None:
     # S124
     provider_of(Policy(), policy_source=source)
-    source.put(NAME, "wrong")
+    source.publish_raw(NAME, "wrong")
     source.put("other", {"failureThreshold": 2})
-    source.put(NAME, "wrong")
-    source.put("third", "wrong too")
+    source.publish_raw(NAME, "wrong")
+    source.publish_raw("third", "wrong too")
     assert len(of_type(events, PolicyRejected)) == 2
-    source.put(NAME, "wrong differently")
+    source.publish_raw(NAME, "wrong differently")
     assert len(of_type(events, PolicyRejected)) == 3
 
 
@@ -152,10 +152,10 @@ def test_a_document_deleted_while_invalid_forgets_its_last_good_version(
 ) -> None:
     # S124
     source.put(NAME, {"failureThreshold": 2})
-    source.put(NAME, "wrong")
+    source.publish_raw(NAME, "wrong")
     source.delete(NAME)
     assert provider.get_breaker(NAME).policy.failure_threshold == 7
-    source.put(NAME, "wrong")
+    source.publish_raw(NAME, "wrong")
     assert provider.get_breaker(NAME).policy.failure_threshold == 7
 
 

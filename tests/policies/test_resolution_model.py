@@ -73,7 +73,7 @@ def test_after_any_documents_each_breaker_has_the_policy_of_the_rules(sequence: 
             before = {name: breaker.policy for name, breaker in breakers.items()}
             del events[:]
             rejected = oracle.act(name, text)
-            source.delete(name) if text is None else source.put(name, text)
+            source.delete(name) if text is None else source.publish_raw(name, text)
             changed = {name for name in breakers if oracle.policy(name) != before[name]}
             for own, breaker in breakers.items():
                 assert breaker.policy == oracle.policy(own)
@@ -172,12 +172,12 @@ def test_unknown_fields_are_warned_about_once_for_each_revision_that_brings_them
         def __getattr__(self, level: str) -> Any:
             return lambda message, **keys: warnings.append(keys) if level == "warning" else None
 
-    source.put("a", document(newer=1, older=2))
-    source.put("b", document(newest=1))
+    source.publish_raw("a", document(newer=1, older=2))
+    source.publish_raw("b", document(newest=1))
     breaker = provider_of(policy_source=source, logger=Logger()).get_breaker("a")
     source.put("c", document(failureThreshold=1))
-    source.put("a", document(newer=1, older=2))
-    source.put("a", document(newer=1, failureThreshold=3))
+    source.publish_raw("a", document(newer=1, older=2))
+    source.publish_raw("a", document(newer=1, failureThreshold=3))
     assert [keys["fields"] for keys in warnings] == [
         {"a.json": ["newer", "older"], "b.json": ["newest"]},
         {"a.json": ["newer"]},

@@ -35,8 +35,8 @@ def test_every_event_has_its_line(
     b.shadow()
     fail(b, 2)
     b.clear_override()
-    source.put(NAME, {"openStateTimeout": "5s", "newer": 1})
-    source.put(NAME, {"openStateTimeout": 5})
+    source.publish_raw(NAME, {"openStateTimeout": "5s", "newer": 1})
+    source.publish_raw(NAME, {"openStateTimeout": 5})
     lines = parsed(stream)
     assert [(line["level"], line["msg"]) for line in lines] == [
         ("info", "circuit breaker created"),

@@ -177,8 +177,8 @@ def test_a_logger_that_raises_fails_no_call_and_no_put(
     # S82
     provider = provider_of(Policy(1), logger=Failing(error), policy_source=source)
     breaker = provider.get_breaker(NAME)
-    source.put(NAME, document(failureThreshold=2, unknown=1))
-    source.put(NAME, b"wrong")
+    source.publish_raw(NAME, document(failureThreshold=2, unknown=1))
+    source.publish_raw(NAME, b"wrong")
     fail(breaker, 2)
     assert rejected(breaker).reason == "open"
     breaker.override(Mode.DISABLED)

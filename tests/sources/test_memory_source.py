@@ -39,14 +39,20 @@ def test_a_policy_is_put_whole(provider_of: Providers) -> None:
 def test_a_document_of_the_wrong_kind_is_refused(provider_of: Providers) -> None:
     source: Any = MemorySource()
     for document in (None, 5, ["x"]):
-        with pytest.raises(TypeError, match="JSON text, a mapping or a Policy"):
-            source.put(NAME, document)
+        for write in (source.put, source.publish_raw):
+            with pytest.raises(TypeError, match="JSON text, a mapping or a Policy"):
+                write(NAME, document)
 
 
 @pytest.mark.parametrize(("name", "error"), [("", ValueError), (5, TypeError), ("x" * 256, ValueError)])
 def test_a_wrong_name_is_refused(name: Any, error: type[Exception]) -> None:
     source = MemorySource()
-    for call in (lambda: source.put(name, {}), lambda: source.delete(name), lambda: MemorySource({name: {}})):
+    for call in (
+        lambda: source.put(name, {}),
+        lambda: source.publish_raw(name, {}),
+        lambda: source.delete(name),
+        lambda: MemorySource({name: {}}),
+    ):
         with pytest.raises(error, match="breaker's name"):
             call()
 
@@ -84,11 +90,11 @@ def test_a_document_is_in_force_when_put_and_delete_return(provider_of: Provider
     source.delete("never there")
 
 
-def test_a_document_that_is_no_policy_is_told_and_not_raised(provider_of: Providers, events: list[Any]) -> None:
+def test_a_raw_document_that_is_no_policy_is_reported_and_not_raised(provider_of: Providers, events: list[Any]) -> None:
     source = MemorySource({NAME: "wrong"})
     breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
-    source.put(NAME, {"failureThreshold": float("nan")})
-    source.put(NAME, "wrong")
+    source.publish_raw(NAME, {"failureThreshold": float("nan")})
+    source.publish_raw(NAME, "wrong")
     errors = [event.error for event in events if isinstance(event, PolicyRejected)]
     assert ["NaN is not JSON" in errors[0], "Expecting value" in errors[1]] == [True, True]
     assert all(error.startswith(f"/config/dev/svc/breakers/{NAME}.json: ") for error in errors)

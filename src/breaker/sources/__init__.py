@@ -1,8 +1,20 @@
-"""Where policy documents come from. A source publishes; the provider compares, validates and swaps."""
+"""Where policy documents come from, and where programs write them.
+
+A source publishes; the provider compares, validates and swaps. A store is written to; it validates first.
+"""
 
 from __future__ import annotations
 
-from breaker.sources.base import PolicySource, SourceStatus, Unreadable, Watch
+from breaker.sources.base import (
+    ABSENT,
+    PolicySource,
+    PolicyStore,
+    Revision,
+    SourceStatus,
+    StoredPolicy,
+    Unreadable,
+    Watch,
+)
 from breaker.sources.files import FileSource
 from breaker.sources.memory import MemorySource
 
@@ -10,7 +22,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from breaker.sources.etcd import EtcdSource
 
-__all__ = ["EtcdSource", "FileSource", "MemorySource", "PolicySource", "SourceStatus", "Unreadable", "Watch"]
+__all__ = [
+    "ABSENT",
+    "EtcdSource",
+    "FileSource",
+    "MemorySource",
+    "PolicySource",
+    "PolicyStore",
+    "Revision",
+    "SourceStatus",
+    "StoredPolicy",
+    "Unreadable",
+    "Watch",
+]
 
 
 def __getattr__(name: str) -> object:

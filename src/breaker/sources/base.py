@@ -1,38 +1,19 @@
-"""The contract between a provider and a source of policy documents."""
+"""The contracts of a source of policy documents: with the provider that reads, and with the programs that write."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from breaker.policies.documents import Document as Document
 from breaker.policies.documents import Unreadable as Unreadable
-from breaker.policies.names import DEFAULT_NAME, SUFFIX, check_name, document_key
 from breaker.policies.policy import Policy
 
 Given = bytes | str | Policy | Mapping[str, object]  # a document as a program writes it
-
-
-def document_key_of(name: str) -> str:
-    """The key of a breaker's document, or of ``"default"``. Raises `TypeError` or `ValueError` for no such name."""
-    if name == DEFAULT_NAME:
-        return DEFAULT_NAME + SUFFIX
-    check_name(name)
-    return document_key(name)
-
-
-def raw_document(document: Given) -> bytes | str:
-    """The JSON text of a document. Raises `TypeError` for what cannot be one."""
-    if isinstance(document, Policy):
-        return document.to_json()
-    if isinstance(document, bytes | str):
-        return document
-    if isinstance(document, bytearray | memoryview):
-        return bytes(document)
-    if isinstance(document, Mapping):
-        return json.dumps(dict(document))
-    raise TypeError(f"a document is JSON text, a mapping or a Policy, got {type(document).__name__}")
+Revision: TypeAlias = int | str
+"""A revision of a document, as its store counts: to be compared and handed back, and nothing else."""
+ABSENT: Final = 0
+"""As ``expected_revision``: the document must not exist."""
 
 
 class SourceStatus(NamedTuple):
@@ -111,4 +92,88 @@ class PolicySource(Protocol):
 
     def location(self, path: str, key: str) -> str:
         """How an error names the document ``key`` below ``path``: what its reader would open."""
+        ...
+
+
+class StoredPolicy(NamedTuple):
+    """A document as a store has it.
+
+    Attributes:
+        name: Of the breaker, or ``"default"``.
+        document: The text; empty where it cannot be read. Of one that is too long to be valid, the beginning.
+        revision: Of its last change, for ``expected_revision``.
+        policy: What the document says, with the package's values for fields that it leaves out; None where it is not
+            valid.
+        error: Why ``policy`` is None, with the place of the document; None where it is valid.
+
+    .. versionadded:: 0.1
+    """
+
+    name: str
+    document: bytes
+    revision: Revision
+    policy: Policy | None
+    error: str | None
+
+
+@runtime_checkable
+class PolicyStore(Protocol):
+    """Policy documents that programs write: `MemorySource`, `FileSource`, `EtcdSource`.
+
+    A store is written to whether a provider follows it or not. What is written is valid: running programs are shown no
+    document that they would have to refuse. Documents that others have written may be anything, and `list` shows them.
+
+    Each document has a revision. Its type is the store's own: a number that grows (memory, etcd) or a text made of the
+    contents (files; the same contents have the same revision). ``expected_revision`` makes a change conditional: it is
+    made only if the document still is the one that was read. Only etcd compares and writes in one step for all
+    programs; `MemorySource` does so for its own, and `FileSource` for those that share the object.
+
+    Thread safety: every method may be called from any thread.
+
+    .. versionadded:: 0.1
+    """
+
+    def put(self, name: str, policy: Given, *, expected_revision: Revision | None = None) -> Revision:
+        """Write the document of one breaker, if the whole of it is valid.
+
+        Args:
+            name: Of the breaker; ``"default"`` for all others.
+            policy: A `Policy` (all its fields are written), a mapping with a document's keys, or JSON text.
+            expected_revision: Write only if this is the document's revision; `ABSENT` (0): only if there is no
+                document. None: in any case.
+
+        Returns:
+            The revision of the new document.
+
+        Raises:
+            PolicyError: The document is not valid, or has a field that no policy has.
+            RevisionConflict: The document has another revision than expected.
+            SourceError: The store cannot be reached or does not let itself be written to.
+            TypeError: An argument is of a wrong kind.
+            ValueError: The name may name no breaker, or it is not clear which policies path is meant.
+        """
+        ...
+
+    def delete(self, name: str, *, expected_revision: Revision | None = None) -> bool:
+        """Remove the document of one breaker.
+
+        Args:
+            name: As for `put`.
+            expected_revision: As for `put`.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            RevisionConflict: As for `put`; `SourceError`, `TypeError` and `ValueError` too.
+        """
+        ...
+
+    def list(self) -> dict[str, StoredPolicy]:
+        """All documents by name, in the order of their keys; those that are not valid too.
+
+        Raises:
+            SourceError: The store cannot be reached or does not let itself be read.
+            ValueError: It is not clear which policies path is meant.
+        """
         ...

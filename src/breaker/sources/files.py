@@ -1,35 +1,50 @@
-"""Policies in files: the same tree of JSON documents as in a configuration centre, watched by looking at it.
-
-A look is one `os.scandir` and a `stat` per document. Notification services miss the swap of a symbolic link by which
-Kubernetes updates a mounted ConfigMap, and are not there on network file systems; a look misses neither.
-"""
+"""Policies in files: the same tree of JSON documents as in a configuration centre, watched by looking at it."""
 
 from __future__ import annotations
 
 import os
-import stat
 import threading
 
-from breaker.policies.documents import MAX_DOCUMENT_BYTES
-from breaker.policies.names import NAME_HINT, SUFFIX, document_name
-from breaker.sources.base import Document, Unreadable, Watch
+from breaker.errors import Refused
+from breaker.policies.names import document_name
+from breaker.sources.base import ABSENT, Document, Given, Revision, StoredPolicy, Unreadable, Watch
+from breaker.sources.directory import Directory
+from breaker.sources.document_files import explain, read_file, remove_file, write_file
+from breaker.sources.stored import (
+    StorePath,
+    check_expected,
+    document_key_of,
+    refuse_conflict,
+    stored_policy,
+    valid_document,
+)
 
-_SETTLE = 0.02  # seconds between two looks that must agree before a change is read
-_RACY = 2_000_000_000  # ns: a file this young may change again without its stamp doing so
-
-_Stamp = tuple[int, int, int, int, int]
-_NO_STAMP: _Stamp = (0, 0, 0, 0, 0)
+_UNREADABLE = "unreadable"  # the revision of a document whose contents are not known
 
 
 class FileSource:
-    """Documents at ``root`` + ``policies_path`` + ``{key}.json``, looked at every ``poll_interval`` seconds.
+    """A `PolicySource` and `PolicyStore` with documents at ``root`` + ``policies_path`` + ``{key}.json``.
 
-    A directory that does not exist is an empty one and may appear later. Write a document to a file beside it and
-    rename it, or write it in place: a change is read once two looks in a row agree. Raises `TypeError` or `ValueError`
-    for a ``root`` that is no path and for a ``poll_interval`` that is not a positive number of seconds.
+    A directory that does not exist is an empty one and may appear later. Write a document with `put`, or to a file
+    beside it that you rename, or in place: a change is read once two looks in a row, 20 ms apart, agree.
+
+    Args:
+        root: The directory below which the policies paths begin.
+        poll_interval: Seconds between two looks at the documents of a provider.
+        policies_path: The path that `put`, `delete` and `list` mean. None: that of the one provider that follows.
+
+    Raises:
+        TypeError: An argument is of a wrong kind.
+        ValueError: ``root`` is empty, ``poll_interval`` is not positive, or ``policies_path`` is no path.
+
+    Thread safety: every method may be called from any thread.
+
+    .. versionadded:: 0.1
     """
 
-    def __init__(self, root: str | os.PathLike[str], poll_interval: float = 1.0) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], poll_interval: float = 1.0, *, policies_path: str | None = None
+    ) -> None:
         if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
             raise TypeError(f"poll_interval must be seconds, got {type(poll_interval).__name__}")
         if not 0 < poll_interval <= threading.TIMEOUT_MAX:  # false for NaN too
@@ -38,142 +53,117 @@ class FileSource:
         if not self.root or "\0" in self.root:
             raise ValueError(f"root must be the path of a directory, got {self.root!r}; write '.' for this one")
         self.poll_interval = float(poll_interval)
+        self._path = StorePath("FileSource", policies_path)
+        self._writing = threading.Lock()
+
+    # -- for providers --
 
     def start(self, watch: Watch) -> None:
-        directory = _Directory(self.location(watch.path, ""), self.poll_interval, watch)
+        """Begin to look at the documents below ``watch.path``, in the thread of ``watch.run``."""
+        self._path.serve(watch.path)
+        directory = Directory(self.location(watch.path, ""), self.poll_interval, watch)
         watch.run(directory.loop)
 
     def stop(self, watch: Watch) -> None:
         """Nothing to do: the loop ends by ``watch.wait``."""
 
     def after_fork(self) -> None:
-        """Nothing to do: the directory is forgotten with its watch."""
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._writing = threading.Lock()
 
     def location(self, path: str, key: str) -> str:
+        """The path of a document's file."""
         return self.root.rstrip("/") + path + key
 
+    # -- for programs that write --
 
-class _Directory:
-    """The loop over one directory, and what it saw last."""
+    def put(self, name: str, policy: Given, *, expected_revision: Revision | None = None) -> str:
+        """Write the document of one breaker, if the whole of it is valid: beside its file, which is then replaced.
 
-    def __init__(self, directory: str, interval: float, watch: Watch) -> None:
-        self.directory = directory
-        self.interval = interval
-        self.watch = watch
-        self.revision = 0
-        self.stamps: dict[str, _Stamp] | None = None
-        self.documents: dict[str, Document] = {}
-        # To be read again: so soon after a change another one may share its stamp, and what kept a document from being
-        # read may end without changing it.
-        self.unsure: set[str] = set()
-        self.warned: set[str] = set()
+        Programs that follow it see it at their next look. Missing directories are made. An old file's mode stays, a
+        symbolic link stays one. With ``expected_revision`` the file is read, compared and then replaced: of writers
+        that share this object one wins, but another program may write in between. Where that matters, use etcd.
 
-    def loop(self) -> None:
-        self.stamps = None  # where it broke off, if it did, is not known
-        while True:
-            self._look()
-            if self.watch.wait(self.interval):
-                return
+        Args:
+            name: Of the breaker; ``"default"`` for all others.
+            policy: A `Policy` (all its fields are written), a mapping with a document's keys, or JSON text.
+            expected_revision: Write only if this is the document's revision; 0: only if there is no document.
 
-    def _look(self) -> None:
+        Returns:
+            The revision of the new document, which is made of its contents.
+
+        Raises:
+            PolicyError: The document is not valid, or has a field that no policy has.
+            RevisionConflict: The document has another revision than expected.
+            SourceError: The file cannot be written (`Refused`, with the path and the remedy); nothing has changed then.
+            TypeError: An argument is of a wrong kind.
+            ValueError: The name may name no breaker, or it is not clear which policies path is meant.
+        """
+        file = self._file(name)
+        contents = valid_document(policy, file)
+        check_expected(expected_revision, str)
+        with self._writing:
+            self._refuse_conflict(name, file, expected_revision)
+            write_file(file, contents)
+        return _revision_of(contents)
+
+    def delete(self, name: str, *, expected_revision: Revision | None = None) -> bool:
+        """Remove the document of one breaker. Of a symbolic link the link goes, what it points to stays.
+
+        Args:
+            name: As for `put`.
+            expected_revision: As for `put`.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            RevisionConflict: As for `put`; `SourceError`, `TypeError` and `ValueError` too.
+        """
+        file = self._file(name)
+        check_expected(expected_revision, str)
+        with self._writing:
+            self._refuse_conflict(name, file, expected_revision)
+            return remove_file(file)
+
+    def list(self) -> dict[str, StoredPolicy]:
+        """All documents by name, in the order of their keys; those that are not valid or cannot be read too.
+
+        Raises:
+            SourceError: The directory cannot be read. One that does not exist is empty.
+            ValueError: It is not clear which policies path is meant.
+        """
+        directory = self.location(self._path.get(), "")
         try:
-            stamps = self._settled()
-        except OSError as error:
-            self.watch.failed(_explain(error, self.directory), endpoint=self.directory)
-            self.stamps = None
-            return
-        if self.stamps is not None and stamps == self.stamps and not self.unsure:
-            return
-        first, before = self.stamps is None, self.documents
-        if first:
-            self.watch.connected(self.directory)
-        self._read(stamps)
-        if first or self.documents != before:
-            self.revision += 1
-            self.watch.publish(self.documents, self.revision, restarted=first)
-
-    def _settled(self) -> dict[str, _Stamp]:
-        stamps = self._stamps()
-        if self.stamps is None:
-            return stamps
-        for _ in range(10):
-            if stamps == self.stamps or self.watch.wait(_SETTLE):
-                break
-            before, stamps = stamps, self._stamps()
-            if stamps == before:
-                break
-        return stamps
-
-    def _stamps(self) -> dict[str, _Stamp]:
-        found = {}
-        try:
-            with os.scandir(self.directory) as entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIX) and self._is_policy(entry.name):
-                        try:
-                            found[entry.name] = _stamp(entry.stat())
-                        except FileNotFoundError:
-                            continue  # deleted since, or a link to nothing
-                        except OSError:
-                            found[entry.name] = _NO_STAMP  # reading it will say why
+            keys = sorted(os.listdir(directory))
         except FileNotFoundError:
             return {}
-        return found
+        except OSError as error:
+            raise Refused(explain(error, "read", directory), directory) from error
+        stored = {}
+        for key in keys:
+            if (name := document_name(key)) is not None and (document := read_file(directory + key)) is not None:
+                stored[name] = stored_policy(name, document, _revision(document), directory + key)
+        return stored
 
-    def _is_policy(self, file_name: str) -> bool:
-        if document_name(file_name) is not None:
-            return True
-        if file_name not in self.warned:
-            self.warned.add(file_name)
-            self.watch.warn(
-                "circuit breaker policy file ignored",
-                file=os.path.join(self.directory, file_name).encode(errors="backslashreplace").decode(),
-                error=NAME_HINT,
-            )
-        return False
+    def _file(self, name: str) -> str:
+        return self.location(self._path.get(), document_key_of(name))
 
-    def _read(self, stamps: dict[str, _Stamp]) -> None:
-        old, seen = self.documents, self.stamps or {}
-        now = self.watch.wall_time_ns()
-        documents: dict[str, Document] = {}
-        for name, stamp in stamps.items():
-            if seen.get(name) == stamp and name not in self.unsure and name in old:
-                documents[name] = old[name]
-            elif (contents := _contents(os.path.join(self.directory, name))) is not None:
-                documents[name] = contents
-        self.unsure = {name for name, stamp in stamps.items() if min(abs(now - stamp[0]), abs(now - stamp[1])) < _RACY}
-        self.unsure.update(name for name, document in documents.items() if isinstance(document, Unreadable))
-        self.documents, self.stamps = documents, stamps
+    def _refuse_conflict(self, name: str, file: str, expected: Revision | None) -> None:
+        if expected is not None:
+            found = read_file(file)
+            if isinstance(found, Unreadable):  # what it is a revision of is not known
+                raise Refused(found.reason, file)
+            refuse_conflict(name, expected, _revision(found), file)
 
 
-def _stamp(found: os.stat_result) -> _Stamp:
-    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
+def _revision(document: Document | None) -> Revision:
+    if document is None:
+        return ABSENT
+    return _revision_of(document) if isinstance(document, bytes) else _UNREADABLE
 
 
-def _contents(path: str) -> Document | None:
-    """The document in a file, or None if it is gone."""
-    try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return Unreadable("it is not a regular file; put a JSON document there or remove it")
-            return file.read(MAX_DOCUMENT_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return Unreadable(_explain(error, path))
+def _revision_of(contents: bytes) -> str:
+    import hashlib  # loads OpenSSL: for those who write, not for all who follow
 
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Non-blocking, or a pipe that somebody put here would hold the watch for ever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _explain(error: OSError, path: str) -> str:
-    remedy = "check that the path exists and that this program may read it"
-    if isinstance(error, PermissionError):
-        remedy = "give the user of this program read permission"
-    elif isinstance(error, NotADirectoryError):
-        remedy = "a directory with one JSON document per breaker is expected there"
-    elif isinstance(error, IsADirectoryError):
-        remedy = "a JSON document is expected there, not a directory"
-    return f"cannot read {path}: {error.strerror}; {remedy}"
+    return hashlib.blake2b(contents, digest_size=16).hexdigest()

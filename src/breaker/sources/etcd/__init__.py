@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from breaker.sources.etcd.source import EtcdSource, StoredPolicy
+from breaker.sources.etcd.source import EtcdSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["EtcdSource", "StoredPolicy", "import_etcd3"]
+__all__ = ["EtcdSource", "import_etcd3"]
 
 
 def import_etcd3() -> ModuleType:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from breaker.errors import Interrupted, Refused, SourceError, TooBig
 from breaker.policies.documents import MAX_DOCUMENT_BYTES
-from breaker.policies.names import NAME_HINT, SUFFIX, document_name
+from breaker.policies.names import SUFFIX, document_name
 from breaker.sources.base import Document, Watch
 from breaker.sources.etcd.keys import key_text, pages, range_below
 from breaker.sources.etcd.transport import Batch, Endpoint, Forked, Session, Transport
+from breaker.sources.stored import IgnoredKeys
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts; doubled from one to the next
 _REFUSED_PAUSE = 5.0  # seconds, where someone has to mend it first
@@ -44,7 +45,7 @@ class Follower:
         self._revision = 0
         self._keys: dict[bytes, int] = {}  # all keys below the path → revision of their last change
         self._documents: dict[str, Document] = {}
-        self._ignored: set[bytes] = set()  # said once each
+        self._ignored = IgnoredKeys(watch, "key")
         self._pause = self._step = 0.0
         self._failures = 0  # since the last connection
         self._connected = False
@@ -134,13 +135,8 @@ class Follower:
         name = key_text(raw)
         if document_name(name) is not None:
             return [(name, value[: MAX_DOCUMENT_BYTES + 1])]  # enough to be refused by its size
-        if raw.endswith(SUFFIX.encode()) and b"/" not in raw and key not in self._ignored:
-            self._ignored.add(key)
-            self._watcher.warn(
-                "circuit breaker policy key ignored",
-                key=key.decode(errors="backslashreplace"),
-                error=NAME_HINT,
-            )
+        if raw.endswith(SUFFIX.encode()) and b"/" not in raw:
+            self._ignored.warn(key.decode(errors="backslashreplace"))
         return []
 
     # -- what changes --

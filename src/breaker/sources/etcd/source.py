@@ -5,48 +5,51 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-from breaker.config import Config
-from breaker.errors import PolicyError, RevisionConflict, Unreachable
-from breaker.policies.documents import read_document
+from breaker.errors import RevisionConflict, SourceError, Unreachable
 from breaker.policies.names import document_name
-from breaker.policies.policy import Policy
-from breaker.sources.base import Given, Watch, document_key_of, raw_document
+from breaker.sources.base import Given, Revision, StoredPolicy, Watch
 from breaker.sources.etcd.endpoints import parse_endpoints
 from breaker.sources.etcd.follower import Follower, FollowOptions
 from breaker.sources.etcd.keys import key_text, pages, range_below
 from breaker.sources.etcd.transport import Access, Endpoint, Limits, Session, Transport
-
-
-class StoredPolicy(NamedTuple):
-    """A document as etcd has it. ``revision``: of its last change, for ``expected_revision``.
-
-    ``policy``: what it says, with the package's values for fields that it leaves out; None where it is not valid, and
-    ``error`` says why.
-    """
-
-    document: bytes
-    revision: int
-    policy: Policy | None
-    error: str | None
+from breaker.sources.stored import StorePath, check_expected, document_key_of, stored_policy, valid_document
 
 
 class EtcdSource:
-    """Policies in etcd: documents at ``policies_path`` + ``{key}.json``, watched while programs run.
+    """A `PolicySource` and `PolicyStore` with documents in etcd, at ``policies_path`` + ``{key}.json``.
 
-    ``endpoints``: ``"127.0.0.1:2379"``, ``"https://etcd-1:2379"``, several as a list or separated by commas; one
-    without http or https means TLS where ``ca`` or ``cert`` is given. ``user`` and ``password``: for servers with
-    authentication. ``ca``, ``cert``, ``key``: paths of PEM files, read anew at each connection; ``server_name``: what
-    the server's certificate says where that is not the endpoint's host.
+    Connects to nothing when it is made. The transport ``"gateway"`` is etcd's JSON gateway and needs nothing installed;
+    ``"etcd3"`` is gRPC, by ``pip install 'cybreaker[etcd3]'``.
 
-    ``transport``: ``"gateway"`` (etcd's JSON gateway; needs nothing installed) or ``"etcd3"`` (gRPC, by
-    ``pip install 'cybreaker[etcd3]'``). ``client``: an ``etcd3`` client whose address and credentials to use.
-    ``policies_path``: for `put`, `delete` and `list` in programs that have no `Provider`.
+    Args:
+        endpoints: ``"127.0.0.1:2379"``, ``"https://etcd-1:2379"``, several as a list or separated by commas. One
+            without http or https means TLS if ``ca`` or ``cert`` is given. None only with ``client``.
+        user: For servers with authentication, together with ``password``.
+        password: As ``user``.
+        ca: Path of a PEM file with the authorities that sign the servers' certificates. Read anew at each connection,
+            as the other files.
+        cert: Path of a PEM file with this program's certificate.
+        key: Path of a PEM file with its private key; None: it is in the file ``cert``.
+        server_name: What the server's certificate says, if that is not the endpoint's host.
+        transport: ``"gateway"`` or ``"etcd3"``; None: ``"etcd3"`` with ``client``, else ``"gateway"``.
+        client: An ``etcd3`` client whose address and credentials to use; it is not used itself, and stays open.
+        policies_path: The path that `put`, `delete` and `list` mean. None: that of the one provider that follows.
+        connect_timeout: Limit of a connection attempt, in seconds.
+        request_timeout: Limit of a request, in seconds.
+        check_interval: Seconds, on average, between two checks of whether the watch is alive.
+        max_documents: More keys than this below the path are refused.
 
-    ``connect_timeout``, ``request_timeout``, ``check_interval`` in seconds; ``max_documents``: more keys than this
-    below the path are refused. Raises `TypeError` or `ValueError` for a wrong argument, `OSError` for files that
-    cannot be read, `ImportError` for a transport that is not installed. Connects to nothing yet.
+    Raises:
+        TypeError: An argument is of a wrong kind, or ``endpoints`` is missing.
+        ValueError: An argument is wrong.
+        OSError: A file of certificates cannot be read.
+        ImportError: The transport is not installed; the text says how to.
+
+    Thread safety: every method may be called from any thread.
+
+    .. versionadded:: 0.1
     """
 
     def __init__(
@@ -79,8 +82,7 @@ class EtcdSource:
         limits = Limits(connect=float(connect_timeout), request=float(request_timeout))
         self._transport, self._endpoints = _transport(transport, client, endpoints, access, limits)
         self._options = FollowOptions(float(check_interval), max_documents)
-        self._fixed_path = policies_path is not None
-        self._paths = set() if policies_path is None else {Config("tools", policies_path).policies_path}
+        self._path = StorePath("EtcdSource", policies_path)
         self._lock = threading.RLock()  # re-entrant: stop() may come from a finalizer
         self._followers: dict[int, tuple[Watch, Follower]] = {}
 
@@ -94,8 +96,7 @@ class EtcdSource:
         follower = Follower(self._transport, self._endpoints, watch, self._options)
         with self._lock:
             self._followers[id(watch)] = (watch, follower)
-            if not self._fixed_path:
-                self._paths.add(watch.path)
+        self._path.serve(watch.path)
         watch.run(follower.loop)
 
     def stop(self, watch: Watch) -> None:
@@ -113,58 +114,79 @@ class EtcdSource:
             follower.forget()
 
     def location(self, path: str, key: str) -> str:
+        """The key in etcd."""
         return path + key
 
-    # -- for tools --
+    # -- for programs that write --
 
-    def put(self, name: str, policy: Given, *, expected_revision: int | None = None) -> int:
-        """Write the document of the breaker ``name`` (``"default"``: of all others) and return its revision.
+    def put(self, name: str, policy: Given, *, expected_revision: Revision | None = None) -> int:
+        """Write the document of one breaker, if the whole of it is valid.
 
-        ``policy``: a `Policy`, a mapping with a document's keys, or JSON text. ``expected_revision``: write only if
-        the document's last change is this one (0: if there is none). Nothing is written unless the whole document is
-        valid. Raises `PolicyError`, `RevisionConflict`, and `SourceError` where etcd cannot be reached or refuses.
+        The comparison with ``expected_revision`` and the write are one step: of all writers who read the same document,
+        on any machine, one wins. A write that ended in an error may have been made: etcd may have answered too late.
+
+        Args:
+            name: Of the breaker; ``"default"`` for all others.
+            policy: A `Policy` (all its fields are written), a mapping with a document's keys, or JSON text.
+            expected_revision: Write only if this is the document's revision; 0: only if there is no document.
+
+        Returns:
+            The revision of the new document: that of the whole of etcd after the change.
+
+        Raises:
+            PolicyError: The document is not valid, or has a field that no policy has.
+            RevisionConflict: The document has another revision than expected.
+            SourceError: `Unreachable` if no member answers, `Refused` if etcd says no (password, permission, space),
+                each with the ``endpoint``.
+            TypeError: An argument is of a wrong kind.
+            ValueError: The name may name no breaker, or it is not clear which policies path is meant.
         """
-        document = raw_document(policy)
         key = self._key(name)
-        try:
-            _, unknown = read_document(document, Policy.fields)
-        except PolicyError as error:
-            raise error.at(key) from None
-        if unknown:
-            raise PolicyError(unknown[0], "a field of a policy", "an unknown name", where=key)
-        raw = document.encode() if isinstance(document, str) else document
+        value = valid_document(policy, key)
+        check_expected(expected_revision, int)
         with self._opened(key) as (session, _):
-            return _commit(session, name, key, raw, expected_revision)
+            return _commit(session, name, key, value, expected_revision)
 
-    def delete(self, name: str, *, expected_revision: int | None = None) -> bool:
-        """Remove a document and return whether there was one. ``expected_revision`` and errors as for `put`."""
+    def delete(self, name: str, *, expected_revision: Revision | None = None) -> bool:
+        """Remove the document of one breaker.
+
+        Args:
+            name: As for `put`.
+            expected_revision: As for `put`.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            RevisionConflict: As for `put`; `SourceError`, `TypeError` and `ValueError` too.
+        """
         key = self._key(name)
+        check_expected(expected_revision, int)
         with self._opened(key) as (session, found):
             if found or expected_revision is not None:
                 _commit(session, name, key, None, expected_revision)
             return bool(found)
 
     def list(self) -> dict[str, StoredPolicy]:
-        """All documents by breaker name (``"default"`` too). Raises `SourceError`."""
-        path = self._policies_path()
+        """All documents by name, in the order of their keys, as they were at one revision; those not valid too.
+
+        Raises:
+            SourceError: As for `put`.
+            ValueError: It is not clear which policies path is meant.
+        """
+        path = self._path.get()
         start, end = range_below(path)
         stored = {}
         with self._opened(path) as (session, _):
             for page in pages(session, start, end):
-                for key, value, revision in page.items:
-                    name = document_name(key_text(key).removeprefix(path))
-                    if name is not None:
-                        stored[name] = _stored(value, revision)
+                for raw, value, revision in page.items:
+                    key = key_text(raw)
+                    if (name := document_name(key.removeprefix(path))) is not None:
+                        stored[name] = stored_policy(name, value, revision, key)
         return stored
 
     def _key(self, name: str) -> str:
-        return self._policies_path() + document_key_of(name)
-
-    def _policies_path(self) -> str:
-        if len(self._paths) != 1:
-            known = f"it serves {', '.join(sorted(self._paths))}" if self._paths else "it serves no provider yet"
-            raise ValueError(f"which documents? {known}; pass policies_path= to EtcdSource")
-        return next(iter(self._paths))
+        return self._path.get() + document_key_of(name)
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[tuple[Session, int]]:
@@ -181,6 +203,9 @@ class EtcdSource:
                     continue
                 yield session, found
                 return
+            except SourceError as error:
+                error.endpoint = error.endpoint or str(endpoint)
+                raise
             finally:
                 session.close()
 
@@ -191,19 +216,12 @@ def _last_change(session: Session, key: str) -> int:
     return page.items[0].revision if page.items else 0
 
 
-def _commit(session: Session, name: str, key: str, value: bytes | None, expected: int | None) -> int:
-    done, revision = session.commit(key.encode(), value, expected)
+def _commit(session: Session, name: str, key: str, value: bytes | None, expected: Revision | None) -> int:
+    done, revision = session.commit(key.encode(), value, None if expected is None else int(expected))
     if not done:
         assert expected is not None
         raise RevisionConflict(name, expected, _last_change(session, key))  # what was read before may be the same
     return revision
-
-
-def _stored(document: bytes, revision: int) -> StoredPolicy:
-    try:
-        return StoredPolicy(document, revision, Policy.from_json(document), None)
-    except PolicyError as error:
-        return StoredPolicy(document, revision, None, str(error))
 
 
 def _transport(

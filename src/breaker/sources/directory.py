@@ -1,0 +1,111 @@
+"""The loop over a directory of policies: what a `FileSource` does for each provider that follows it.
+
+A look is one `os.scandir` and a `stat` per document. Notification services miss the swap of a symbolic link by which
+Kubernetes updates a mounted ConfigMap, and are not there on network file systems; a look misses neither.
+"""
+
+from __future__ import annotations
+
+import os
+
+from breaker.policies.names import SUFFIX, document_name
+from breaker.sources.base import Document, Unreadable, Watch
+from breaker.sources.document_files import explain, read_file
+from breaker.sources.stored import IgnoredKeys
+
+_SETTLE = 0.02  # seconds between two looks that must agree before a change is read
+_RACY = 2_000_000_000  # ns: a file this young may change again without its stamp doing so
+
+_Stamp = tuple[int, int, int, int, int]
+_NO_STAMP: _Stamp = (0, 0, 0, 0, 0)
+
+
+class Directory:
+    """The loop over one directory, and what it saw last."""
+
+    def __init__(self, directory: str, interval: float, watch: Watch) -> None:
+        self.directory = directory
+        self.interval = interval
+        self.watch = watch
+        self.revision = 0
+        self.stamps: dict[str, _Stamp] | None = None
+        self.documents: dict[str, Document] = {}
+        # To be read again: so soon after a change another one may share its stamp, and what kept a document from being
+        # read may end without changing it.
+        self.unsure: set[str] = set()
+        self.ignored = IgnoredKeys(watch, "file")
+
+    def loop(self) -> None:
+        self.stamps = None  # where it broke off, if it did, is not known
+        while True:
+            self._look()
+            if self.watch.wait(self.interval):
+                return
+
+    def _look(self) -> None:
+        try:
+            stamps = self._settled()
+        except OSError as error:
+            self.watch.failed(explain(error, "read", self.directory), endpoint=self.directory)
+            self.stamps = None
+            return
+        if self.stamps is not None and stamps == self.stamps and not self.unsure:
+            return
+        first, before = self.stamps is None, self.documents
+        if first:
+            self.watch.connected(self.directory)
+        self._read(stamps)
+        if first or self.documents != before:
+            self.revision += 1
+            self.watch.publish(self.documents, self.revision, restarted=first)
+
+    def _settled(self) -> dict[str, _Stamp]:
+        stamps = self._stamps()
+        if self.stamps is None:
+            return stamps
+        for _ in range(10):
+            if stamps == self.stamps or self.watch.wait(_SETTLE):
+                break
+            before, stamps = stamps, self._stamps()
+            if stamps == before:
+                break
+        return stamps
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        found = {}
+        try:
+            with os.scandir(self.directory) as entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIX) and self._is_policy(entry.name):
+                        try:
+                            found[entry.name] = _stamp(entry.stat())
+                        except FileNotFoundError:
+                            continue  # deleted since, or a link to nothing
+                        except OSError:
+                            found[entry.name] = _NO_STAMP  # reading it will say why
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def _is_policy(self, file_name: str) -> bool:
+        if document_name(file_name) is not None:
+            return True
+        self.ignored.warn(os.path.join(self.directory, file_name).encode(errors="backslashreplace").decode())
+        return False
+
+    def _read(self, stamps: dict[str, _Stamp]) -> None:
+        old, seen = self.documents, self.stamps or {}
+        now = self.watch.wall_time_ns()
+        documents: dict[str, Document] = {}
+        for name, stamp in stamps.items():
+            if seen.get(name) == stamp and name not in self.unsure and name in old:
+                documents[name] = old[name]
+            elif (contents := read_file(os.path.join(self.directory, name))) is not None:
+                documents[name] = contents
+        self.unsure = {name for name, stamp in stamps.items() if min(abs(now - stamp[0]), abs(now - stamp[1])) < _RACY}
+        self.unsure.update(name for name, document in documents.items() if isinstance(document, Unreadable))
+        self.documents, self.stamps = documents, stamps
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
