@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import breaker
 from breaker.events import Event, PolicyUpdated, StateChanged
-from documents import Documents, documents, running_etcd
+from breaker.sources import PolicyStore
+from documents import documents, running_etcd
 from services import DuplicateOrder, Orders, Prices, Recommendations, Report, Unavailable
 
 CONFIG = breaker.get_default_config("shop", "development")
@@ -116,15 +117,15 @@ def threads_and_tasks(shop: Shop) -> None:
     shop.told.clear()  # how often it was probed depends on the machine
 
 
-def change_the_policy(shop: Shop, policies: Documents) -> None:
-    print(f"\na policy changes in {policies.place} while its breaker is open")
+def change_the_policy(shop: Shop, policies: PolicyStore, place: str) -> None:
+    print(f"\na policy changes in {place} while its breaker is open")
     shop.orders.down = True
     for number in range(2, 5):
         attempt(lambda number=number: shop.orders_breaker.do(shop.orders.insert, number))
     print("    next try of db:orders in about an hour:", shop.orders_breaker.retry_after > 3500)
     shop.orders.down = False
     shop.updated.clear()
-    policies.write("db:orders", '{"failureThreshold": 3, "successThreshold": 2, "openStateTimeout": "100ms"}')
+    policies.put("db:orders", {"failureThreshold": 3, "successThreshold": 2, "openStateTimeout": "100ms"})
     assert shop.updated.wait(10), "the change has not arrived"
     failures = shop.orders_breaker.snapshot().failures
     while shop.orders_breaker.state is not breaker.State.CLOSED:
@@ -158,13 +159,14 @@ def main() -> None:
     where.add_argument("--files", action="store_true", help="keep the policies in files")
     args = parser.parse_args()
     etcd = args.etcd or (None if args.files else running_etcd())
-    with documents(etcd, CONFIG) as policies, breaker.Provider(CONFIG, policy_source=policies.source) as provider:
-        print("policies come from", policies.place)
+    place = "files" if etcd is None else "etcd"
+    with documents(etcd, CONFIG) as policies, breaker.Provider(CONFIG, policy_source=policies) as provider:
+        print("policies come from", place)
         shop = Shop(provider)
         show_policies(shop)
         classify(shop)
         threads_and_tasks(shop)
-        change_the_policy(shop, policies)
+        change_the_policy(shop, policies, place)
         override(shop)
 
 

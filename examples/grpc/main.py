@@ -19,7 +19,7 @@ import structlog
 
 import breaker
 from breaker.integrations.grpc import BreakerInterceptor
-from breaker.sources import FileSource
+from breaker.sources import FileSource, PolicyStore
 from compile_proto import compiled
 
 GET_USER = "/users.v1.UserService/GetUser"
@@ -56,22 +56,9 @@ class Users:
         return user.name
 
 
-class Policies:
-    """The directory of policy documents that a deployment would fill."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.directory = root / CONFIG.policies_path.strip("/")
-        self.directory.mkdir(parents=True)
-
-    def write(self, name: str, document: str) -> None:
-        """Replace a document in one step. In a file's name ``/`` is written ``%2F``."""
-        fresh = self.directory / "fresh"
-        fresh.write_text(document)
-        fresh.replace(self.directory / f"{name.replace('/', '%2F')}.json")
-
-
-def outage(users: Users, control: users_pb2_grpc.ControlStub, policies: Policies, protected: breaker.Breaker) -> None:
+def outage(
+    users: Users, control: users_pb2_grpc.ControlStub, policies: PolicyStore, protected: breaker.Breaker
+) -> None:
     """The service fails: the cache answers. It recovers: the breaker finds out."""
     before = control.SetTrouble(users_pb2.Trouble(text="the database is down")).get_user
     for _ in range(5):
@@ -79,7 +66,7 @@ def outage(users: Users, control: users_pb2_grpc.ControlStub, policies: Policies
     print("list:     ", ", ".join(user.name for user in users.stub.ListUsers(users_pb2.ListUsersRequest())))
 
     # The policy of this one method, while the breaker is open: try again sooner.
-    policies.write(GET_USER, '{"openStateTimeout": "200ms"}')
+    policies.put(GET_USER, {"openStateTimeout": "200ms"})
     while protected.policy.open_state_timeout != 0.2:
         time.sleep(0.01)
 
@@ -91,13 +78,12 @@ def outage(users: Users, control: users_pb2_grpc.ControlStub, policies: Policies
 
 def main(work: Path) -> None:
     breaker.logs.configure_json()
-    policies = Policies(work / "policies")
-    policies.write("default", '{"failureThreshold": 3, "successThreshold": 1, "openStateTimeout": "1m"}')
-    source = FileSource(policies.root, poll_interval=0.05)
+    policies = FileSource(work / "policies", poll_interval=0.05, policies_path=CONFIG.policies_path)
+    policies.put("default", {"failureThreshold": 3, "successThreshold": 1, "openStateTimeout": "1m"})
     logger = structlog.get_logger("breaker")
     with (
         user_service(work) as address,
-        breaker.Provider(CONFIG, logger=logger, policy_source=source) as provider,
+        breaker.Provider(CONFIG, logger=logger, policy_source=policies) as provider,
         grpc.insecure_channel(address) as bare,
     ):
         # The one line: each method of whatever is called through this channel has a breaker.

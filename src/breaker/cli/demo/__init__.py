@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from breaker.cli.demo.run import add_parser
+from breaker.cli.demo.options import add_parser
 
 __all__ = ["add_parser"]

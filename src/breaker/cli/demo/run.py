@@ -22,70 +22,23 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
 
 from breaker import Breaker, BreakerError, BreakerOpenError, Provider, Snapshot, State, get_default_config, logs
 from breaker.cli.demo import report
-from breaker.cli.demo.policies import DemoPolicies, PolicyDirectory, PolicyKeys
+from breaker.cli.demo.policies import DemoPolicies
 from breaker.cli.demo.service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
 from breaker.cli.signals import stop_signals
+from breaker.errors import SourceError
 from breaker.events import PolicyUpdated
+from breaker.sources import EtcdSource, FileSource
 
 _INVENTORY_BREAKER = "http:inventory-api"
 _PRICING_BREAKER = "http:pricing-api"
 _CONFIG = get_default_config("demo", "development")
 _TICK_SECONDS = 0.05
-_MAX_SECONDS = 3600.0
-_MAX_WORKERS = 200
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``demo`` and its options."""
-    parser = commands.add_parser(
-        "demo",
-        help="watch circuit breakers protect real calls to a service that fails and recovers",
-        description="Start an HTTP service on 127.0.0.1, call it from several threads through circuit "
-        "breakers, let it fail and recover, change policies meanwhile; print the breakers' log and a table.",
-    )
-    parser.add_argument("--seconds", type=_seconds, default=20.0, help="length of the run (default: 20)")
-    parser.add_argument("--workers", type=_workers, default=8, help="threads that make calls (default: 8)")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--etcd",
-        metavar="ENDPOINT",
-        help="keep the policy documents in this etcd, like 127.0.0.1:2379, instead of in files",
-    )
-    where.add_argument(
-        "--policies",
-        type=_directory,
-        metavar="DIR",
-        help="directory of policy documents, made if missing; documents that are there are used, and what "
-        "the demo changes in them is put back at the end (default: a temporary directory)",
-    )
-    parser.set_defaults(run=run)
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 1 <= (value := float(text)) <= _MAX_SECONDS:
-            return value
-    raise argparse.ArgumentTypeError(f"expected a number of seconds from 1 to {_MAX_SECONDS:g}, not {text!r}")
-
-
-def _directory(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("expected a directory, not an empty text")
-    return Path(text)
-
-
-def _workers(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if 1 <= (value := int(text)) <= _MAX_WORKERS:
-            return value
-    raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {_MAX_WORKERS}, not {text!r}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         logs.configure_json(cast(TextIO, output))
         try:
             policies = _policies(args, stack)
-        except (OSError, BreakerError, ValueError) as error:
+        except (BreakerError, ValueError) as error:
             print(f"breaker demo: error: {error}", file=sys.stderr)
             return 2
         demo = _Demo(args.seconds, args.workers, policies, output, stopped_by)
@@ -110,17 +63,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _policies(args: argparse.Namespace, stack: contextlib.ExitStack) -> DemoPolicies:
-    initial = _initial_policies(args.seconds)
+    initial, path = _initial_policies(args.seconds), _CONFIG.policies_path
     if args.etcd is not None:
-        return PolicyKeys(args.etcd, _CONFIG, initial)
-    root = args.policies
+        return DemoPolicies(EtcdSource(args.etcd, policies_path=path), _CONFIG, initial)
     try:
+        root = args.policies
         if root is None:
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="breaker-demo-")))
-        return PolicyDirectory(root, _CONFIG, initial, poll_interval=min(max(args.seconds / 40, 0.05), 0.5))
-    except OSError as error:
+            root = stack.enter_context(tempfile.TemporaryDirectory(prefix="breaker-demo-"))
+        files = FileSource(root, poll_interval=min(max(args.seconds / 40, 0.05), 0.5), policies_path=path)
+        return DemoPolicies(files, _CONFIG, initial)
+    except (OSError, SourceError) as error:
         where = f"--policies {args.policies}" if args.policies else "temporary directory"
-        raise OSError(f"{where}: cannot keep policies there: {error.strerror or error}") from error
+        raise SourceError(f"{where}: cannot keep policies there: {error}") from error
 
 
 def _initial_policies(seconds: float) -> dict[str, dict[str, object]]:
@@ -188,7 +142,7 @@ class _Demo:
         """Make calls until the time is over, a signal comes or nobody reads the output."""
         logger = structlog.get_logger("breaker")
         with DemoService(stall=2 * self._call_timeout) as service:
-            with Provider(_CONFIG, logger=logger, policy_source=self._policies.source) as provider:
+            with Provider(_CONFIG, logger=logger, policy_source=self._policies.store) as provider:
                 provider.subscribe(self._policy_updated)
                 self._started = time.monotonic()
                 self._tell_start(service)
@@ -269,7 +223,7 @@ class _Demo:
         self._tell("demo: editing a policy", document=place, **{field: value})
         try:
             self._policies.edit(name, field, value)
-        except (OSError, ValueError, KeyError, BreakerError) as error:
+        except (ValueError, BreakerError) as error:
             self._tell("demo: the policy stays as it is", document=place, error=str(error))
 
     def _policy_updated(self, event: object) -> None:
