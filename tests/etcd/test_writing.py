@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breaker import Policy
-from breaker.errors import PolicyError, RevisionConflict, SourceError
+from breaker.errors import PolicyError, RevisionConflict, SourceError, Unreachable
 from breaker.sources import EtcdSource
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
@@ -135,7 +135,8 @@ def test_errors_say_where_and_why(proxy: Proxy, transport: str) -> None:
     proxy.refuse()
     source = EtcdSource(proxy.endpoint, transport=transport, policies_path=PATH)
     for work in (source.list, lambda: source.put("name", Policy()), lambda: source.delete("name")):
-        with pytest.raises(SourceError, match=f"{proxy.endpoint}.*check the endpoint"):
+        with pytest.raises(SourceError, match=f"{proxy.endpoint}.*check the endpoint") as caught:
             work()
+        assert (type(caught.value), caught.value.endpoint) == (Unreachable, f"http://{proxy.endpoint}")
     with pytest.raises(ValueError, match="pass policies_path= to EtcdSource"):
         EtcdSource(proxy.endpoint, transport=transport).list()

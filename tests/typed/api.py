@@ -22,7 +22,7 @@ from breaker import (
     events,
     get_default_config,
 )
-from breaker.sources import FileSource, MemorySource, PolicySource
+from breaker.sources import EtcdSource, FileSource, MemorySource, PolicySource, PolicyStore, Revision, StoredPolicy
 from breaker.testing import ManualClock, recorded
 
 
@@ -149,6 +149,22 @@ def reading(b: Breaker) -> None:
     b.override(Mode.SHADOW)
     b.override(None)
     b.override("shadow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def stores() -> None:
+    each: list[PolicyStore] = [MemorySource(), FileSource("/etc"), EtcdSource("a:1")]
+    store = each[0]
+    revision = store.put("x", Policy(3), expected_revision=0)
+    assert_type(revision, Revision)
+    assert_type(store.list(), dict[str, StoredPolicy])
+    assert_type(store.delete("x", expected_revision=store.list()["x"].revision), bool)
+    assert_type(MemorySource().put("x", {"failureThreshold": 1}), int)
+    assert_type(FileSource("/etc").put("x", "{}"), str)
+    assert_type(EtcdSource("a:1").put("x", b"{}"), int)
+    store.put("x", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.put("x", Policy(), 0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    store.put("x", Policy(), expected_revision=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    FileSource("/etc", 1.0, "/path/")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def providers() -> None:
