@@ -255,7 +255,7 @@ def test_help_shows_every_field_and_what_it_means() -> None:
     shown = run_python("import breaker; help(breaker.Policy)")
     assert "class Policy(breaker.policies.record.Record)" in shown
     shown_types = shown.replace("'int'", "int")  # before 3.14 an annotation that is text is shown as text
-    assert re.search(r"Policy\(\s*failure_threshold: int = 5,\s*success_threshold: int = 2,", shown_types)
+    assert re.search(r"Policy\([\s|]*failure_threshold: int = 5,[\s|]*success_threshold: int = 2,", shown_types)
     for name, field in Policy.fields.items():
         assert len(re.findall(rf"^ \|      +{name}: {re.escape(field.means)} \(", shown, flags=re.MULTILINE)) == 1
 
