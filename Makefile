@@ -6,7 +6,7 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-fast test-chaos test-all test-freethreaded free-threaded-python debian-pythons \
+.PHONY: help demo demo-etcd test test-fast test-chaos test-all test-sanitized test-freethreaded free-threaded-python debian-pythons \
 	check docs bench bench-peers bench-instructions bench-etcd clean
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-fast           the same on the source tree as it is edited"
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
+	@echo "make test-sanitized      the core's tests on a build with sanitizers (TESTS=tests/core)"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
 	@echo "make docs    the pages as a site, in docs/_build/html"
@@ -54,6 +55,9 @@ test-freethreaded:
 
 debian-pythons:
 	@sh tools/debian_pythons.sh make
+
+test-sanitized: $(VENV)/.test
+	sh tools/sanitized.sh $(BIN)/python $(TESTS)
 
 free-threaded-python:
 	@sh tools/free_threaded.sh $(FREE_THREADED_CACHE)
