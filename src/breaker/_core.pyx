@@ -32,7 +32,7 @@ Read on: the C structs → the gate → time → begin → settle → operate �
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport pow
-from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -69,11 +69,13 @@ cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset"
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
 
 cdef bint LEGAL[3][3][6]    # by state before, state after, reason
+cdef int8_t PAIRS[3][3]     # the place of a pair in the table
 
 
 cdef int read_transitions() except -1:
-    """Fill `LEGAL` from the one table there is."""
-    for before, state in _TRANSITIONS:
+    """Fill `LEGAL` and `PAIRS` from the one table there is."""
+    for number, (before, state) in enumerate(_TRANSITIONS):
+        PAIRS[STATES.index(before)][STATES.index(state)] = number
         for reason in _TRANSITIONS[before, state]:
             LEGAL[STATES.index(before)][STATES.index(state)][REASONS.index(reason)] = True
     return 0
@@ -126,16 +128,15 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
     int64_t streak          # failures in a row
     int64_t reopenings      # failed half-open visits since it was closed
     double drawn            # the random part of this opening, 0 … 1
-    uint64_t random
     uint64_t failures
     uint64_t ignored
     uint64_t late
     uint64_t lost
     uint64_t granted        # leases given out: the id of the last one
-    uint32_t transitions[3][3]  # by state before and after
+    uint32_t transitions[6]  # by pair of states, see PAIRS
     int32_t probe_successes
-    int32_t in_flight       # leases that hold a slot: the first ones of the array
-    int32_t leases          # and with those whose visit is over, until their tickets report
+    int16_t in_flight       # leases that hold a slot: the first ones of the array
+    int16_t leases          # and with those whose visit is over, until their tickets report
     int8_t state
     int8_t override         # the operator's own, -1: none
     int8_t would_have_opened  # a shadow episode goes on
@@ -152,8 +153,8 @@ cdef struct Local:          # what belongs to this process
     uint64_t abandoned_below       # turns below it belong to the parent's threads: what is missing will not come
     Post *posts
     unsigned long deliverer    # the thread that delivers, 0: none
-    uint32_t generation     # of forks; see adopt_locked
-    int32_t room            # of the array of leases
+    uint16_t generation     # of forks; see adopt_locked
+    int16_t room            # of the array of leases
     int8_t mode             # in force, as the listeners know it
     int8_t judged           # a failed_result predicate exists
     bk_lock_t lock
@@ -194,13 +195,13 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     c.m.in_flight = 0
     if state == OPEN:
         c.m.reopenings = c.m.reopenings + 1 if before == HALF_OPEN else 0
-        c.m.drawn = draw_locked(c)
+        c.m.drawn = bk_draw()
         out.last_error = REPLACED
     elif state == CLOSED:
         c.m.reopenings = 0
         out.last_error = CLEARED
     if before != state:
-        c.m.transitions[before][state] += 1
+        c.m.transitions[PAIRS[before][state]] += 1
         if reason == PROBE_FAILED:
             streak = 1
         elif reason != TRIPPED:
@@ -219,17 +220,6 @@ cdef inline int mode_locked(const Core *c) noexcept nogil:
 
 
 # ---- time -----------------------------------------------------------------------------------------------------
-
-cdef double draw_locked(Core *c) noexcept nogil:
-    """A random number in [0, 1), by splitmix64: good enough to spread restarts, and needs no Python."""
-    cdef uint64_t z
-    c.m.random += <uint64_t>0x9E3779B97F4A7C15ULL
-    z = c.m.random
-    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9ULL
-    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EBULL
-    z ^= z >> 31
-    return <double>(z >> 11) * (1.0 / 9007199254740992.0)
-
 
 cdef int64_t open_span_locked(const Core *c) noexcept nogil:
     """How long this opening lasts by the policy of now: the open timeout, grown per reopening, plus the jitter."""
@@ -258,7 +248,7 @@ cdef int64_t wait_locked(const Core *c, int64_t now) noexcept nogil:
     """Nanoseconds until a call can be admitted, as known now."""
     cdef int mode = mode_locked(c)
     cdef int64_t wait = INT64_MAX
-    cdef int32_t i
+    cdef int16_t i
     if mode != AUTO:
         return c.here.numbers.open_state_timeout_ns if mode == FORCED_OPEN else 0
     if c.m.state == OPEN:
@@ -327,7 +317,7 @@ cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, int64_t now, 
     What changes nothing but counts needs no time and no text. NEEDS_MORE: this would, ask again with both.
     """
     cdef int mode = mode_locked(c)
-    cdef int32_t place
+    cdef int16_t place
     if now == UNKNOWN and ticket.epoch == c.m.epoch and (
             c.m.state != CLOSED or (outcome == FAILURE and trips_locked(c, c.m.streak + 1))):
         return NEEDS_MORE

@@ -42,7 +42,6 @@ cdef class Breaker:
         c.here.generation = generation
         c.m.override = -1
         c.m.since = now_of(self)
-        c.m.random = <uint64_t>c ^ <uint64_t>bk_monotonic_ns()
         store_word_locked(c)
         bk_join(&c.here.member, &c.here.lock)
         announce(self)

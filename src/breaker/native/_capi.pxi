@@ -81,6 +81,8 @@ cdef extern from "native/core.h":
     bint BK_LIKELY(bint) noexcept nogil
     bint BK_UNLIKELY(bint) noexcept nogil
     int64_t bk_monotonic_ns() noexcept nogil
+    void bk_seed() noexcept nogil
+    double bk_draw() noexcept nogil
     void bk_illegal_transition(int before, int state, int reason) noexcept nogil
     PyObject *bk_take_exception() noexcept                      # owned; NULL: none is set
     void bk_give_exception(PyObject *exception) noexcept        # takes the reference

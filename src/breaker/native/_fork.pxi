@@ -1,14 +1,13 @@
 # Fork: a child has the breakers as they were at that moment, and only the thread that forked.
 
-cdef uint32_t generation = 0        # of forks, counted in every process
+cdef uint16_t generation = 0        # how many forks this process is away from the first one
 cdef unsigned long forker = 0       # the thread that forked this process
 
 
 cdef void adopt_locked(Core *c) noexcept nogil:
     """In a child, at its first look: slots of threads that are not here are free, and they deliver no events."""
-    cdef int32_t i = 0
+    cdef int16_t i = 0
     c.here.generation = generation
-    c.m.random ^= <uint64_t>bk_monotonic_ns() * <uint64_t>0x9E3779B97F4A7C15ULL
     while i < c.m.in_flight:
         if c.here.leases[i].owner != forker:
             forget_locked(c, i)
@@ -32,10 +31,12 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global generation, forker
     bk_after_fork(True)
+    bk_seed()
     generation += 1
     forker = PyThread_get_thread_ident()
 
 
+bk_seed()
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -23,16 +23,16 @@ cdef uint64_t grant_locked(Core *c, int64_t now) noexcept nogil:
     return c.m.granted
 
 
-cdef int32_t find_locked(const Core *c, uint64_t lease) noexcept nogil:
+cdef int16_t find_locked(const Core *c, uint64_t lease) noexcept nogil:
     """The place of a lease, -1 where it is gone: it was taken back, and counted then."""
-    cdef int32_t place
+    cdef int16_t place
     for place in range(c.m.leases):
         if c.here.leases[place].id == lease:
             return place
     return -1
 
 
-cdef void forget_locked(Core *c, int32_t place) noexcept nogil:
+cdef void forget_locked(Core *c, int16_t place) noexcept nogil:
     """Remove a lease; one that holds a slot gives it back."""
     cdef Lease *leases = c.here.leases
     if place < c.m.in_flight:
@@ -45,7 +45,7 @@ cdef void forget_locked(Core *c, int32_t place) noexcept nogil:
 
 cdef void reclaim_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
     """Take back the slots whose lease is over. Their results will change nothing."""
-    cdef int32_t i = 0
+    cdef int16_t i = 0
     cdef int64_t lost = 0
     while i < c.m.in_flight:
         if left_of(c.here.leases[i].granted, c.here.leases[i].span, now) == 0:
@@ -60,7 +60,7 @@ cdef void reclaim_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
 
 cdef int grow_leases(Core *c) noexcept:
     """Make room for more leases: 0, or -1 with an error set. The caller does not hold the lock."""
-    cdef int32_t room = min(max(4, 2 * c.here.room), MOST_LEASES)
+    cdef int16_t room = <int16_t>min(max(4, 2 * c.here.room), MOST_LEASES)
     cdef Lease *larger = <Lease *>malloc(<size_t>room * sizeof(Lease))
     if larger == NULL:
         PyErr_SetString(PyExc_MemoryError, "breaker: no memory for a probe")

@@ -22,6 +22,19 @@ static inline int64_t bk_monotonic_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* ---- random numbers in [0, 1) by splitmix64: good enough to spread restarts, and no Python is needed ----------- */
+static uint64_t bk_random;
+static inline void bk_seed(void) { /* at the start and in each child, so that no two processes draw alike */
+    bk_random ^= ((uint64_t)(uintptr_t)&bk_random ^ (uint64_t)bk_monotonic_ns()) * 0x9E3779B97F4A7C15ULL;
+}
+static inline double bk_draw(void) {
+    uint64_t z = bk_next(&bk_random, 0x9E3779B97F4A7C15ULL);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+    z ^= z >> 31;
+    return (double)(z >> 11) * (1.0 / 9007199254740992.0);
+}
+
 /* ---- a transition that the table does not have -------------------------------------------------------------- */
 static BK_COLD void bk_illegal_transition(int before, int state, int reason) {
 #ifdef BREAKER_DEBUG

@@ -33,6 +33,7 @@ typedef struct { uint64_t n; uintptr_t thread; bk_stripe_t *stripes; } bk_counte
 static inline uint64_t bk_load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void bk_store(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline int bk_claim(int *flag) { return __atomic_exchange_n(flag, 0, __ATOMIC_ACQ_REL); }
+static inline uint64_t bk_next(uint64_t *n, uint64_t by) { return __atomic_add_fetch(n, by, __ATOMIC_RELAXED); }
 static inline void bk_counter_free(bk_counter_t *c) { free(c->stripes); }
 static inline int bk_add(uint64_t *n) {
     return BK_UNLIKELY(__atomic_fetch_add(n, 1, __ATOMIC_RELAXED) % BK_WHILE == BK_WHILE - 1);
@@ -72,6 +73,7 @@ typedef struct { uint64_t n; } bk_counter_t;
 static inline uint64_t bk_load(const uint64_t *p) { return *p; }
 static inline void bk_store(uint64_t *p, uint64_t v) { *p = v; }
 static inline int bk_claim(int *flag) { int was = *flag; *flag = 0; return was; }
+static inline uint64_t bk_next(uint64_t *n, uint64_t by) { return *n += by; }
 static inline void bk_counter_free(bk_counter_t *c) { (void)c; }
 static inline int bk_count(bk_counter_t *c) { c->n += 1; return 0; }
 static inline uint64_t bk_counted(const bk_counter_t *c) { return c->n; }
