@@ -10,7 +10,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from breaker import Policy, Snapshot, State
+from breaker.policies.policy import Policy
+from breaker.snapshot import Snapshot
+from breaker.states import State
 
 
 class Output(io.TextIOBase):

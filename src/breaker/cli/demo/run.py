@@ -26,14 +26,19 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from breaker import Breaker, BreakerError, BreakerOpenError, Provider, Snapshot, State, get_default_config, logs
+from breaker._core import Breaker
 from breaker.cli.demo import report
 from breaker.cli.demo.policies import DemoPolicies
 from breaker.cli.demo.service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
 from breaker.cli.signals import stop_signals
-from breaker.errors import SourceError
+from breaker.config import get_default_config
+from breaker.errors import BreakerError, BreakerOpenError, SourceError
 from breaker.events import PolicyUpdated
+from breaker.logs import configure_json
+from breaker.provider import Provider
+from breaker.snapshot import Snapshot
 from breaker.sources import EtcdSource, FileSource
+from breaker.states import State
 
 _INVENTORY_BREAKER = "http:inventory-api"
 _PRICING_BREAKER = "http:pricing-api"
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo to its end or until SIGINT or SIGTERM; the table is printed in either case."""
     with stop_signals() as stopped_by, contextlib.ExitStack() as stack:
         output = report.Output()
-        logs.configure_json(cast(TextIO, output))
+        configure_json(cast(TextIO, output))
         try:
             policies = _policies(args, stack)
         except (BreakerError, ValueError) as error:
