@@ -63,9 +63,9 @@ SCRIPTS: list[list[Step]] = [
 FUNCTIONS = [echo, awaiting, raising_later, stubborn_later, never_ends_by_exit, swallows, empty]
 
 
-async def answers(target: AsyncGen, script: list[Step]) -> list[Any]:
+async def answers(target: Any, script: list[Step]) -> list[Any]:
     """What each awaited operation gives."""
-    found = []
+    found: list[Any] = []
     for name, *args in script:
         try:
             found.append(("value", await getattr(target, name)(*args)))
@@ -197,7 +197,8 @@ def test_closed_open_it_is_rejected_at_its_first_step_and_then_over(make_breaker
         return await answers(generator, after)
 
     async def main() -> None:
-        for generator in (breaker.do(echo), breaker(echo)(), breaker.do(breaker(echo))):
+        generators: list[Any] = [breaker.do(echo), breaker(echo)(), breaker.do(breaker(echo))]
+        for generator in generators:
             with pytest.raises(BreakerOpenError):
                 await anext(generator)
             assert [value async for value in generator] == []
@@ -323,7 +324,7 @@ def test_a_lost_async_generator_changes_nothing_when_it_ends(make_breaker: Make,
     drive_to(breaker, clock, State.HALF_OPEN)
 
     async def main() -> None:
-        hung = breaker.do(raising_later)
+        hung: Any = breaker.do(raising_later)
         await anext(hung)
         clock.advance(60)
         succeed(breaker)
@@ -364,13 +365,13 @@ def test_a_guarded_async_generator_is_one_to_those_who_ask(make_breaker: Make) -
     from collections.abc import AsyncGenerator as AbstractAsyncGenerator
 
     outer, inner = make_breaker(Policy(), name="outer"), make_breaker(Policy(), name="inner")
-    generator = outer.do(lambda: inner.do(awaiting))
-    assert isinstance(generator, AbstractAsyncGenerator)
+    generator: Any = outer.do(lambda: inner.do(awaiting))
     assert aiter(generator) is generator
     assert (generator.__name__, generator.ag_running, generator.ag_code) == ("awaiting", False, awaiting.__code__)
     assert "awaiting" in repr(generator)
-    step = generator.__anext__()
-    assert inspect.isawaitable(step)
+    step: Any = generator.__anext__()
     step.close()
+    assert inspect.isawaitable(step)
     with pytest.raises(AttributeError, match="nothing"):
         generator.nothing  # noqa: B018 - the read is the point
+    assert isinstance(generator, AbstractAsyncGenerator)

@@ -66,7 +66,7 @@ WRAPS: dict[str, Callable[[Breaker, Any], Any]] = {
 }
 
 
-def first_step(later: Any) -> Callable[[None], Any]:
+def first_step(later: Any) -> Any:
     return later.send if hasattr(later, "send") else later.__anext__().send
 
 
@@ -104,7 +104,8 @@ def test_what_a_plain_callable_returns_is_admitted_at_the_call_and_settles_at_it
     # S32
     breaker = make_breaker(Policy(1, 1, 60))
     plain = function if isinstance(function, Thing) else lambda: function()
-    later, dropped = breaker.do(plain), breaker.do(plain)
+    later: Any = breaker.do(plain)
+    dropped = breaker.do(plain)
     assert counts(breaker) == {}
     if hasattr(dropped, "close"):
         dropped.close()
@@ -145,15 +146,16 @@ def test_arguments_are_passed_on_as_they_are(make_breaker: Make, args: tuple[Any
     expected = (args, kwargs)
     assert breaker.do(everything, *args, **kwargs) == expected
     assert getattr(breaker, "do")(everything, *args, **kwargs) == expected  # noqa: B009 - read by name is the point
-    assert breaker.do.__call__(everything, *args, **kwargs) == expected
+    untyped: Any = breaker
+    assert untyped.do.__call__(everything, *args, **kwargs) == expected
     assert Breaker.do(breaker, everything, *args, **kwargs) == expected
     assert breaker(everything)(*args, **kwargs) == expected
-    assert breaker(everything).__call__(*args, **kwargs) == expected
+    assert untyped(everything).__call__(*args, **kwargs) == expected
     assert breaker.do(Everything(), *args, **kwargs) == expected
     assert functools.partial(breaker.do, everything)(*args, **kwargs) == expected
     assert functools.partial(breaker.do, everything, *args)(**kwargs) == expected
     assert drive(breaker.do(coroutine, *args, **kwargs)) == ("stop", expected)
-    assert list(breaker(generator)(*args, **kwargs)) == [expected]
+    assert list(untyped(generator)(*args, **kwargs)) == [expected]
     assert breaker.do(owner.method, *args, **kwargs) == ((owner, *args), kwargs)
     assert breaker.do(functools.partial(everything, owner), *args, **kwargs) == ((owner, *args), kwargs)
     assert counts(breaker) == {"successes": 13}
@@ -161,7 +163,7 @@ def test_arguments_are_passed_on_as_they_are(make_breaker: Make, args: tuple[Any
 
 def test_a_tuple_of_arguments_is_not_changed_by_the_call(make_breaker: Make) -> None:
     breaker, owner = make_breaker(Policy()), Everything()
-    given = (owner.method, 1, 2)
+    given: tuple[Any, ...] = (owner.method, 1, 2)
     for _ in range(3):
         assert breaker.do(*given) == ((owner, 1, 2), {})
     assert given == (owner.method, 1, 2)
@@ -170,7 +172,7 @@ def test_a_tuple_of_arguments_is_not_changed_by_the_call(make_breaker: Make) -> 
 
 def test_wrong_arguments_are_the_callees_type_error_and_a_failure(make_breaker: Make) -> None:
     # S30
-    breaker = make_breaker(Policy(5))
+    breaker: Any = make_breaker(Policy(5))
     for call in (lambda: breaker.do(identity), lambda: breaker.do(identity, 1, other=2), lambda: breaker.do(len, 1, 2)):
         with pytest.raises(TypeError):
             call()
@@ -187,14 +189,14 @@ def test_do_needs_a_function(make_breaker: Make) -> None:
     with pytest.raises(TypeError, match="not callable"):
         untyped.do(5)
     with pytest.raises(TypeError, match=r"descriptor 'do' .* '?(breaker\._core\.)?Breaker'?"):
-        Breaker.do(5, len)  # type: ignore[arg-type]
+        Breaker.do(5, len)  # type: ignore[arg-type, call-arg]
 
 
 def test_do_tells_its_signature_and_help(make_breaker: Make) -> None:
     breaker = make_breaker(Policy())
     assert str(inspect.signature(breaker.do)) == "(fn, /, *args, **kwargs)"
     assert str(inspect.signature(Breaker.do)) == "(self, fn, /, *args, **kwargs)"
-    assert Breaker.do.__text_signature__ == "($self, fn, /, *args, **kwargs)"
+    assert Breaker.do.__text_signature__ == "($self, fn, /, *args, **kwargs)"  # type: ignore[attr-defined]
     assert (inspect.getdoc(breaker.do) or "").startswith("Run ``fn(*args, **kwargs)`` under protection")
     assert (Breaker.do.__name__, Breaker.do.__qualname__) == ("do", "Breaker.do")
     assert str(inspect.signature(breaker.acquire)) == "()"
@@ -251,7 +253,8 @@ def test_the_function_itself_may_be_the_value(make_breaker: Make) -> None:
     breaker = make_breaker(Policy(1))
     assert breaker.do(identity, coroutine) is coroutine
     assert breaker.do(identity, breaker) is breaker
-    assert breaker.do(breaker, identity).__wrapped__ is identity
+    guarded: Any = breaker.do(breaker, identity)
+    assert guarded.__wrapped__ is identity
 
 
 def test_futures_and_tasks_are_plain_values(make_breaker: Make) -> None:
@@ -302,10 +305,10 @@ def test_a_coroutine_of_another_maker_is_a_coroutine(make_breaker: Make) -> None
 
 @pytest.mark.parametrize("error", [StopIteration(5), StopAsyncIteration(), GeneratorExit(), KeyError(), Boom], ids=repr)
 def test_an_exception_of_a_plain_function_is_one_like_any(make_breaker: Make, error: Any) -> None:
-    breaker = make_breaker(Policy(5))
+    breaker, fn = make_breaker(Policy(5)), raiser(error)
     for call in (breaker.do, lambda fn: breaker(fn)()):
         with pytest.raises(error if isinstance(error, type) else type(error)) as caught:
-            call(raiser(error))
+            call(fn)
         assert isinstance(error, type) or caught.value is error
     assert counts(breaker) == {("ignored" if isinstance(error, GeneratorExit) else "failures"): 2}
 
@@ -359,6 +362,6 @@ def test_a_thousand_wrappings_are_a_thousand_calls(make_breaker: Make) -> None:
     breaker = make_breaker(Policy())
     later = coroutine()
     for _ in range(1000):
-        later = breaker.do(lambda later=later: later)
+        later = breaker.do(functools.partial(identity, later))
     assert drive(later) == ("stop", ((), {}))
     assert counts(breaker) == {"successes": 1000}

@@ -203,7 +203,8 @@ def assert_same(make_breaker: Make, function: Any, turns: list[Turn], operations
     native = Life()
     answers = live(function(turns, native), operations, native)
     may = expected(operations, answers, native.log)
-    for way in (Breaker.do, decorated, handed_on, partial(Breaker.do, make_breaker(Policy(1000)))):
+    ways: list[Any] = [Breaker.do, decorated, handed_on, partial(Breaker.do, make_breaker(Policy(1000)))]
+    for way in ways:
         breaker, guarded = make_breaker(Policy(1000)), Life()
         nested = isinstance(way, partial)
         target = way(breaker(function), turns, guarded) if nested else way(breaker, function, turns, guarded)

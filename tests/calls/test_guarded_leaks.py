@@ -95,7 +95,8 @@ def not_begun(breaker: Breaker, value: Any) -> None:
 
 
 def slipped(breaker: Breaker, value: Any) -> None:
-    for later in (breaker.do(a_coroutine, value), breaker.do(lambda: a_generator(value))):
+    started: list[Any] = [breaker.do(a_coroutine, value), breaker.do(lambda: a_generator(value))]
+    for later in started:
         outcome(lambda later=later: later.send("too early"))
         outcome(lambda later=later: later.throw(5))
         later.close()

@@ -8,7 +8,7 @@ import pytest
 from breaker import Policy, State
 from breaker.events import CallFailed
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, HangUp, Make, counts, drive_to, of_type, raiser, rejected, succeed
+from support.drive import NAME, Boom, HangUp, Make, counts, drive_to, identity, of_type, raiser, rejected, succeed
 
 
 class Awkward:
@@ -23,7 +23,20 @@ class Awkward:
     __hash__ = object.__hash__
 
 
-VALUES = [None, False, True, 0, "", (), [], {}, ValueError("as a value"), KeyboardInterrupt(), NotImplemented, ...]
+VALUES: list[Any] = [
+    None,
+    False,
+    True,
+    0,
+    "",
+    (),
+    [],
+    {},
+    ValueError("as a value"),
+    KeyboardInterrupt(),
+    NotImplemented,
+    ...,
+]
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -88,7 +101,7 @@ def test_wrong_arguments_are_the_callers_type_error(make_breaker: Make) -> None:
     # S30
     breaker = make_breaker()
     with pytest.raises(TypeError, match="takes 0 positional"):
-        breaker.do(lambda: None, 1)
+        breaker.do(lambda: None, 1)  # type: ignore[misc, arg-type]
     assert counts(breaker) == {"failures": 1}
 
 
@@ -122,7 +135,7 @@ def test_the_predicate_sees_each_value_once_and_no_exception(make_breaker: Make)
     seen: list[Any] = []
     breaker = make_breaker(Policy(9), failed_result=seen.append)
     for value in VALUES:
-        assert breaker.do(lambda value=value: value) is value
+        assert breaker.do(identity, value) is value
     with pytest.raises(Boom):
         breaker.do(raiser(Boom()))
     with breaker.acquire() as permit:
@@ -166,8 +179,9 @@ def test_an_answer_of_the_predicate_without_a_truth_is_a_raising_predicate(make_
 def test_any_true_answer_means_failed(make_breaker: Make) -> None:
     # S43
     breaker = make_breaker(Policy(9), failed_result=lambda value: value)
-    for value in (1, "text", [0], 0, "", None):
-        breaker.do(lambda value=value: value)
+    values: list[Any] = [1, "text", [0], 0, "", None]
+    for value in values:
+        breaker.do(identity, value)
     assert counts(breaker) == {"successes": 3, "failures": 3}
 
 
@@ -201,7 +215,7 @@ def test_values_and_errors_are_not_kept_alive(make_breaker: Make) -> None:
 
     breaker = make_breaker(Policy(1), failed_result=lambda value: False)
     value = breaker.do(Value)
-    gone = [weakref.ref(value)]
+    gone: list[weakref.ref[Any]] = [weakref.ref(value)]
     del value
     try:
         breaker.do(failing)

@@ -164,7 +164,7 @@ BreakerAndModel.TestCase.settings = settings(
     stateful_step_count=60,
     deadline=None,
     database=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]  # its metaclass is its own
 )
 TestBreakerAndModel = BreakerAndModel.TestCase
 

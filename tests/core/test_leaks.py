@@ -6,6 +6,7 @@ import types
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from breaker.testing import ManualClock
 from support.drive import CONFIG, NAME, Boom, HangUp, Make, drive_to, raiser
 
 
-def calls(breaker: Breaker) -> None:
+def calls(breaker: Any) -> None:
     """One call of every end and every form."""
     for fn in (object, raiser(Boom("text")), raiser(HangUp())):
         with suppress(Boom, HangUp, BreakerOpenError):
@@ -105,10 +106,13 @@ def test_a_provider_collected_together_with_calls_in_flight_goes_silently(monkey
     def suspended() -> Any:
         yield
 
+    def holding(cycle: dict[str, Any], event: Any) -> None:
+        """A listener that keeps the cycle alive."""
+
     for _ in range(50):
         cycle: dict[str, Any] = {}
         provider = Provider(CONFIG, default_policy=Policy(1))
-        provider.subscribe(lambda event, cycle=cycle: cycle)
+        provider.subscribe(partial(holding, cycle))
         breaker = provider.get_breaker(NAME)
         coroutine = breaker.do(hang, cycle)
         coroutine.send(None)

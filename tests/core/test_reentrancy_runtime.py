@@ -35,9 +35,10 @@ def meddle(breaker: Breaker) -> None:
     """Everything that a callback could do to a breaker, whatever state it is in."""
     breaker.snapshot()
     breaker.retry_after  # noqa: B018 - the read is the point
-    for fn in (int, raiser(Boom())):
+    acts: list[Callable[[], object]] = [int, raiser(Boom())]
+    for act in acts:
         try:
-            breaker.do(fn)
+            breaker.do(act)
         except (Boom, BreakerOpenError):
             continue
 

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,11 @@ def now_and_then(breaker: Breaker, decorated: Callable[[int], int]) -> None:
         decorated(breaker.do(identity, 1))
 
 
+def many(breaker: Breaker, _: int) -> None:
+    for _ in range(200):
+        breaker.do(identity, 1)
+
+
 def often(breaker: Breaker) -> None:
     for _ in range(OFTEN):
         breaker.do(identity, 1)
@@ -52,7 +58,7 @@ def test_counts_are_exact_through_the_coming_of_threads(make_breaker: Make) -> N
         breaker = make_breaker(Policy())
         for _ in range(100):
             breaker.do(identity, 1)
-        together(8, lambda _, breaker=breaker: [breaker.do(identity, 1) for _ in range(200)])
+        together(8, partial(many, breaker))
         for _ in range(100):
             breaker.do(identity, 1)
         assert breaker.snapshot().successes == 200 + 8 * 200
@@ -60,7 +66,8 @@ def test_counts_are_exact_through_the_coming_of_threads(make_breaker: Make) -> N
 
 def test_every_form_is_exact_while_it_comes_to_be_shared(make_breaker: Make) -> None:
     breaker = make_breaker(Policy())
-    decorated, awaited = breaker(identity), breaker(at_once)
+    untyped: Any = breaker
+    decorated, awaited = untyped(identity), untyped(at_once)
     readings: list[int] = []
 
     def work(number: int) -> None:
@@ -78,11 +85,11 @@ def test_every_form_is_exact_while_it_comes_to_be_shared(make_breaker: Make) -> 
 
 def test_what_one_thread_makes_and_calls_ends_as_ever() -> None:
     breaker = make()
-    decorated = breaker(identity)
+    decorated: Any = breaker(identity)
     often(breaker)
     for _ in range(OFTEN):
         decorated(1)
-    seen = [weakref.ref(breaker), weakref.ref(decorated)]
+    seen: list[weakref.ref[Any]] = [weakref.ref(breaker), weakref.ref(decorated)]
     del breaker, decorated
     gc.collect()
     assert [ref() for ref in seen] == [None, None]
@@ -90,9 +97,9 @@ def test_what_one_thread_makes_and_calls_ends_as_ever() -> None:
 
 def test_what_another_thread_calls_now_and_then_ends_as_ever() -> None:
     breaker = make()
-    decorated = breaker(identity)
+    decorated: Any = breaker(identity)
     elsewhere(partial(now_and_then, breaker, decorated))
-    seen = [weakref.ref(breaker), weakref.ref(decorated)]
+    seen: list[weakref.ref[Any]] = [weakref.ref(breaker), weakref.ref(decorated)]
     del breaker, decorated
     gc.collect()
     assert [ref() for ref in seen] == [None, None]
@@ -101,7 +108,8 @@ def test_what_another_thread_calls_now_and_then_ends_as_ever() -> None:
 @needs_free_threads
 def test_what_another_thread_calls_often_is_no_longer_counted() -> None:
     breaker = make()
-    decorated, awaited, unused = breaker(identity), breaker(at_once), breaker(identity)
+    untyped: Any = breaker
+    decorated, awaited, unused = untyped(identity), untyped(at_once), untyped(identity)
     elsewhere(lambda: [decorated(1) for _ in range(OFTEN)])
     assert immortal(breaker)
     assert immortal(decorated)

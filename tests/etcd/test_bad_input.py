@@ -41,7 +41,7 @@ def one_clear_line(
         assert subject.threshold("name-00") == 5
         status = subject.status
         assert not status.connected
-        assert endpoint in status.last_error
+        assert endpoint in str(status.last_error)
 
 
 def test_nothing_listens(follow: Follow) -> None:
@@ -69,7 +69,7 @@ def test_a_web_server_is_no_etcd(follow: Follow) -> None:
         def do_POST(self) -> None:
             self.send_error(404)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Nothing."""
 
     server = http.server.ThreadingHTTPServer((HOST, free_ports(1)[0]), Handler)
@@ -226,7 +226,7 @@ def test_failover_from_endpoints_that_are_wrong_in_any_way(server: Server, follo
             subjects.converge(server.api, 10)
             for subject in subjects:
                 assert subject.losses == []
-                assert server.endpoint in subject.status.endpoint
+                assert server.endpoint in str(subject.status.endpoint)
             subjects.close()
 
 

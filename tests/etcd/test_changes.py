@@ -4,6 +4,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -133,6 +134,9 @@ def _latencies(server: Server, subjects: Subjects) -> dict[str, list[float]]:
 
         return hear
 
+    def all_arrived(wanted: list[tuple[str, int]]) -> bool:
+        return all(key in arrived for key in wanted)
+
     ends = [subject.provider.subscribe(hearer(subject)) for subject in subjects]
     taken: dict[str, list[float]] = {subject.transport: [] for subject in subjects}
     for number in range(PUTS):
@@ -141,7 +145,7 @@ def _latencies(server: Server, subjects: Subjects) -> dict[str, list[float]]:
         server.api.put(KEY, document(failureThreshold=threshold))
         wanted = [(subject.transport, threshold) for subject in subjects]
         with news:
-            assert news.wait_for(lambda wanted=wanted: all(key in arrived for key in wanted), 10)
+            assert news.wait_for(partial(all_arrived, wanted), 10)
         for transport, _ in wanted:
             taken[transport].append(arrived[transport, threshold] - began)
     for end in ends:

@@ -129,7 +129,9 @@ def test_a_name_of_any_kind_has_its_document(server: Server, follow: Follow, nam
     for subject in subjects:
         subject.source.put(name, {"failureThreshold": 3})
         subjects.eventually(lambda each: each.threshold(name) == 3)
-        assert subject.source.list()[name].policy.failure_threshold == 3
+        policy = subject.source.list()[name].policy
+        assert policy is not None
+        assert policy.failure_threshold == 3
         server.api.put(PATH + document_key(name), '{"failureThreshold": 2}')
         subjects.eventually(lambda each: each.threshold(name) == 2)
 

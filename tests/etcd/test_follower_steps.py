@@ -61,6 +61,9 @@ class ScriptedSession:
             items.sort(key=lambda item: -item.revision)
         return Page(self.store.revision, items[:limit], len(items), len(items) > limit)
 
+    def commit(self, key: bytes, value: bytes | None, expected: int | None) -> tuple[bool, int]:
+        raise AssertionError("nothing is written here")
+
     def watch(self, start: bytes, end: bytes, revision: int) -> None:
         if self.store.unwatchable:
             raise self.store.unwatchable.pop(0)

@@ -35,6 +35,7 @@ def test_the_status_follows_the_connection(server: Server, follow: Follow) -> No
         assert status.connected
         assert status.endpoint == f"http://{server.endpoint}"
         assert status.revision == server.api.revision()
+        assert status.last_change is not None
         assert before <= status.last_change <= time.time()
         assert (status.last_error, status.reconnects) == (None, 0)
     changed = time.time()
@@ -42,10 +43,12 @@ def test_the_status_follows_the_connection(server: Server, follow: Follow) -> No
     subjects.eventually(lambda subject: subject.status.revision == revision)
     server.api.put("/elsewhere", "moves the revision of the store and concerns nobody")
     for subject in subjects:
-        assert changed <= subject.status.last_change <= time.time()
+        last_change = subject.status.last_change
+        assert last_change is not None
+        assert changed <= last_change <= time.time()
     server.kill()
     subjects.eventually(lambda subject: not subject.status.connected)
-    subjects.eventually(lambda subject: "nothing listens there" in subject.status.last_error)
+    subjects.eventually(lambda subject: "nothing listens there" in str(subject.status.last_error))
     for subject in subjects:
         status = subject.status
         assert (status.revision, status.reconnects) == (revision, 0)
@@ -54,6 +57,7 @@ def test_the_status_follows_the_connection(server: Server, follow: Follow) -> No
     for subject in subjects:
         status = subject.status
         assert status.reconnects == 1
+        assert status.last_change is not None
         assert status.last_change < time.time() - 0.1 or status.last_change <= time.time()
         subject.provider.close()
         assert not subject.status.connected

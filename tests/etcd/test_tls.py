@@ -138,25 +138,37 @@ def test_a_certificate_without_a_name_beside_a_password(tmp_path: Path, tls: Tls
 
 @pytest.mark.parametrize("wrong", ["ca", "cert", "key"])
 def test_files_that_cannot_be_read_are_the_callers_mistake(tls: Tls, tmp_path: Path, wrong: str) -> None:
-    files = {"ca": str(tls.ca), "cert": str(tls.server.cert), "key": str(tls.server.key)}
+    files: dict[str, Any] = {"ca": str(tls.ca), "cert": str(tls.server.cert), "key": str(tls.server.key)}
+    files[wrong] = str(tmp_path / "absent")
     for transport in TRANSPORTS:
         with pytest.raises(OSError, match=r"absent.*No such file"):
-            EtcdSource("127.0.0.1:2379", transport=transport, **(files | {wrong: str(tmp_path / "absent")}))
+            EtcdSource("127.0.0.1:2379", transport=transport, **files)
 
 
 def test_files_that_hold_something_else_are_named(tls: Tls, tmp_path: Path) -> None:
     """A key with a password too: OpenSSL would ask for it at the terminal, and wait."""
     other, locked = tmp_path / "other.pem", tmp_path / "locked.key"
     other.write_text("nothing of that kind")
-    command = ["openssl", "ec", "-in", tls.server.key, "-aes128", "-passout", "pass:secret", "-out", locked]
+    command: list[str | Path] = [
+        "openssl",
+        "ec",
+        "-in",
+        tls.server.key,
+        "-aes128",
+        "-passout",
+        "pass:secret",
+        "-out",
+        locked,
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
-    good = {"cert": str(tls.server.cert), "key": str(tls.server.key)}
-    for wrong in (
+    good: dict[str, Any] = {"cert": str(tls.server.cert), "key": str(tls.server.key)}
+    all_wrong: list[dict[str, Any]] = [
         {"ca": str(other)},
         good | {"cert": str(other)},
         good | {"key": str(other)},
         good | {"key": str(locked)},
-    ):
+    ]
+    for wrong in all_wrong:
         with pytest.raises(OSError, match=r"(other\.pem|locked\.key).*PEM form and without a password"):
             EtcdSource("127.0.0.1:2379", **wrong)
 

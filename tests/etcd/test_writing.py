@@ -66,7 +66,13 @@ def test_what_is_no_policy_is_never_written(server: Server, source: EtcdSource, 
 
 def test_a_wrong_name_or_kind_is_refused(server: Server, source: EtcdSource) -> None:
     before = server.api.revision()
-    for name, error in (("", ValueError), ("x" * 256, ValueError), (None, TypeError), (b"name", TypeError)):
+    wrong: list[tuple[Any, type[Exception]]] = [
+        ("", ValueError),
+        ("x" * 256, ValueError),
+        (None, TypeError),
+        (b"name", TypeError),
+    ]
+    for name, error in wrong:
         for write in (lambda name=name: source.put(name, Policy()), lambda name=name: source.delete(name)):
             with pytest.raises(error):
                 write()

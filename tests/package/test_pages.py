@@ -69,7 +69,7 @@ def test_python_blocks_run(file: Path, tmp_path: Path) -> None:
 def docstrings() -> list[str]:
     """Those of the package: of what is written in Python from the text, of the compiled core from the objects."""
     found: list[str | None] = []
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for file in sorted((ROOT / "src").rglob("*.py")):
         found += [
             ast.get_docstring(node) for node in ast.walk(ast.parse(text_of(file))) if isinstance(node, documented)

@@ -64,7 +64,7 @@ def test_the_value_knows_the_row() -> None:
     assert repr(policy).startswith("Wider(5, 2, 60.0, 4, half_open_max_calls=1, ")
     assert repr(policy).endswith(", grace_time=None)")
     with pytest.raises(AttributeError, match="frozen"):
-        policy.patience_of_tests = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        policy.patience_of_tests = 5  # type: ignore[misc]
 
 
 def test_the_document_knows_the_row() -> None:

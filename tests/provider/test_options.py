@@ -125,11 +125,11 @@ def test_an_option_of_the_wrong_kind_makes_no_breaker(
 def test_a_predicate_is_callable(provider_of: Callable[..., Provider]) -> None:
     # S45
     with pytest.raises(TypeError, match="failed_result must be a callable, got bool"):
-        provider_of().get_breaker(NAME, failed_result=True)
+        provider_of().get_breaker(NAME, failed_result=True)  # type: ignore[arg-type]
 
 
 def test_an_option_that_does_not_exist_is_a_type_error(provider_of: Callable[..., Provider]) -> None:
     with pytest.raises(TypeError):
-        provider_of().get_breaker(NAME, retry_on=Boom)
+        provider_of().get_breaker(NAME, retry_on=Boom)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        provider_of().get_breaker(NAME, Boom)
+        provider_of().get_breaker(NAME, Boom)  # type: ignore[call-arg]

@@ -163,7 +163,7 @@ def test_a_wrong_argument_is_named(options: dict[str, Any], error: type[Exceptio
 
 def test_options_are_given_by_name() -> None:
     with pytest.raises(TypeError):
-        Provider(CONFIG, None)  # type: ignore[misc]
+        Provider(CONFIG, None)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Provider()  # type: ignore[call-arg]
 

@@ -21,9 +21,9 @@ def test_the_mapping_follows_and_cannot_be_written(provider_of: Callable[..., Pr
     with pytest.raises(KeyError):
         view["other"]
     with pytest.raises(TypeError):
-        view["other"] = made
+        view["other"] = made  # type: ignore[index]
     with pytest.raises(TypeError):
-        del view[NAME]
+        del view[NAME]  # type: ignore[attr-defined]
     assert not {"pop", "clear", "update", "setdefault", "popitem"} & set(dir(view))
     with pytest.raises(AttributeError):
         provider.breakers = {}  # type: ignore[misc]

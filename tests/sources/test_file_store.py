@@ -15,10 +15,10 @@ from breaker import Config, Policy, Provider
 from breaker.errors import Refused, SourceError
 from breaker.events import PolicyRejected
 from breaker.sources import FileSource
-from support.drive import NAME, document, of_type
+from support.drive import NAME, PATH, document, of_type
 from support.processes import fork_and_check
 from support.threads import together
-from support.tree import PATH, Steps, Tree
+from support.tree import Steps, Tree
 from support.watching import eventually
 
 Providers = Callable[..., Provider]

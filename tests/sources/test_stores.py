@@ -12,10 +12,9 @@ from breaker import Config, Mode, Policy, PolicyError, Provider
 from breaker.errors import Refused, RevisionConflict, SourceError
 from breaker.policies.names import document_key
 from breaker.sources import ABSENT, EtcdSource, FileSource, PolicySource, PolicyStore, StoredPolicy
-from support.drive import NAME
+from support.drive import NAME, PATH
 from support.etcd.server import Server
 from support.stores import KINDS, Subject, in_etcd, in_files, in_memory
-from support.tree import PATH
 from support.watching import eventually
 
 EVERY_FIELD = Policy(
@@ -89,7 +88,8 @@ def test_it_is_a_source_and_a_store(subject: Subject) -> None:
 
 
 def test_a_policy_comes_back_with_every_field(store: PolicyStore) -> None:
-    assert all(getattr(EVERY_FIELD, slot) != getattr(Policy(), slot) for slot in Policy.__slots__)
+    slots: tuple[str, ...] = Policy.__slots__
+    assert all(getattr(EVERY_FIELD, slot) != getattr(Policy(), slot) for slot in slots)
     revision = store.put(NAME, EVERY_FIELD)
     assert store.list() == {NAME: StoredPolicy(NAME, EVERY_FIELD.to_json(), revision, EVERY_FIELD, None)}
 

@@ -22,7 +22,7 @@ RECOVERED = (State.HALF_OPEN, State.CLOSED, "recovered")
 E = TypeVar("E")
 Make: TypeAlias = Callable[..., Breaker]
 Providers: TypeAlias = Callable[..., Provider]
-Put: TypeAlias = Callable[..., None]
+Put: TypeAlias = Callable[..., object]
 
 
 class Clock(Protocol):

@@ -58,7 +58,7 @@ class Model:
         self.local: Mode | None = None
         self.state, self.epoch, self.since = State.CLOSED, epoch, now
         self.spent = dict.fromkeys(State, 0)
-        self.totals = dict.fromkeys((*VERDICTS, "rejected", "late", "lost"), 0)
+        self.totals: dict[str, int] = dict.fromkeys((*VERDICTS, "rejected", "late", "lost"), 0)
         self.streak, self.probe_successes = 0, 0
         self.slots: list[Token] = []
         self.opened_at, self.reopenings = 0, 0

@@ -12,7 +12,7 @@ def steps_of(target: Any, script: Iterable[Step]) -> list[tuple[str, Any]]:
     return [outcome(lambda step=step: getattr(target, step[0])(*step[1:])) for step in script]
 
 
-def outcome(operation: Callable[[], Any]) -> tuple[Any, ...]:
+def outcome(operation: Callable[..., Any]) -> tuple[Any, ...]:
     """The result of one operation in a form that can be compared."""
     try:
         return ("value", operation())
@@ -26,7 +26,7 @@ def outcome(operation: Callable[[], Any]) -> tuple[Any, ...]:
 
 def drive(awaitable: Any, values: Iterable[Any] = ()) -> tuple[Any, ...]:
     """Run an awaitable without a loop: sends None, then ``values``; the outcome of its end."""
-    iterator = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
+    iterator: Any = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
     answers = iter(values)
 
     def run() -> Any:

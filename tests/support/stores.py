@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from breaker.sources import EtcdSource, FileSource, MemorySource, PolicySource, PolicyStore
+from support.drive import PATH
 from support.etcd.server import Server
 from support.etcd.subjects import TRANSPORTS
-from support.tree import PATH
 
 KINDS = ("memory", "files", *TRANSPORTS)
 

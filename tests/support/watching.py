@@ -8,7 +8,7 @@ from typing import Any
 OFTEN = 0.002  # seconds between two looks, so that a test takes no longer than what it waits for
 
 
-def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
+def eventually(condition: Callable[..., object], seconds: float = 15) -> None:
     """Wait until the condition is true: for what a thread does that the test cannot join."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -16,7 +16,7 @@ def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
         time.sleep(OFTEN)
 
 
-async def soon(condition: Callable[[], object], seconds: float = 15) -> None:
+async def soon(condition: Callable[..., object], seconds: float = 15) -> None:
     """The same while the event loop goes on."""
     deadline = time.monotonic() + seconds
     while not condition():

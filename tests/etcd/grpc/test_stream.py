@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from breaker.sources.etcd.grpc.stream import Ended, Stream
+from breaker.sources.etcd.grpc.endings import Ended
+from breaker.sources.etcd.grpc.stream import Stream
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -159,8 +159,11 @@ def test_an_unknown_host() -> None:
 
 
 def test_something_that_is_no_etcd() -> None:
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
-        other.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign]
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Silent) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         session = session_at(other.server_port)
         with pytest.raises(Refused, match="does not speak gRPC as etcd does"):

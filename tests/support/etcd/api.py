@@ -77,7 +77,7 @@ class Api:
 
     def _log_in(self) -> None:
         assert self._credentials
-        login = dict(zip(("name", "password"), self._credentials, strict=True))
+        login: dict[str, Any] = dict(zip(("name", "password"), self._credentials, strict=True))
         self._token = None  # etcd 3.4 refuses a login that comes with a token that has expired
         status, body = self._exchange("POST", "/v3/auth/authenticate", login)
         if status != 200:

@@ -156,7 +156,7 @@ class Subjects(list[Subject]):
             time.sleep(0.005)
         assert api.documents(PATH) == documents, "the test has changed the documents while it waited"
 
-    def eventually(self, condition: Callable[[Subject], object], seconds: float = 15) -> None:
+    def eventually(self, condition: Callable[..., object], seconds: float = 15) -> None:
         """Wait until this holds for each."""
         for subject in self:
             try:
