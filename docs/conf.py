@@ -39,7 +39,7 @@ nitpick_ignore_regex = [
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
-        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|.*StoredPolicy|Time|datetime|timedelta)",
+        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Revision|.*StoredPolicy|Time|datetime|timedelta)",
     ),
     ("py:obj", "timedelta"),
 ]

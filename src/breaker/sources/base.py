@@ -34,7 +34,7 @@ class SourceStatus(NamedTuple):
 
 
 class Watch(Protocol):
-    """What a source is given: where to look, and whom to tell. Made by the provider; safe from any thread."""
+    """What a source is given: where to look, and whom to notify. Made by the provider; safe from any thread."""
 
     path: str
 
@@ -46,9 +46,9 @@ class Watch(Protocol):
         """
 
     def connected(self, endpoint: str) -> None:
-        """Say which server (or place) the next publications come from. Each call is a connection anew.
+        """Say which server (or place) the next publications come from. Call it for every new connection.
 
-        What was told by `failed` has ended with the publication after it.
+        What `failed` reported has ended with the publication after it.
         """
 
     def run(self, loop: Callable[[], None]) -> None:
@@ -98,13 +98,13 @@ class PolicySource(Protocol):
 class StoredPolicy(NamedTuple):
     """A document as a store has it.
 
-    Attributes:
+    Args:
         name: Of the breaker, or ``"default"``.
         document: The text; empty where it cannot be read. Of one that is too long to be valid, the beginning.
         revision: Of its last change, for ``expected_revision``.
-        policy: What the document says, with the package's values for fields that it leaves out; None where it is not
+        policy: What the document says, with the package's values for fields that it leaves out; None if it is not
             valid.
-        error: Why ``policy`` is None, with the place of the document; None where it is valid.
+        error: Why ``policy`` is None, with the place of the document; None if it is valid.
 
     .. versionadded:: 0.1
     """

@@ -57,7 +57,7 @@ class MemorySource:
             expected_revision: Write only if this is the document's revision; 0: only if there is no document.
 
         Returns:
-            The revision of the new document: a number that grows with every change of the source.
+            The revision of the new document, a number that grows with every change of the source.
 
         Raises:
             PolicyError: The document is not valid, or has a field that no policy has.

@@ -131,7 +131,7 @@ class EtcdSource:
             expected_revision: Write only if this is the document's revision; 0: only if there is no document.
 
         Returns:
-            The revision of the new document: that of the whole of etcd after the change.
+            The revision of the new document, which is that of the whole of etcd after the change.
 
         Raises:
             PolicyError: The document is not valid, or has a field that no policy has.
