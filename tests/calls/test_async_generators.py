@@ -12,7 +12,8 @@ import pytest
 
 from breaker import BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
-from support.drive import Boom, Make, counts, drive_to, rejected, succeed
+from support.drive import Boom, Make, drive_to, rejected, succeed
+from support.reading import counts
 from support.samples import AsyncGen, raising_later, stubborn_later
 from support.scripts import Step
 

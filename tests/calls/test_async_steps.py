@@ -10,7 +10,8 @@ import pytest
 
 from breaker import BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
-from support.drive import Boom, Make, counts, drive_to
+from support.drive import Boom, Make, drive_to
+from support.reading import counts
 from support.samples import AsyncGen, Pause
 from support.scripts import Step, drive, outcome, steps_of
 

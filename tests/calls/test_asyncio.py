@@ -14,7 +14,8 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
-from support.drive import Boom, Make, counts, drive_to, rejected, succeed
+from support.drive import Boom, Make, drive_to, rejected, succeed
+from support.reading import counts
 from support.samples import Coro, at_once, fails
 
 

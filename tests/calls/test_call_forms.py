@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
-from support.drive import Boom, Make, counts, fail, identity, raiser
+from support.drive import Boom, Make, fail, identity, raiser
+from support.reading import counts
 from support.scripts import drive, drive_raw
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
-from support.drive import Boom, HangUp, Make, counts, drive_to, rejected, succeed
+from support.drive import Boom, HangUp, Make, drive_to, rejected, succeed
+from support.reading import counts
 from support.samples import Coro, Pause, at_once, fails
 from support.scripts import Step, drive, outcome, steps_of
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider
-from support.drive import CONFIG, Boom, Make, counts, identity
+from support.drive import CONFIG, Boom, Make, identity
+from support.reading import counts
 from support.scripts import drive, drive_raw
 
 GLOBAL = Provider(CONFIG).get_breaker("global")

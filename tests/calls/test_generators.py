@@ -11,7 +11,8 @@ import pytest
 
 from breaker import BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
-from support.drive import Boom, Make, counts, drive_to, rejected, succeed
+from support.drive import Boom, Make, drive_to, rejected, succeed
+from support.reading import counts
 from support.samples import Gen, raising, stubborn
 from support.scripts import Step, steps_of
 

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breaker import Breaker, Policy
-from support.drive import Boom, HangUp, Make, counts
+from support.drive import Boom, HangUp, Make
+from support.reading import counts
 from support.samples import Pause
 from support.scripts import outcome
 

@@ -13,7 +13,8 @@ from breaker import Breaker, BreakerOpenError, Permit, Policy, State
 from breaker.events import CallFailed
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, HangUp, Make, Put, counts, drive_to, of_type, rejected, succeed, transitions, trip
+from support.drive import NAME, Boom, HangUp, Make, Put, drive_to, rejected, succeed, trip
+from support.reading import counts, of_type, transitions
 
 VERDICTS = ["success", "failure", "ignore"]
 COUNT = {"success": "successes", "failure": "failures", "ignore": "ignored"}

@@ -8,7 +8,8 @@ import pytest
 from breaker import Policy, State
 from breaker.events import CallFailed
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, HangUp, Make, counts, drive_to, identity, of_type, raiser, rejected, succeed
+from support.drive import NAME, Boom, HangUp, Make, drive_to, identity, raiser, rejected, succeed
+from support.reading import counts, of_type
 
 
 class Awkward:

@@ -9,7 +9,8 @@ from breaker import Breaker, Policy, PolicyError, Provider, State
 from breaker.events import StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Make, cool, document, fail, of_type, rejected, succeed, trip
+from support.drive import NAME, Make, cool, document, fail, rejected, succeed, trip
+from support.reading import of_type
 
 
 def growing(base: float = 1.0, times: float = 2.0, longest: float | None = 16.0, **more: Any) -> Policy:

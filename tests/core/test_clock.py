@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from breaker import Breaker, Policy, Provider, State
-from support.drive import NAME, Boom, HangUp, cool, counts, drive_to, fail, raiser, rejected, succeed, trip
+from support.drive import NAME, Boom, HangUp, cool, drive_to, fail, raiser, rejected, succeed, trip
+from support.reading import counts
 from support.threads import HookClock
 
 Build = Callable[..., tuple[Breaker, HookClock]]

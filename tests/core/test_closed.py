@@ -7,19 +7,8 @@ import pytest
 from breaker import BreakerOpenError, Mode, Policy, State
 from breaker.events import BreakerCreated
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    Boom,
-    Make,
-    counts,
-    drive_to,
-    fail,
-    ignored,
-    raiser,
-    rejected,
-    succeed,
-    transitions,
-)
+from support.drive import NAME, Boom, Make, drive_to, fail, ignored, raiser, rejected, succeed
+from support.reading import counts, transitions
 
 
 def streak(breaker: Any) -> int:

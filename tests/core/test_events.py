@@ -22,19 +22,17 @@ from support.drive import (
     Boom,
     HangUp,
     Make,
-    assert_chain,
     cool,
     document,
     drive_to,
     fail,
     ignored,
-    of_type,
     raiser,
     rejected,
     succeed,
-    transitions,
     trip,
 )
+from support.reading import assert_chain, of_type, transitions
 
 
 def test_a_full_cycle_tells_exactly_five_transitions(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:

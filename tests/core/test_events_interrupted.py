@@ -11,8 +11,9 @@ import pytest
 from breaker import Policy, State
 from breaker.events import CallFailed, StateChanged
 from breaker.testing import ManualClock
-from support.drive import NAME, HangUp, Make, drive_to, fail, of_type, transitions, trip
+from support.drive import NAME, HangUp, Make, drive_to, fail, trip
 from support.processes import fork_and_check
+from support.reading import of_type, transitions
 from support.threads import Crowd
 
 

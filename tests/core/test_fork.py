@@ -14,8 +14,9 @@ from breaker import Breaker, Policy, State
 from breaker.events import StateChanged
 from breaker.sources import FileSource, MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, Make, Providers, counts, drive_to, fail, of_type, rejected, succeed, trip
+from support.drive import NAME, Boom, Make, Providers, drive_to, fail, rejected, succeed, trip
 from support.processes import FREE_THREADED, fork_and_check
+from support.reading import counts, of_type
 from support.threads import in_another_thread
 from support.tree import FOLDER as PATH
 from support.tree import has, write

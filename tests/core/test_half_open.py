@@ -6,23 +6,8 @@ import pytest
 
 from breaker import Breaker, Permit, Policy, State
 from breaker.testing import ManualClock
-from support.drive import (
-    OPENED,
-    PROBING,
-    RECOVERED,
-    REOPENED,
-    Make,
-    cool,
-    cooled,
-    counts,
-    drive_to,
-    fail,
-    ignored,
-    probing,
-    rejected,
-    succeed,
-    transitions,
-)
+from support.drive import Make, cool, cooled, drive_to, fail, ignored, rejected, succeed
+from support.reading import OPENED, PROBING, RECOVERED, REOPENED, counts, probing, transitions
 
 
 def fill(breaker: Breaker, slots: int) -> list[Permit]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
-from support.drive import NAME, OPENED, Boom, counts, raiser, rejected, succeed, transitions, trip
+from support.drive import NAME, Boom, raiser, rejected, succeed, trip
+from support.reading import OPENED, counts, transitions
 from support.threads import HookClock, eager_switching, in_another_thread
 
 

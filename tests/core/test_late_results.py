@@ -7,21 +7,8 @@ import pytest
 from breaker import Breaker, Policy, State
 from breaker.events import CallFailed
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    Boom,
-    Make,
-    cool,
-    counts,
-    drive_to,
-    fail,
-    of_type,
-    raiser,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import NAME, Boom, Make, cool, drive_to, fail, raiser, rejected, succeed, trip
+from support.reading import counts, of_type, transitions
 
 VERDICTS = ["success", "failure", "ignore"]
 

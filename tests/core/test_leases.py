@@ -7,7 +7,8 @@ import pytest
 from breaker import Policy, State
 from breaker.events import ProbeLost, StateChanged
 from breaker.testing import ManualClock
-from support.drive import NAME, Make, cooled, counts, of_type, probing, rejected, succeed
+from support.drive import NAME, Make, cooled, rejected, succeed
+from support.reading import counts, of_type, probing
 
 
 def test_a_lost_probe_gives_its_slot_to_the_next_call_at_the_end_of_its_lease(

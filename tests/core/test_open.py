@@ -7,20 +7,8 @@ import pytest
 
 from breaker import Policy, PolicyError, State
 from breaker.testing import ManualClock
-from support.drive import (
-    OPENED,
-    PROBING,
-    Make,
-    cool,
-    counts,
-    drive_to,
-    fail,
-    ignored,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import Make, cool, drive_to, fail, ignored, rejected, succeed, trip
+from support.reading import OPENED, PROBING, counts, transitions
 
 
 def test_rejected_one_millisecond_before_and_admitted_at_the_deadline(make_breaker: Make, clock: ManualClock) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from breaker import Breaker, BreakerError, BreakerOpenError, Policy, Provider, State
 from breaker.testing import ManualClock
-from support.drive import Boom, HangUp, Make, counts, drive_to, fail, raiser, rejected, trip
+from support.drive import Boom, HangUp, Make, drive_to, fail, raiser, rejected, trip
+from support.reading import counts
 
 SUCCESS, FAILURE, IGNORED = "successes", "failures", "ignored"
 

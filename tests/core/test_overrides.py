@@ -8,20 +8,8 @@ import pytest
 from breaker import Breaker, Mode, Policy, State
 from breaker.events import ModeChanged, ProbeLost, StateChanged
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    Boom,
-    Make,
-    counts,
-    drive_to,
-    fail,
-    ignored,
-    of_type,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import NAME, Boom, Make, drive_to, fail, ignored, rejected, succeed, trip
+from support.reading import counts, of_type, transitions
 
 OVERLAYS = [Mode.FORCED_OPEN, Mode.DISABLED, Mode.SHADOW]
 

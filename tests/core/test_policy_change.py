@@ -9,20 +9,8 @@ from breaker import Breaker, Mode, Policy, State
 from breaker.events import ModeChanged, PolicyRejected, PolicyUpdated, StateChanged, WouldHaveOpened
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    Put,
-    cool,
-    counts,
-    document,
-    drive_to,
-    fail,
-    of_type,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import NAME, Put, cool, document, drive_to, fail, rejected, succeed, trip
+from support.reading import counts, of_type, transitions
 
 
 def test_a_held_breaker_obeys_the_new_policy(breaker: Breaker, put: Put) -> None:

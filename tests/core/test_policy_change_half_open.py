@@ -7,7 +7,8 @@ import pytest
 from breaker import Breaker, Permit, State
 from breaker.events import PolicyUpdated, StateChanged
 from breaker.testing import ManualClock
-from support.drive import Put, counts, drive_to, fail, rejected, succeed, transitions
+from support.drive import Put, drive_to, fail, rejected, succeed
+from support.reading import counts, transitions
 
 
 def test_a_success_threshold_met_already_closes_at_once(

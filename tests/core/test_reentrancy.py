@@ -9,25 +9,8 @@ from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, State
 from breaker.events import BreakerCreated, CallFailed, ModeChanged, ProbeLost, StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    OPENED,
-    PROBING,
-    RECOVERED,
-    Boom,
-    Make,
-    assert_chain,
-    cool,
-    counts,
-    drive_to,
-    fail,
-    of_type,
-    raiser,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import NAME, Boom, Make, cool, drive_to, fail, raiser, rejected, succeed, trip
+from support.reading import OPENED, PROBING, RECOVERED, assert_chain, counts, of_type, transitions
 
 RESET = (State.OPEN, State.CLOSED, "reset")
 

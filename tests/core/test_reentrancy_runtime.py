@@ -12,22 +12,9 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    Boom,
-    Make,
-    assert_chain,
-    cool,
-    counts,
-    drive_to,
-    fail,
-    raiser,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import NAME, Boom, Make, cool, drive_to, fail, raiser, rejected, succeed, trip
 from support.processes import FREE_THREADED
+from support.reading import assert_chain, counts, transitions
 from support.threads import HookClock
 
 

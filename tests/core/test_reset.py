@@ -7,7 +7,8 @@ import pytest
 from breaker import Mode, Policy, State
 from breaker.events import ModeChanged, StateChanged
 from breaker.testing import ManualClock
-from support.drive import NAME, Make, cool, counts, drive_to, fail, rejected, succeed, transitions, trip
+from support.drive import NAME, Make, cool, drive_to, fail, rejected, succeed, trip
+from support.reading import counts, transitions
 
 
 def test_reset_in_closed_clears_the_streak_and_tells_nobody(make_breaker: Make, events: list[Any]) -> None:

@@ -7,19 +7,8 @@ import pytest
 from breaker import Mode, Policy, State
 from breaker.events import ModeChanged, StateChanged, WouldHaveOpened
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    Make,
-    cool,
-    counts,
-    drive_to,
-    fail,
-    ignored,
-    of_type,
-    rejected,
-    succeed,
-    trip,
-)
+from support.drive import NAME, Make, cool, drive_to, fail, ignored, rejected, succeed, trip
+from support.reading import counts, of_type
 
 
 def warnings(events: list[Any]) -> list[int]:

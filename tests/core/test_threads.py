@@ -10,22 +10,8 @@ from breaker import Breaker, BreakerOpenError, Policy, Provider, State
 from breaker.events import StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import (
-    NAME,
-    OPENED,
-    Boom,
-    Make,
-    assert_chain,
-    cool,
-    counts,
-    drive_to,
-    of_type,
-    raiser,
-    rejected,
-    succeed,
-    transitions,
-    trip,
-)
+from support.drive import NAME, Boom, Make, cool, drive_to, raiser, rejected, succeed, trip
+from support.reading import OPENED, assert_chain, counts, of_type, transitions
 from support.threads import Crowd, together
 
 

@@ -15,8 +15,9 @@ from breaker.events import Reason
 from breaker.sources import MemorySource
 from breaker.states import TRANSITIONS
 from breaker.testing import ManualClock
-from support.drive import NAME, Put, drive_to, fail, succeed, transitions
+from support.drive import NAME, Put, drive_to, fail, succeed
 from support.processes import run_python
+from support.reading import transitions
 
 ROOT = Path(__file__).parents[2]
 

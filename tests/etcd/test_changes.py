@@ -13,9 +13,10 @@ from breaker import Config, Policy, Provider, State
 from breaker.events import PolicyUpdated, StateChanged
 from breaker.sources import EtcdSource
 from etcd.conftest import NAMES, Follow, fill, shuffle
-from support.drive import document, fail, of_type
+from support.drive import document, fail
 from support.etcd.server import Server
 from support.etcd.subjects import PATH, TRANSPORTS, Subject, Subjects
+from support.reading import of_type
 
 NAME = NAMES[0]
 KEY = f"{PATH}{NAME}.json"

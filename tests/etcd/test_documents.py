@@ -6,9 +6,10 @@ import pytest
 
 from breaker.events import PolicyRejected
 from etcd.conftest import Follow, fill
-from support.drive import document, of_type
+from support.drive import document
 from support.etcd.server import Server
 from support.etcd.subjects import PATH, Subject
+from support.reading import of_type
 from support.watching import eventually
 
 REJECTED = "circuit breaker policy rejected"

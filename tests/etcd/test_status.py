@@ -8,10 +8,10 @@ from breaker import Config, Provider
 from breaker.events import SourceLost, SourceRegained
 from breaker.sources import MemorySource
 from etcd.conftest import Follow, fill
-from support.drive import of_type
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
 from support.etcd.subjects import LOST, PATH, REGAINED, status_of
+from support.reading import of_type
 from support.watching import eventually
 
 

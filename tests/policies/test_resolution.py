@@ -8,7 +8,8 @@ from breaker import Mode, Policy, Provider, State
 from breaker.events import PolicyRejected, PolicyUpdated, StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
-from support.drive import NAME, Boom, Providers, fail, of_type, rejected, succeed, trip
+from support.drive import NAME, Boom, Providers, fail, rejected, succeed, trip
+from support.reading import of_type
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from breaker import Config, Mode, Policy, Provider
 from breaker.events import ModeChanged, PolicyRejected, PolicyUpdated
 from breaker.policies.names import document_key
 from breaker.sources import MemorySource
-from support.drive import NAME, Put, document, of_type
+from support.drive import NAME, Put, document
+from support.reading import of_type
 
 NAMES = ["a", "/b", "late", "default"]
 DEFAULT = Policy(7, 3, 90.0, half_open_max_calls=2, probe_timeout=5)

@@ -10,8 +10,9 @@ from breaker.events import BreakerCreated, PolicyUpdated
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
 from support.collector import no_collector
-from support.drive import CONFIG, NAME, Boom, Providers, document, drive_to, fail, of_type, rejected, succeed
+from support.drive import CONFIG, NAME, Boom, Providers, document, drive_to, fail, rejected, succeed
 from support.processes import fork_and_check, run_python
+from support.reading import of_type
 from support.sources import Handmade, document_of
 from support.threads import Crowd, in_another_thread, together, watchers
 from support.tree import Tree

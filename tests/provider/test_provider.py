@@ -10,7 +10,8 @@ from breaker import Breaker, Mode, Policy, Provider, get_default_config
 from breaker.events import BreakerCreated
 from breaker.sources import FileSource, MemorySource
 from breaker.testing import ManualClock
-from support.drive import CONFIG, NAME, Boom, document, fail, of_type, succeed
+from support.drive import CONFIG, NAME, Boom, document, fail, succeed
+from support.reading import of_type
 from support.threads import HookClock, in_another_thread, together
 
 # -- one breaker per name --

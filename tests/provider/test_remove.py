@@ -9,7 +9,8 @@ import pytest
 from breaker import BreakerOpenError, Policy, Provider, Snapshot, State
 from breaker.events import BreakerCreated, StateChanged
 from breaker.sources import MemorySource
-from support.drive import NAME, Boom, Providers, document, drive_to, fail, of_type, rejected, succeed, trip
+from support.drive import NAME, Boom, Providers, document, drive_to, fail, rejected, succeed, trip
+from support.reading import of_type
 from support.threads import Crowd, HookClock, eager_switching, together
 
 # -- remove --

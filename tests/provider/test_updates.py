@@ -9,7 +9,8 @@ from breaker import Breaker, Policy, Provider
 from breaker._updates import Updates
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import MemorySource
-from support.drive import CONFIG, NAME, Boom, Providers, document, of_type
+from support.drive import CONFIG, NAME, Boom, Providers, document
+from support.reading import of_type
 from support.sources import Handmade, document_of
 from support.threads import HookClock, in_another_thread
 

@@ -10,8 +10,9 @@ import pytest
 from breaker import Policy, Provider
 from breaker.events import PolicyRejected, PolicyUpdated
 from breaker.sources import FileSource
-from support.drive import NAME, Providers, of_type
+from support.drive import NAME, Providers
 from support.processes import fork_and_check
+from support.reading import of_type
 from support.tree import FOLDER as PATH
 from support.tree import has, write
 from support.watching import LineLogger, eventually

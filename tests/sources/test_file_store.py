@@ -15,8 +15,9 @@ from breaker import Config, Policy, Provider
 from breaker.errors import Refused, SourceError
 from breaker.events import PolicyRejected
 from breaker.sources import FileSource
-from support.drive import NAME, PATH, document, of_type
+from support.drive import NAME, PATH, document
 from support.processes import fork_and_check
+from support.reading import of_type
 from support.threads import together
 from support.tree import Steps, Tree
 from support.watching import eventually

@@ -7,7 +7,8 @@ import pytest
 from breaker import Provider
 from breaker.events import SourceLost, SourceRegained
 from breaker.sources import FileSource, MemorySource, Watch
-from support.drive import Providers, of_type
+from support.drive import Providers
+from support.reading import of_type
 
 
 class ByHand:

@@ -1,23 +1,16 @@
-"""Ways to drive a breaker in a test, each of which also checks what it did, and ways to read the events."""
+"""Ways to drive a breaker in a test, each of which also checks what it did."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Config, Policy, Provider, State
-from breaker.events import StateChanged
 
 NAME = "http:payment-api"
 PATH = "/config/dev/svc/breakers/"
 CONFIG = Config("svc", PATH)
-
-# State changes as `transitions` gives them.
-OPENED = (State.CLOSED, State.OPEN, "tripped")
-PROBING = (State.OPEN, State.HALF_OPEN, "timeout")
-REOPENED = (State.HALF_OPEN, State.OPEN, "probe_failed")
-RECOVERED = (State.HALF_OPEN, State.CLOSED, "recovered")
 
 E = TypeVar("E")
 Make: TypeAlias = Callable[..., Breaker]
@@ -110,12 +103,6 @@ def cooled(make_breaker: Make, clock: Clock, policy: Policy) -> Breaker:
     return breaker
 
 
-def probing(breaker: Breaker) -> tuple[State, int, int]:
-    """State, probe successes, probes in flight."""
-    snapshot = breaker.snapshot()
-    return snapshot.state, snapshot.half_open_successes, snapshot.half_open_in_flight
-
-
 def drive_to(breaker: Breaker, clock: Clock, state: State) -> Breaker:
     """Bring a breaker with nothing in flight to a state by calls and time; HALF_OPEN has its slots free."""
     if breaker.state is State.CLOSED and state is not State.CLOSED:
@@ -135,31 +122,3 @@ def drive_to(breaker: Breaker, clock: Clock, state: State) -> Breaker:
 def document(**fields: Any) -> bytes:
     """A policy document: ``document(failureThreshold=3)``."""
     return json.dumps(fields).encode()
-
-
-def of_type(events: Iterable[Any], kind: type[E]) -> list[E]:
-    """The events of one kind, in order."""
-    return [event for event in events if isinstance(event, kind)]
-
-
-def transitions(events: Iterable[Any]) -> list[tuple[State, State, str]]:
-    """``(from, to, reason)`` of every state change, in order."""
-    changes = of_type(events, StateChanged)
-    return [(change.from_state, change.to_state, change.reason) for change in changes]
-
-
-def assert_chain(events: Iterable[Any], end: State) -> None:
-    """The state changes form one chain from CLOSED to ``end``, and the epochs rise."""
-    state, epoch = State.CLOSED, -1
-    for change in of_type(events, StateChanged):
-        assert change.from_state is state
-        assert change.epoch > epoch
-        state, epoch = change.to_state, change.epoch
-    assert state is end
-
-
-def counts(breaker: Breaker) -> dict[str, int]:
-    """The totals that are not zero: ``{"successes": 2}``."""
-    snapshot = breaker.snapshot()
-    names = ("successes", "failures", "ignored", "rejected", "late", "lost")
-    return {name: getattr(snapshot, name) for name in names if getattr(snapshot, name)}

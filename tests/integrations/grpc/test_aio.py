@@ -11,7 +11,7 @@ import pytest
 from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import AioBreakerOpenRpcError, BreakerOpenRpcError
 from breaker.testing import ManualClock
-from support.drive import counts
+from support.reading import counts
 from support.rpc import COUNTED, ENDINGS, HANG, SS, SU, US, UU, Echo, aio_channel, ask
 from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
 

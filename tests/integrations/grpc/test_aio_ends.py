@@ -10,7 +10,7 @@ import pytest
 from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import aio_interceptors
 from breaker.testing import ManualClock
-from support.drive import counts
+from support.reading import counts
 from support.rpc import HANG, SS, SU, US, UU, AioEcho, Echo, aio_channel, aio_serving, ask, relayed, serving
 from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
 from support.watching import soon

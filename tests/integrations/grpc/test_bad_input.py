@@ -20,8 +20,8 @@ from breaker.integrations.grpc import (
     BreakerServerInterceptor,
     aio_interceptors,
 )
-from support.drive import counts
 from support.processes import run_python
+from support.reading import counts
 from support.rpc import FORMS, UU, Echo, aio_channel, ask, intercepted, open_channel
 from support.rpc_aio import AIO_FORMS
 

@@ -9,7 +9,7 @@ import pytest
 from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
 from breaker.testing import ManualClock
-from support.drive import counts
+from support.reading import counts
 from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, ask, intercepted, open_channel, serving
 
 every_form = pytest.mark.parametrize("form", FORMS)

@@ -13,7 +13,7 @@ import pytest
 from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
 from breaker.testing import ManualClock
-from support.drive import counts
+from support.reading import counts
 from support.rpc import FORMS, HANG, METHOD, SS, SU, US, UU, Echo, ask, intercepted, open_channel, relayed, serving
 from support.watching import eventually
 

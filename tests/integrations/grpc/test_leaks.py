@@ -16,7 +16,7 @@ import pytest
 from breaker import Policy, Provider
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
 from support.collector import no_collector
-from support.drive import counts
+from support.reading import counts
 from support.rpc import FORMS, METHOD, SU, US, UU, Echo, aio_channel, ask, intercepted, open_channel, serving
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
 from support.watching import eventually

@@ -10,7 +10,7 @@ import pytest
 
 from breaker import BreakerOpenError, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
-from support.drive import counts
+from support.reading import counts
 from support.rpc import FORMS, METHOD, US, UU, Echo, aio_channel, ask, intercepted, open_channel
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
 

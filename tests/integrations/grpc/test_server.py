@@ -15,7 +15,7 @@ import pytest
 from breaker import Policy, Provider, State
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor
 from breaker.testing import ManualClock
-from support.drive import counts
+from support.reading import counts
 from support.rpc import (
     COUNTED,
     ENDINGS,

@@ -9,7 +9,7 @@ import pytest
 
 from breaker import BreakerOpenError, Provider
 from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
-from support.drive import counts
+from support.reading import counts
 from support.rpc import (
     ENDINGS,
     FORMS,
