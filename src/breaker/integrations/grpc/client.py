@@ -8,22 +8,22 @@ later: a callback tells of it, on a thread of gRPC's. Its caller may see the end
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import grpc
 
 from breaker.errors import BreakerOpenError
-from breaker.integrations._base import NameOf, Permit, rejected_as
+from breaker.integrations._base import Permit, rejected_as
 from breaker.integrations.grpc.errors import BreakerOpenRpcError, Future, MisnamedCall
-from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection
-from breaker.provider import Provider
+from breaker.integrations.grpc.protection import Protecting, Protection
 
 Continuation = Callable[[Any, Any], Any]
 
 
 class BreakerInterceptor(
+    Protecting,
     grpc.UnaryUnaryClientInterceptor,
     grpc.UnaryStreamClientInterceptor,
     grpc.StreamUnaryClientInterceptor,
@@ -49,16 +49,6 @@ class BreakerInterceptor(
 
     .. versionadded:: 0.1
     """
-
-    def __init__(
-        self,
-        provider: Provider,
-        *,
-        name: NameOf | None = None,
-        failure_codes: Iterable[Code] = FAILURE_CODES,
-        ignored_codes: Iterable[Code] = IGNORED_CODES,
-    ) -> None:
-        self._protection = Protection(type(self).__name__, provider, name, failure_codes, ignored_codes)
 
     def intercept_unary_unary(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
         try:

@@ -120,6 +120,20 @@ class Protection:
             self.settle_error(permit, error)
 
 
+class Protecting:
+    """An interceptor for all kinds of calls: the constructor of those for channels and for servers of `grpc`."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        name: NameOf | None = None,
+        failure_codes: Iterable[Code] = FAILURE_CODES,
+        ignored_codes: Iterable[Code] = IGNORED_CODES,
+    ) -> None:
+        self._protection = Protection(type(self).__name__, provider, name, failure_codes, ignored_codes)
+
+
 def _codes(owner: str, option: str, codes: Iterable[Code]) -> frozenset[grpc.StatusCode]:
     if isinstance(codes, str | grpc.StatusCode) or not isinstance(codes, Iterable):
         raise TypeError(

@@ -8,7 +8,7 @@ the handler, except where its deadline passed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import update_wrapper
 from typing import Any
@@ -17,11 +17,10 @@ import grpc
 import grpc.aio
 
 from breaker.errors import BreakerOpenError
-from breaker.integrations._base import Breaker, NameOf, Permit
+from breaker.integrations._base import Breaker, Permit
 from breaker.integrations.grpc.contexts import client_is_gone, code_of, details_of, time_left, with_code
 from breaker.integrations.grpc.errors import pushback
-from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection
-from breaker.provider import Provider
+from breaker.integrations.grpc.protection import Protecting, Protection
 
 Handler = Callable[..., Any]
 _Codes = grpc.StatusCode
@@ -34,7 +33,7 @@ _MAKERS: dict[tuple[bool, bool], tuple[str, Callable[..., Any]]] = {
 }
 
 
-class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):
+class BreakerServerInterceptor(Protecting, grpc.ServerInterceptor, grpc.aio.ServerInterceptor):
     """Each method of a server has a breaker, and sheds its load while its handler keeps failing.
 
     For ``grpc.server(…, interceptors=[BreakerServerInterceptor(provider)])`` and for `grpc.aio.server` alike. A call
@@ -57,16 +56,6 @@ class BreakerServerInterceptor(grpc.ServerInterceptor, grpc.aio.ServerIntercepto
 
     .. versionadded:: 0.1
     """
-
-    def __init__(
-        self,
-        provider: Provider,
-        *,
-        name: NameOf | None = None,
-        failure_codes: Iterable[Code] = FAILURE_CODES,
-        ignored_codes: Iterable[Code] = IGNORED_CODES,
-    ) -> None:
-        self._protection = Protection(type(self).__name__, provider, name, failure_codes, ignored_codes)
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         found = continuation(handler_call_details)
