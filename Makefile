@@ -6,7 +6,8 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-fast test-chaos test-all test-sanitized test-freethreaded free-threaded-python debian-pythons \
+.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-sanitized test-freethreaded \
+	free-threaded-python debian-pythons \
 	check docs bench bench-peers bench-instructions bench-etcd clean
 
 help:
@@ -14,6 +15,7 @@ help:
 	@echo "make demo-etcd           the same with its policies in a real etcd"
 	@echo "make test    the test suite, on the wheel built from the sdist (PYTEST='-k name')"
 	@echo "make test-fast           the same on the source tree as it is edited"
+	@echo "make coverage            the lines, Python's and Cython's, that no test reaches (EVERYTHING=1 with etcd and programs)"
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
 	@echo "make test-sanitized      the core's tests on a build with sanitizers (TESTS=tests/core)"
@@ -39,6 +41,9 @@ test:
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST)
+
+coverage:
+	@EVERYTHING=$(EVERYTHING) sh tools/coverage.sh $(PYTHON) $(VENV)-coverage $(PYTEST)
 
 test-chaos: $(VENV)/.test
 	CHAOS_SECONDS=$(or $(SECONDS),200) CHAOS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/etcd/chaos.py -s

@@ -2,6 +2,7 @@
 
 Environment switches for developers:
   BREAKER_DEBUG=1      no optimisation, debug symbols, assertions on, an illegal transition ends the process
+  BREAKER_COVERAGE=1   lines can be traced, for `make coverage`; slow
   BREAKER_SANITIZE=x   pass ``-fsanitize=x`` (address, thread, undefined)
 """
 
@@ -17,6 +18,10 @@ macros: list[tuple[str, str | None]] = []
 if os.environ.get("BREAKER_DEBUG"):
     compile_args = ["-O0", "-g3", "-UNDEBUG"]
     macros = [("BREAKER_DEBUG", None)]
+tracing = bool(os.environ.get("BREAKER_COVERAGE"))
+if tracing:
+    compile_args = ["-O1"]
+    macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
 if sanitizer := os.environ.get("BREAKER_SANITIZE"):
     compile_args += [f"-fsanitize={sanitizer}", "-fno-omit-frame-pointer"]
     link_args += [f"-fsanitize={sanitizer}"]
@@ -39,6 +44,7 @@ setup(
             "binding": False,
             "auto_pickle": False,
             "freethreading_compatible": True,
+            "linetrace": tracing,
             "autotestdict": False,
             "boundscheck": False,
             "wraparound": False,

@@ -2,7 +2,7 @@
 # Run the suite on what is shipped: sdist, wheel from the sdist, wheel installed in an environment of its own, and the
 # tests, documents and examples out of the unpacked sdist. Compiles only if the package has changed since the last run.
 # usage: test_shipped.sh PYTHON VENV [pytest arguments]
-#   WITHOUT_GRPC=allowed   where grpcio has no wheel for this Python: leave out what needs it, and say so
+#   WITHOUT_GRPC=allowed   where grpcio or gevent has no wheel for this Python: leave out what needs them, and say so
 #   PIN=requirement        one more requirement for pip
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,14 +17,9 @@ install() { "$venv/bin/python" -m pip install --quiet "$@"; }
 
 [ -x "$venv/bin/python" ] || sh tools/make_venv.sh "$python" "$venv"
 rm -rf "$work"
-mkdir -p "$work/tree"
-
-# From a copy without what was built: setuptools would ship again whatever it finds listed in an old egg-info.
-tar --exclude='.?*' --exclude='*.so' --exclude=_core.c --exclude=build --exclude=dist --exclude='*.egg-info' \
-    --exclude=__pycache__ -cf - -- * | tar -xf - -C "$work/tree"
+sh tools/copy_tree.sh "$work/tree"
 cd "$work/tree"
-"$venv/bin/python" -c 'import tomllib
-print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' >"$work/needs"
+sh tools/build_needs.sh "$venv/bin/python" >"$work/needs"
 [ -e "$venv/.needs" ] && cmp -s "$work/needs" "$venv/.needs" || install -r "$work/needs"
 cp "$work/needs" "$venv/.needs"
 "$venv/bin/python" -c 'import setuptools.build_meta as b, sys; b.build_sdist(sys.argv[1])' "$work" >"$work/sdist.log" 2>&1 ||
@@ -41,14 +36,14 @@ if [ ! -e "$venv/.shipped" ] || [ "$sources" != "$(cat "$venv/.shipped")" ]; the
     "$venv/bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$work" ../cybreaker-*.tar.gz
     install --force-reinstall --no-deps "$work"/cybreaker-*.whl
     extra=test
-    if [ "${WITHOUT_GRPC:-}" = allowed ] && ! install --only-binary=:all: 'grpcio>=1.82' 2>/dev/null; then
+    if [ "${WITHOUT_GRPC:-}" = allowed ] && ! install --only-binary=:all: 'grpcio>=1.82' 'gevent>=25.4' 2>/dev/null; then
         extra=test-core
     fi
     install "$(echo "$work"/cybreaker-*.whl)[$extra]" ${PIN:+"$PIN"}
     echo "$sources" >"$venv/.shipped"
 fi
 "$venv/bin/python" -c 'import grpc' 2>/dev/null ||
-    echo "not tested on ${python##*/}: gRPC (grpcio has no wheel for it)"
+    echo "not tested on ${python##*/}: gRPC and gevent (grpcio or gevent has no wheel for it)"
 
 export BREAKER_SHIPPED=1 HYPOTHESIS_STORAGE_DIRECTORY="$root/.hypothesis"
 exec "$venv/bin/python" -m pytest -o cache_dir="$root/.pytest_cache" "$@"

@@ -4,6 +4,7 @@
 #define BREAKER_CORE_H
 
 #include <Python.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

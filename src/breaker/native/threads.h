@@ -14,6 +14,13 @@ static inline void bk_unlock(bk_lock_t *lock) { PyMutex_Unlock(lock); }
 #else
 typedef char bk_lock_t;
 static inline void bk_lock(bk_lock_t *lock) {
+#if defined(CYTHON_TRACE) && CYTHON_TRACE /* of each line of a section the tracer is told, and may let another thread run */
+    while (*lock) {
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
+        Py_END_ALLOW_THREADS
+    }
+#endif
     if (BK_UNLIKELY(*lock)) Py_FatalError("breaker: Python code ran under a breaker's lock");
     *lock = 1;
 }
