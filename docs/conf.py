@@ -39,7 +39,7 @@ nitpick_ignore_regex = [
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
-        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Revision|.*StoredPolicy|Time|datetime|timedelta)",
+        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Revision|Time|datetime|timedelta)",
     ),
     ("py:obj", "timedelta"),
 ]
@@ -52,6 +52,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_custom_sections = ["Thread safety"]
 
 html_theme = "furo"

@@ -8,10 +8,17 @@ _ENVIRONMENTS = {"production": "prod", "development": "dev"}
 
 
 class Config(Frozen):
-    """What a `Provider` needs to know: ``service_name`` and ``policies_path``.
+    """What a `Provider` needs to know. Frozen, compared by value.
 
-    Both are non-empty text. ``policies_path`` starts with ``/``; a missing ``/`` at its end is added.
-    Raises `TypeError` for anything but text and `ValueError` for a bad value.
+    Args:
+        service_name: of the program, text that is not empty.
+        policies_path: where its documents are; it starts with ``/``, and a missing ``/`` at its end is added.
+
+    Raises:
+        TypeError: anything but text.
+        ValueError: empty, or a path that does not start with ``/``.
+
+    .. versionadded:: 0.1
     """
 
     __slots__ = ("policies_path", "service_name")
@@ -29,8 +36,15 @@ class Config(Frozen):
 def get_default_config(service_name: str, env: str) -> Config:
     """The `Config` with ``policies_path="/config/{env}/{service_name}/breakers/"``.
 
-    ``production`` becomes ``prod`` and ``development`` ``dev``; any other environment name is used as it is. Raises
-    `ValueError` where a name is empty or holds a ``/``, `TypeError` where it is no text.
+    Args:
+        service_name: of the program.
+        env: ``production`` becomes ``prod`` and ``development`` ``dev``; any other name is used as it is.
+
+    Raises:
+        TypeError: a name that is no text.
+        ValueError: a name that is empty or holds a ``/``.
+
+    .. versionadded:: 0.1
     """
     for what, text in (("service_name", service_name), ("env", env)):
         _require_text(what, text)

@@ -34,9 +34,14 @@ __all__ = [
 class PolicyError(BreakerError, ValueError):
     """A policy, or a document of one, says something that is not allowed.
 
-    ``field`` is the name as its writer spelled it (None where the whole document is meant), ``expected`` says what
-    may stand there, ``got`` shows what stood there, ``hint`` says how to write it, ``where`` is the key of the
-    document (None for a policy made in Python).
+    Args:
+        field: The name as its writer spelled it; None if the whole document is meant.
+        expected: What may stand there.
+        got: What stood there.
+        hint: How to write it.
+        where: The key of the document; None for a policy made in Python.
+
+    .. versionadded:: 0.1
     """
 
     def __init__(self, field: str | None, expected: str, got: str, hint: str = "", where: str | None = None) -> None:
@@ -54,7 +59,11 @@ class PolicyError(BreakerError, ValueError):
         return f"{place}{subject} must be {self.expected}, got {self.got}{advice}"
 
     def at(self, where: str) -> PolicyError:
-        """The same error with the key of the document it stood in."""
+        """The same error with the key of the document it stood in.
+
+        Args:
+            where: That key.
+        """
         return PolicyError(self.field, self.expected, self.got, self.hint, where)
 
 
@@ -74,19 +83,39 @@ class SourceError(BreakerError):
 
 
 class Unreachable(SourceError):
-    """No answer, in time or at all: the next try, or the next member of the cluster, may do better."""
+    """No answer, in time or at all: the next try, or the next member of the cluster, may do better.
+
+    Arguments are those of `SourceError`.
+
+    .. versionadded:: 0.1
+    """
 
 
 class Refused(SourceError):
-    """The answer is no (password, permission, certificate, a full disk): somebody has to mend it first."""
+    """The answer is no (password, permission, certificate, a full disk): somebody has to mend it first.
+
+    Arguments are those of `SourceError`.
+
+    .. versionadded:: 0.1
+    """
 
 
 class Interrupted(SourceError):
-    """What was read has a gap or is of another history: read it again."""
+    """What was read has a gap or is of another history: read it again.
+
+    Arguments are those of `SourceError`.
+
+    .. versionadded:: 0.1
+    """
 
 
 class TooBig(SourceError):
-    """An answer has more bytes than this program takes at once: ask for less."""
+    """An answer has more bytes than this program takes at once: ask for less.
+
+    Arguments are those of `SourceError`.
+
+    .. versionadded:: 0.1
+    """
 
 
 class RevisionConflict(SourceError):

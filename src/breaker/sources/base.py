@@ -19,10 +19,15 @@ ABSENT: Final = 0
 class SourceStatus(NamedTuple):
     """How a provider's source is (`Provider.source_status`).
 
-    ``connected``: policies can be read now; ``endpoint``: the server, or where else the documents are from;
-    ``revision``: of the last publication, as the source counts; ``last_change``: when documents changed last, seconds
-    since 1970, None: they never did; ``last_error``: the last problem, also after it has ended; ``reconnects``: how
-    often a connection was made anew.
+    Attributes:
+        connected: Policies can be read now.
+        endpoint: The server, or where else the documents are from.
+        revision: Of the last publication, as the source counts.
+        last_change: When documents changed last, in seconds since 1970; None: they never did.
+        last_error: The last problem, also after it has ended.
+        reconnects: How often a connection was made anew.
+
+    .. versionadded:: 0.1
     """
 
     connected: bool
@@ -34,28 +39,51 @@ class SourceStatus(NamedTuple):
 
 
 class Watch(Protocol):
-    """What a source is given: where to look, and whom to notify. Made by the provider; safe from any thread."""
+    """What a source is given: where to look, and whom to notify. Made by the provider.
+
+    Thread safety:
+        All of it may be called from any thread.
+
+    .. versionadded:: 0.1
+    """
 
     path: str
 
     def publish(self, documents: Mapping[str, Document], revision: int, *, restarted: bool = False) -> None:
         """Say what all documents are now: file name (``http:payment-api.json``) → raw document.
 
-        Applied when it returns. ``revision`` grows with each change; a publication with a lower one than the last is
-        dropped, unless the source's own count began anew (``restarted``).
+        Applied when it returns.
+
+        Args:
+            documents: All of them, by file name.
+            revision: Grows with each change; a publication with a lower one than the last is dropped.
+            restarted: The source's own count began anew, so a lower revision is taken.
         """
 
     def connected(self, endpoint: str) -> None:
         """Say which server (or place) the next publications come from. Call it for every new connection.
 
-        What `failed` reported has ended with the publication after it.
+        What was reported by `failed` has ended with the publication after it.
+
+        Args:
+            endpoint: As `SourceStatus` shows it.
         """
 
     def run(self, loop: Callable[[], None]) -> None:
-        """Run ``loop`` in the provider's one daemon thread. It returns soon after `wait` has answered True."""
+        """Run a loop in the provider's one daemon thread.
+
+        Args:
+            loop: Returns soon after `wait` has answered True.
+        """
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, at most this long; True: the provider is closed."""
+        """Sleep.
+
+        Args:
+            seconds: At most.
+        Returns:
+            Whether the provider is closed.
+        """
         ...
 
     def now(self) -> float:
@@ -69,29 +97,54 @@ class Watch(Protocol):
     def failed(self, problem: str, *, kind: str | None = None, endpoint: str | None = None, soon: bool = False) -> None:
         """Say that the source cannot be read, where, and how to mend it.
 
-        Told once for each ``kind`` (None: each text) until the source is `connected` and publishes. ``soon``: it may
-        mend itself at any moment, so a provider that is being made goes on waiting for its first documents.
+        Args:
+            problem: The text that is logged.
+            kind: Reported once for each, until the source is `connected` and publishes; None: once for each text.
+            endpoint: The server or directory.
+            soon: It may mend itself at any moment, so a provider that is being made goes on waiting for its first
+                documents.
         """
 
     def warn(self, message: str, **keys: object) -> None:
-        """Log a warning."""
+        """Log a warning.
+
+        Args:
+            message: The line.
+            keys: What goes with it.
+        """
 
 
 @runtime_checkable
 class PolicySource(Protocol):
-    """Anything that publishes policy documents. One source may serve several providers."""
+    """Anything that publishes policy documents. One source may serve several providers.
+
+    .. versionadded:: 0.1
+    """
 
     def start(self, watch: Watch) -> None:
-        """Begin to publish to ``watch``, without waiting for anything slow (that belongs into ``watch.run``)."""
+        """Begin to publish, without waiting for anything slow (that belongs into ``watch.run``).
+
+        Args:
+            watch: Where to look and whom to notify.
+        """
 
     def stop(self, watch: Watch) -> None:
-        """Publish no more to ``watch``. Called once, from any thread, also from one that publishes."""
+        """Publish no more. Called once, from any thread, also from one that publishes.
+
+        Args:
+            watch: The one that `start` was given.
+        """
 
     def after_fork(self) -> None:
         """In a forked child, before `start` is called again: give up what belonged to the parent's threads."""
 
     def location(self, path: str, key: str) -> str:
-        """How an error names the document ``key`` below ``path``: what its reader would open."""
+        """How an error names a document: what its reader would open.
+
+        Args:
+            path: Of the provider's documents.
+            key: The file name below it.
+        """
         ...
 
 
