@@ -1,7 +1,7 @@
 """Which libraries that breakers work with this interpreter can have.
 
-The `test` extra brings them all. Interpreters for which grpcio or gevent has no wheels (free-threaded ones, and those that
-are new) have `test-core` alone: there, and only there, what needs one is left out, and tools/test_shipped.sh says so.
+The `test` extra brings them all. Interpreters for which grpcio or gevent has no wheels (free-threaded ones, and new
+ones) have `test-core` alone: there, and only there, what needs one is left out, and tools/test_shipped.sh says so.
 """
 
 import importlib.util
