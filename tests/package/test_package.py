@@ -93,7 +93,7 @@ def pip(*arguments: str, python: str = sys.executable) -> None:
 
 def clean_copy(target: Path) -> Path:
     """The tree without anything that was built in it, and without what has a name that starts with a dot."""
-    ignored = shutil.ignore_patterns(".*", "*.so", "_core.c", "build", "dist", "*.egg-info", "__pycache__")
+    ignored = shutil.ignore_patterns(".*", "*.so", "_core.c", "_build", "build", "dist", "*.egg-info", "__pycache__")
     return Path(shutil.copytree(ROOT, target, ignore=ignored))
 
 
