@@ -3,7 +3,6 @@
 # tests, documents and examples out of the unpacked sdist. Compiles only if the package has changed since the last run.
 # usage: test_shipped.sh PYTHON VENV [pytest arguments]
 #   WITHOUT_GRPC=allowed   where grpcio or gevent has no wheel for this Python: leave out what needs them, and say so
-#   PIN=requirement        one more requirement for pip
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -13,7 +12,8 @@ shift 2
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 work=$root/build/${venv##*/}
 
-install() { "$venv/bin/python" -m pip install --quiet "$@"; }
+# An older release that has a wheel for this Python, before a newer one that would be compiled.
+install() { "$venv/bin/python" -m pip install --quiet --prefer-binary "$@"; }
 
 [ -x "$venv/bin/python" ] || sh tools/make_venv.sh "$python" "$venv"
 rm -rf "$work"
@@ -39,7 +39,7 @@ if [ ! -e "$venv/.shipped" ] || [ "$sources" != "$(cat "$venv/.shipped")" ]; the
     if [ "${WITHOUT_GRPC:-}" = allowed ] && ! install --only-binary=:all: 'grpcio>=1.82' 'gevent>=25.4' 2>/dev/null; then
         extra=test-core
     fi
-    install "$(echo "$work"/cybreaker-*.whl)[$extra]" ${PIN:+"$PIN"}
+    install "$(echo "$work"/cybreaker-*.whl)[$extra]"
     echo "$sources" >"$venv/.shipped"
 fi
 "$venv/bin/python" -c 'import grpc' 2>/dev/null ||
