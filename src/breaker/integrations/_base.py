@@ -25,13 +25,13 @@ NameOf = Callable[[Any], str | None]
 _Rejection = TypeVar("_Rejection", bound=BreakerOpenError)
 
 
-def require(package: str, *, oldest: tuple[int, ...], extra: str, module: str | None = None) -> ModuleType:
+def require(package: str, *, oldest: tuple[int, ...], integration: str, module: str | None = None) -> ModuleType:
     """Import the library of an integration, before the modules that use it are imported.
 
     Args:
         package: its name on the package index.
         oldest: the oldest version that the integration works with, as numbers.
-        extra: the extra of this package that installs it, and the name of the integration.
+        integration: the name of the integration, for errors.
         module: what is imported; None: it is called like the package.
 
     Raises:
@@ -39,8 +39,9 @@ def require(package: str, *, oldest: tuple[int, ...], extra: str, module: str | 
             is taken as new enough.
     """
     module = module or package
-    needed = f"breaker.integrations.{extra} needs {package} {'.'.join(map(str, oldest))} or newer"
-    remedy = f"install it with: pip install 'cybreaker[{extra}]'"
+    wanted = ".".join(map(str, oldest))
+    needed = f"breaker.integrations.{integration} needs {package} {wanted} or newer"
+    remedy = f"install it with: pip install '{package}>={wanted}'"
     try:
         library = importlib.import_module(module)
     except ImportError as error:
@@ -150,8 +151,9 @@ class Naming:
                 "it must return the name of a breaker, or None to leave the call unprotected"
             ) from error
         if name is not None and not isinstance(name, str):
+            got = type(name).__name__  # nor its: it may be made of the call
             raise TypeError(
-                f"name= of {self._owner} must return the name of a breaker (text), got {name!r} for {which}; "
+                f"name= of {self._owner} must return the name of a breaker (text), got {got} for {which}; "
                 "None leaves the call unprotected"
             )
         return name

@@ -11,7 +11,7 @@ from __future__ import annotations
 from breaker.integrations._base import require
 
 # Before it, calls of intercepted channels differ in what they report.
-require("grpcio", oldest=(1, 82), extra="grpc", module="grpc")
+require("grpcio", oldest=(1, 82), integration="grpc", module="grpc")
 
 from breaker.integrations.grpc.aio import aio_interceptors
 from breaker.integrations.grpc.client import BreakerInterceptor

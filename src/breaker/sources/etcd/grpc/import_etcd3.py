@@ -21,7 +21,8 @@ import warnings
 from types import ModuleType
 from typing import Any, NamedTuple
 
-_MEND = "pip install 'cybreaker[etcd3]'"
+_WANTED = {"etcd3": "etcd3>=0.12,<0.13", "grpcio": "grpcio>=1.82", "protobuf": "protobuf>=4.25"}  # as in pyproject.toml
+_MEND = "pip install " + " ".join(f"'{wanted}'" for wanted in _WANTED.values())
 _GRPCIO = (1, 82)  # before it, a fork of a process with a channel crashes the parent or the child
 _PROTOBUF = (4, 25)
 _LEGACY_PROTOBUF = (4,)  # up to here (excluding) the generated code works as it is
@@ -65,7 +66,7 @@ def _import() -> Library:
 
 
 def _check_versions() -> None:
-    for package in ("etcd3", "grpcio", "protobuf"):
+    for package in _WANTED:
         try:
             found = _version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -73,17 +74,15 @@ def _check_versions() -> None:
                 f"transport 'etcd3' needs the package {package}, which is not installed; {_MEND}", name="etcd3"
             ) from None
         if package == "grpcio" and found < _GRPCIO:
-            raise ImportError(_too_old(package, "grpcio>=1.82", "it crashes when the process forks"), name="grpc")
+            raise ImportError(_too_old(package, "it crashes when the process forks"), name="grpc")
         if package == "protobuf" and "etcd3" not in sys.modules and _LEGACY_PROTOBUF <= found < _PROTOBUF:
-            raise ImportError(
-                _too_old(package, "protobuf>=4.25", "it cannot make the messages"), name="google.protobuf"
-            )
+            raise ImportError(_too_old(package, "it cannot make the messages"), name="google.protobuf")
         if package == "etcd3" and found[:2] != (0, 12):
-            raise ImportError(_too_old(package, "etcd3>=0.12,<0.13", "only that one is known to work"), name="etcd3")
+            raise ImportError(_too_old(package, "only that one is known to work"), name="etcd3")
 
 
-def _too_old(package: str, wanted: str, why: str) -> str:
-    return f"{package} {importlib.metadata.version(package)} will not do: {why}; pip install '{wanted}'"
+def _too_old(package: str, why: str) -> str:
+    return f"{package} {importlib.metadata.version(package)} will not do: {why}; pip install '{_WANTED[package]}'"
 
 
 def _version(package: str) -> tuple[int, ...]:
