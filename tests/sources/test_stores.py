@@ -11,7 +11,7 @@ import pytest
 from breaker import Config, Mode, Policy, PolicyError, Provider
 from breaker.errors import Refused, RevisionConflict, SourceError
 from breaker.policies.names import document_key
-from breaker.sources import ABSENT, EtcdSource, FileSource, PolicySource, PolicyStore, StoredPolicy
+from breaker.sources import ABSENT, EtcdSource, FileSource, PolicySource, PolicyStore, Revision, StoredPolicy
 from support.drive import NAME, PATH
 from support.etcd.server import Server
 from support.stores import KINDS, Subject, in_etcd, in_files, in_memory
@@ -187,6 +187,21 @@ def test_an_expected_revision_of_another_kind_is_refused(subject: Subject, revis
     assert subject.store.list()[NAME].policy == Policy(3)
 
 
+def test_a_revision_of_a_store_of_another_kind_is_refused(subject: Subject, tmp_path: Path) -> None:
+    revision = subject.store.put(NAME, Policy(3))
+    other = in_memory() if isinstance(revision, str) else in_files(tmp_path / "other")
+    foreign = other.store.put(NAME, Policy(3))
+    for write in (
+        lambda: subject.store.put(NAME, Policy(), expected_revision=foreign),
+        lambda: subject.store.delete(NAME, expected_revision=foreign),
+    ):
+        with pytest.raises(
+            TypeError, match=r"a revision of this store \((a number|text)\), 0 for no document, or None"
+        ):
+            write()
+    assert subject.store.list()[NAME].revision == revision
+
+
 # -- conditional changes --
 
 
@@ -243,6 +258,37 @@ def test_of_threads_that_read_the_same_revision_one_wins(store: PolicyStore) -> 
     (winner,) = [result for result in results if not isinstance(result, RevisionConflict)]
     assert store.list()[NAME].revision == winner
     assert {result.found for result in results if isinstance(result, RevisionConflict)} == {winner}
+
+
+def test_of_threads_that_found_no_document_one_creates_it(store: PolicyStore) -> None:
+    def create(number: int) -> object:
+        try:
+            return store.put(NAMES[1], Policy(number), expected_revision=ABSENT)
+        except RevisionConflict as conflict:
+            return conflict.expected, conflict.found
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(create, range(2, 18)))
+    created = store.list()[NAMES[1]]
+    assert created.policy in [Policy(number) for number in range(2, 18)]
+    assert sorted(results, key=str) == sorted([created.revision, *[(ABSENT, created.revision)] * 15], key=str)
+
+
+@pytest.mark.parametrize("conditional", [False, True], ids=["unconditional", "conditional"])
+def test_of_threads_that_delete_a_document_one_says_that_there_was_one(store: PolicyStore, conditional: bool) -> None:
+    for _ in range(5):
+        revision = store.put(NAME, Policy(1))
+
+        def delete(_: int, expected: Revision | None = revision if conditional else None) -> object:
+            try:
+                return store.delete(NAME, expected_revision=expected)
+            except RevisionConflict as conflict:
+                return conflict.found
+
+        with ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(delete, range(8)))
+        assert sorted(map(bool, results)) == [*[False] * 7, True]
+        assert store.list() == {}
 
 
 def test_a_revision_holds_for_every_object_on_the_same_documents(subject: Subject) -> None:

@@ -78,26 +78,14 @@ class FileSource:
     # -- for programs that write --
 
     def put(self, name: str, policy: Given, *, expected_revision: Revision | None = None) -> str:
-        """Write the document of one breaker, if the whole of it is valid: beside its file, which is then replaced.
+        """Write the document of one breaker, as `PolicyStore.put` says: beside its file, which is then replaced.
 
         Programs that follow it see it at their next look. Missing directories are made. An old file's mode stays, a
         symbolic link stays one. With ``expected_revision`` the file is read, compared and then replaced: of writers
         that share this object one wins, but another program may write in between. Where that matters, use etcd.
 
-        Args:
-            name: Of the breaker; ``"default"`` for all others.
-            policy: A `Policy` (all its fields are written), a mapping with a document's keys, or JSON text.
-            expected_revision: Write only if this is the document's revision; 0: only if there is no document.
-
-        Returns:
-            The revision of the new document, which is made of its contents.
-
         Raises:
-            PolicyError: The document is not valid, or has a field that no policy has.
-            RevisionConflict: The document has another revision than expected.
             SourceError: The file cannot be written (`Refused`, with the path and the remedy); nothing has changed then.
-            TypeError: An argument is of a wrong kind.
-            ValueError: The name may name no breaker, or it is not clear which policies path is meant.
         """
         file = self._file(name)
         contents = valid_document(policy, file)
@@ -108,17 +96,9 @@ class FileSource:
         return _revision_of(contents)
 
     def delete(self, name: str, *, expected_revision: Revision | None = None) -> bool:
-        """Remove the document of one breaker. Of a symbolic link the link goes, what it points to stays.
+        """Remove the document of one breaker, as `PolicyStore.delete` says.
 
-        Args:
-            name: As for `put`.
-            expected_revision: As for `put`.
-
-        Returns:
-            Whether there was one.
-
-        Raises:
-            RevisionConflict: As for `put`; `SourceError`, `TypeError` and `ValueError` too.
+        Of a symbolic link the link goes, what it points to stays.
         """
         file = self._file(name)
         check_expected(expected_revision, str)
@@ -127,11 +107,10 @@ class FileSource:
             return remove_file(file)
 
     def list(self) -> dict[str, StoredPolicy]:
-        """All documents by name, in the order of their keys; those that are not valid or cannot be read too.
+        """All documents, as `PolicyStore.list` says; those whose file cannot be read too.
 
         Raises:
             SourceError: The directory cannot be read. One that does not exist is empty.
-            ValueError: It is not clear which policies path is meant.
         """
         directory = self.location(self._path.get(), "")
         try:

@@ -49,21 +49,9 @@ class MemorySource:
     # -- for programs that write --
 
     def put(self, name: str, policy: Given, *, expected_revision: Revision | None = None) -> int:
-        """Write the document of one breaker, if the whole of it is valid. In force when this returns.
+        """Write the document of one breaker, as `PolicyStore.put` says. In force when this returns.
 
-        Args:
-            name: Of the breaker; ``"default"`` for all others.
-            policy: A `Policy` (all its fields are written), a mapping with a document's keys, or JSON text.
-            expected_revision: Write only if this is the document's revision; 0: only if there is no document.
-
-        Returns:
-            The revision of the new document, a number that grows with every change of the source.
-
-        Raises:
-            PolicyError: The document is not valid, or has a field that no policy has.
-            RevisionConflict: The document has another revision than expected.
-            TypeError: An argument is of a wrong kind.
-            ValueError: The name may name no breaker.
+        The revision is a number that grows with every change of the source.
         """
         key = document_key_of(name)
         return self._write(name, key, valid_document(policy, key), expected_revision)
@@ -85,18 +73,7 @@ class MemorySource:
         return self._write(name, document_key_of(name), raw_document(document), None)
 
     def delete(self, name: str, *, expected_revision: Revision | None = None) -> bool:
-        """Remove the document of one breaker. In force when this returns.
-
-        Args:
-            name: As for `put`.
-            expected_revision: As for `put`.
-
-        Returns:
-            Whether there was one.
-
-        Raises:
-            RevisionConflict: As for `put`; `TypeError` and `ValueError` too.
-        """
+        """Remove the document of one breaker, as `PolicyStore.delete` says. In force when this returns."""
         key = document_key_of(name)
         check_expected(expected_revision, int)
         with self._lock:
@@ -109,7 +86,7 @@ class MemorySource:
         return True
 
     def list(self) -> dict[str, StoredPolicy]:
-        """All documents by name, in the order of their keys; those that are not valid too."""
+        """All documents, as `PolicyStore.list` says."""
         with self._lock:
             documents, changed = dict(self._documents), dict(self._changed)
         return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from breaker.errors import RevisionConflict, SourceError, Unreachable
 from breaker.policies.names import document_name
-from breaker.sources.base import Given, Revision, StoredPolicy, Watch
+from breaker.sources.base import ABSENT, Given, Revision, StoredPolicy, Watch
 from breaker.sources.etcd.endpoints import parse_endpoints
 from breaker.sources.etcd.follower import Follower, FollowOptions
 from breaker.sources.etcd.keys import key_text, pages, range_below
@@ -21,7 +21,7 @@ class EtcdSource:
     """A `PolicySource` and `PolicyStore` with documents in etcd, at ``policies_path`` + ``{key}.json``.
 
     Connects to nothing when it is made. The transport ``"gateway"`` is etcd's JSON gateway and needs nothing installed;
-    ``"etcd3"`` is gRPC, by ``pip install 'cybreaker[etcd3]'``.
+    ``"etcd3"`` is gRPC and needs the packages ``etcd3`` and ``grpcio``.
 
     Args:
         endpoints: ``"127.0.0.1:2379"``, ``"https://etcd-1:2379"``, several as a list or separated by commas. One
@@ -120,26 +120,15 @@ class EtcdSource:
     # -- for programs that write --
 
     def put(self, name: str, policy: Given, *, expected_revision: Revision | None = None) -> int:
-        """Write the document of one breaker, if the whole of it is valid.
+        """Write the document of one breaker, as `PolicyStore.put` says.
 
         The comparison with ``expected_revision`` and the write are one step: of all writers who read the same document,
         on any machine, one wins. A write that ended in an error may have been made: etcd may have answered too late.
-
-        Args:
-            name: Of the breaker; ``"default"`` for all others.
-            policy: A `Policy` (all its fields are written), a mapping with a document's keys, or JSON text.
-            expected_revision: Write only if this is the document's revision; 0: only if there is no document.
-
-        Returns:
-            The revision of the new document, which is that of the whole of etcd after the change.
+        The revision is that of the whole of etcd after the change.
 
         Raises:
-            PolicyError: The document is not valid, or has a field that no policy has.
-            RevisionConflict: The document has another revision than expected.
             SourceError: `Unreachable` if no member answers, `Refused` if etcd says no (password, permission, space),
                 each with the ``endpoint``.
-            TypeError: An argument is of a wrong kind.
-            ValueError: The name may name no breaker, or it is not clear which policies path is meant.
         """
         key = self._key(name)
         value = valid_document(policy, key)
@@ -148,32 +137,21 @@ class EtcdSource:
             return _commit(session, name, key, value, expected_revision)
 
     def delete(self, name: str, *, expected_revision: Revision | None = None) -> bool:
-        """Remove the document of one breaker.
-
-        Args:
-            name: As for `put`.
-            expected_revision: As for `put`.
-
-        Returns:
-            Whether there was one.
-
-        Raises:
-            RevisionConflict: As for `put`; `SourceError`, `TypeError` and `ValueError` too.
-        """
+        """Remove the document of one breaker, as `PolicyStore.delete` says; compared and removed in one step."""
         key = self._key(name)
         check_expected(expected_revision, int)
         with self._opened(key) as (session, found):
-            if found or expected_revision is not None:
+            if expected_revision is not None:
                 _commit(session, name, key, None, expected_revision)
+                return expected_revision != ABSENT
+            while found and not session.commit(key.encode(), None, found)[0]:
+                found = _last_change(
+                    session, key
+                )  # written or deleted meanwhile: whoever deletes it says that it was there
             return bool(found)
 
     def list(self) -> dict[str, StoredPolicy]:
-        """All documents by name, in the order of their keys, as they were at one revision; those not valid too.
-
-        Raises:
-            SourceError: As for `put`.
-            ValueError: It is not clear which policies path is meant.
-        """
+        """All documents, as `PolicyStore.list` says; as they were at one revision."""
         path = self._path.get()
         start, end = range_below(path)
         stored = {}
