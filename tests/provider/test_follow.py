@@ -171,6 +171,51 @@ def test_a_listener_may_close_at_the_first_documents(provider_of: Providers, sou
     assert breaker.policy == Policy(3)
 
 
+@pytest.mark.parametrize("kind", ["memory", "files"])
+def test_a_listener_may_attach_the_source(
+    provider_of: Providers, source: MemorySource, tmp_path: Any, kind: str
+) -> None:
+    # S81, S144: the event is delivered while its breaker is made, and the first documents change that very breaker
+    provider, seen = provider_of(), list[Any]()
+    Tree(tmp_path).write(f"{NAME}.json", failureThreshold=3)
+    source.put(NAME, document(failureThreshold=3))
+    attached = source if kind == "memory" else FileSource(tmp_path, QUICK)
+
+    def listener(event: Any) -> None:
+        seen.append(type(event))
+        if isinstance(event, BreakerCreated):
+            provider.follow(attached, start_timeout=1000)
+
+    provider.subscribe(listener)
+    assert provider.get_breaker(NAME).policy == Policy(3)
+    assert seen == [BreakerCreated, PolicyUpdated]
+    with pytest.raises(RuntimeError, match="already"):
+        provider.follow(attached)
+
+
+def test_a_listener_that_attaches_a_second_source_gets_the_error_and_the_first_goes_on(
+    provider_of: Providers, source: MemorySource
+) -> None:
+    # S82, S144
+    provider, second, errors = provider_of(), Handmade(), list[str]()
+    breaker = provider.get_breaker(NAME)
+
+    def listener(event: Any) -> None:
+        try:
+            provider.follow(second)
+        except RuntimeError as error:
+            errors.append(str(error))
+            raise
+
+    provider.subscribe(listener)
+    source.put(NAME, document(failureThreshold=3))
+    provider.follow(source)
+    source.put(NAME, document(failureThreshold=4))
+    assert breaker.policy == Policy(4)
+    assert [error[:38] for error in errors] == ["the provider follows a policy source a"] * 2
+    assert second.watches == []
+
+
 def test_a_source_that_fails_to_start_leaves_room_for_another(provider_of: Providers, source: MemorySource) -> None:
     # S144
     class Broken(Handmade):

@@ -2,11 +2,12 @@
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from breaker import BreakerOpenError, Policy, Provider, Snapshot, State
+from breaker import BreakerOpenError, Permit, Policy, Provider, Snapshot, State
 from breaker.events import BreakerCreated, StateChanged
 from breaker.sources import MemorySource
 from support.drive import NAME, Boom, Providers, document, drive_to, fail, rejected, succeed, trip
@@ -67,6 +68,40 @@ def test_a_permit_and_a_decorated_function_outlive_the_removal(provider_of: Prov
     trip(held)
     with pytest.raises(BreakerOpenError):
         guarded()
+
+
+@pytest.mark.parametrize(
+    ("report", "state"),
+    [
+        (Permit.success, State.CLOSED),
+        (Permit.failure, State.OPEN),
+        (Permit.ignore, State.HALF_OPEN),
+        (lambda permit: None, State.HALF_OPEN),
+    ],
+    ids=["success", "failure", "ignored", "silent"],
+)
+def test_a_probe_in_flight_reports_to_the_breaker_that_admitted_it(
+    provider_of: Providers, clock: Any, report: Callable[[Permit], object], state: State
+) -> None:
+    # S145: two breakers of one name share no slot, no state and no count
+    provider = provider_of(Policy(1, 1, 60, probe_timeout=10))
+    held = provider.get_breaker(NAME)
+    trip(held)
+    clock.advance(60)
+    probe = held.acquire()
+    assert provider.remove(NAME)
+    new = provider.get_breaker(NAME)
+    untouched = new.snapshot()
+    report(probe)
+    assert (held.state, new.snapshot()) == (state, untouched)
+    trip(new)
+    assert held.state is state
+    clock.advance(10)  # what says nothing is lost after its lease, also in a breaker that the provider has forgotten
+    if state is State.HALF_OPEN:
+        succeed(held)
+        assert held.state is State.CLOSED
+        assert held.snapshot().lost == (report not in (Permit.ignore,))
+    assert new.state is State.OPEN
 
 
 def test_the_new_one_may_have_other_options(provider_of: Providers) -> None:
@@ -194,6 +229,29 @@ def test_breakers_that_are_made_meanwhile_are_not_in_it(provider_of: Providers) 
     clock.hook = change
     assert [snapshot.name for snapshot in provider.snapshot()] == ["a", "b"]
     assert [snapshot.name for snapshot in provider.snapshot()] == ["a", "c"]
+
+
+def test_it_is_whole_while_a_thousand_breakers_are_made(provider_of: Providers) -> None:
+    # S146: each look has all that were made before it, in the order of making, and nothing twice
+    provider, sizes = provider_of(), list[int]()
+    looks: list[list[str]] = []
+
+    def work(number: int) -> None:
+        if number == 4:
+            while not sizes or sizes[-1] < 1000:
+                sizes.append(len(provider.breakers))
+                looks.append([snapshot.name for snapshot in provider.snapshot()])
+                assert len(looks[-1]) >= sizes[-1]
+        else:
+            for turn in range(250):
+                provider.get_breaker(f"name {number} {turn}")
+                assert len(provider.breakers) > turn
+
+    together(5, work)
+    made = list(provider.breakers)
+    assert len(made) == len(provider.snapshot()) == 1000
+    assert all(look == made[: len(look)] for look in looks)
+    assert len(looks[-1]) == 1000
 
 
 # -- all at once --
