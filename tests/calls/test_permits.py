@@ -341,3 +341,14 @@ def test_a_permit_cannot_be_made_by_hand(make_breaker: Make) -> None:
         with pytest.raises(TypeError):
             Permit(*arguments)
     assert counts(breaker) == {}
+
+
+def test_a_failure_is_reported_with_an_exception_or_nothing(make_breaker: Make) -> None:
+    # S46
+    breaker = make_breaker(Policy())
+    permit = breaker.acquire()
+    with pytest.raises(TypeError, match=r"failure\(\) takes the exception or nothing, got str"):
+        permit.failure("it broke")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert counts(breaker) == {}
+    permit.failure(Boom())
+    assert counts(breaker) == {"failures": 1}

@@ -1,5 +1,6 @@
 """The registry: one breaker per name, made once, and what a provider is made of."""
 
+import pickle
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -190,3 +191,20 @@ def test_the_repr_tells_whose_and_how_many(provider_of: Callable[..., Provider])
     assert repr(provider) == "<Provider of 'svc': 1 breakers>"
     provider.close()
     assert repr(provider) == "<Provider of 'svc': 1 breakers, closed>"
+
+
+def test_breakers_show_their_names_and_states(provider_of: Callable[..., Provider]) -> None:
+    provider = provider_of()
+    breaker = provider.get_breaker(NAME)
+    assert repr(breaker) == f"<Breaker {NAME!r} CLOSED>"
+    breaker.force_open()
+    assert repr(breaker) == f"<Breaker {NAME!r} CLOSED forced_open>"
+    assert repr(provider.breakers) == f"{{{NAME!r}: {breaker!r}}}"
+
+
+def test_a_snapshot_pickles(provider_of: Callable[..., Provider]) -> None:
+    breaker = provider_of().get_breaker(NAME)
+    fail(breaker)
+    snapshot = breaker.snapshot()
+    assert snapshot.failures == 1
+    assert pickle.loads(pickle.dumps(snapshot)) == snapshot
