@@ -53,3 +53,8 @@ def __getattr__(name: str) -> object:
 
         return Snapshot
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that are loaded at their first use, and what every module has."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -48,8 +48,6 @@ def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: A
     if not isinstance(config, Config):
         raise TypeError(f"config must be a breaker.Config (see get_default_config), got {type(config).__name__}")
     if logger is not None:
-        from breaker.logs import check_logger
-
         check_logger(logger)
     if source is not None:
         check_source(source)
@@ -61,6 +59,19 @@ def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: A
         if isinstance(reading := clock(), bool) or not isinstance(reading, int):
             raise TypeError(f"clock must return whole nanoseconds (int), like time.monotonic_ns, got {reading!r}")
     check_timeout(start_timeout)
+
+
+def check_logger(logger: Any) -> None:
+    """Raise `TypeError` unless it takes key-value pairs; the text says what to pass."""
+    import logging
+
+    if isinstance(logger, logging.Logger | logging.LoggerAdapter):
+        raise TypeError(
+            'logger must be a structlog logger, got one of the standard library; pass structlog.get_logger("breaker")'
+        )
+    missing = [level for level in ("debug", "info", "warning", "error") if not hasattr(logger, level)]
+    if missing:
+        raise TypeError(f"logger must be a structlog logger, got {type(logger).__name__} without .{missing[0]}()")
 
 
 def check_source(source: Any) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from breaker._frozen import Frozen
+from breaker.policies.names import check_text, read_policies_path
+
+__all__ = ["Config", "get_default_config"]
 
 _ENVIRONMENTS = {"production": "prod", "development": "dev"}
 
@@ -26,7 +29,7 @@ class Config(Frozen):
     policies_path: str
 
     def __init__(self, service_name: str, policies_path: str) -> None:
-        _require_text("service_name", service_name)
+        check_text("service_name", service_name)
         self._set(service_name=service_name, policies_path=read_policies_path(policies_path))
 
     def __repr__(self) -> str:
@@ -47,24 +50,7 @@ def get_default_config(service_name: str, env: str) -> Config:
     .. versionadded:: 0.1
     """
     for what, text in (("service_name", service_name), ("env", env)):
-        _require_text(what, text)
+        check_text(what, text)
         if "/" in text:
             raise ValueError(f"{what} is one level of a path and must not hold '/', got {text!r}")
     return Config(service_name, f"/config/{_ENVIRONMENTS.get(env, env)}/{service_name}/breakers/")
-
-
-def read_policies_path(policies_path: str) -> str:
-    """The path with ``/`` at its end. Raises `TypeError` or `ValueError` for one that is none."""
-    _require_text("policies_path", policies_path)
-    if not policies_path.startswith("/"):
-        raise ValueError(
-            f"policies_path must start with '/', like '/config/dev/my-service/breakers/', got {policies_path!r}"
-        )
-    return policies_path if policies_path.endswith("/") else policies_path + "/"
-
-
-def _require_text(what: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be text, got {type(value).__name__}")
-    if not value:
-        raise ValueError(f"{what} must not be empty")

@@ -12,6 +12,21 @@ from typing import Literal
 from breaker.policies.policy import Policy
 from breaker.states import Mode, State
 
+__all__ = [
+    "BreakerCreated",
+    "CallFailed",
+    "Event",
+    "ModeChanged",
+    "PolicyRejected",
+    "PolicyUpdated",
+    "ProbeLost",
+    "Reason",
+    "SourceLost",
+    "SourceRegained",
+    "StateChanged",
+    "WouldHaveOpened",
+]
+
 Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "policy"]
 
 

@@ -48,23 +48,6 @@ def log_listener(logger: Any) -> Callable[[Event], None]:
     return log
 
 
-def check_logger(logger: Any) -> None:
-    """Check that a logger takes key-value pairs.
-
-    Raises:
-        TypeError: It does not; the text says what to pass.
-    """
-    import logging
-
-    if isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        raise TypeError(
-            'logger must be a structlog logger, got one of the standard library; pass structlog.get_logger("breaker")'
-        )
-    missing = [level for level in ("debug", "info", "warning", "error") if not hasattr(logger, level)]
-    if missing:
-        raise TypeError(f"logger must be a structlog logger, got {type(logger).__name__} without .{missing[0]}()")
-
-
 def configure_json(stream: TextIO | None = None, level: str = "info", *, timestamps: bool = False) -> None:
     """Configure structlog for one JSON object per line: ``{"level": …, "msg": …, "name": …, …}``.
 
@@ -122,10 +105,10 @@ def _level_and_message_first(_: Any, __: str, line: MutableMapping[str, Any]) ->
     return {"level": line.pop("level"), "msg": message, **line}
 
 
-LogLine = tuple[str, str, dict[str, object]]
+_LogLine = tuple[str, str, dict[str, object]]
 
 
-def _state_changed(event: StateChanged) -> LogLine:
+def _state_changed(event: StateChanged) -> _LogLine:
     keys = {
         "name": event.name,
         "from": str(event.from_state),
@@ -140,12 +123,12 @@ def _state_changed(event: StateChanged) -> LogLine:
     return "warning" if opened else "info", "circuit breaker state changed", keys
 
 
-def _mode_changed(event: ModeChanged) -> LogLine:
+def _mode_changed(event: ModeChanged) -> _LogLine:
     keys: dict[str, object] = {"name": event.name, "from": str(event.from_mode), "to": str(event.to_mode)}
     return "info" if event.to_mode is Mode.AUTO else "warning", "circuit breaker mode changed", keys
 
 
-def _policy_updated(event: PolicyUpdated) -> LogLine:
+def _policy_updated(event: PolicyUpdated) -> _LogLine:
     changed = {key: list(values) for key, values in event.old.differences(event.new).items()}
     keys = {"name": event.name, "changed": changed, "revision": event.revision}
     return "info", "circuit breaker policy updated", keys
@@ -155,7 +138,7 @@ def _source(event: SourceLost | SourceRegained) -> dict[str, object]:
     return {} if event.endpoint is None else {"endpoint": event.endpoint}
 
 
-_LINES: dict[type, Callable[[Any], LogLine]] = {
+_LINES: dict[type, Callable[[Any], _LogLine]] = {
     BreakerCreated: lambda e: ("info", "circuit breaker created", {"name": e.name, "policy": e.policy.document()}),
     StateChanged: _state_changed,
     ModeChanged: _mode_changed,

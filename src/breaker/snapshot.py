@@ -10,6 +10,8 @@ from typing import Any
 from breaker.policies.policy import Policy
 from breaker.states import Mode, State
 
+__all__ = ["Snapshot"]
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from types import MappingProxyType
 
+__all__ = ["TRANSITIONS", "Mode", "State"]
+
 
 class State(enum.Enum):
     """Where a breaker stands. ``str()`` gives the plain name: ``CLOSED``, ``OPEN``, ``HALF_OPEN``.

@@ -1,4 +1,4 @@
-"""The names of breakers: which are allowed, and the key of a name's document."""
+"""Which names and policies paths are allowed, and the key of a name's document."""
 
 from __future__ import annotations
 
@@ -45,6 +45,24 @@ def document_name(key: str) -> str | None:
         return name if name and document_key(name) == key else None
     except ValueError:
         return None
+
+
+def read_policies_path(policies_path: str) -> str:
+    """The path with ``/`` at its end. Raises `TypeError` or `ValueError` for one that is none."""
+    check_text("policies_path", policies_path)
+    if not policies_path.startswith("/"):
+        raise ValueError(
+            f"policies_path must start with '/', like '/config/dev/my-service/breakers/', got {policies_path!r}"
+        )
+    return policies_path if policies_path.endswith("/") else policies_path + "/"
+
+
+def check_text(what: str, value: object) -> None:
+    """Raise unless it is text and not empty; ``what`` it is, for the error."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be text, got {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{what} must not be empty")
 
 
 def _is_escaped(char: str) -> bool:

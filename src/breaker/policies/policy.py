@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+__all__ = ["Policy"]
+
 
 class Policy(Record):
     """How a breaker decides. Frozen, compared by value.

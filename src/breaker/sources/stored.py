@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from breaker.config import read_policies_path
 from breaker.errors import PolicyError, RevisionConflict
 from breaker.policies.documents import read_document
-from breaker.policies.names import DEFAULT_NAME, NAME_HINT, SUFFIX, check_name, document_key
+from breaker.policies.names import DEFAULT_NAME, NAME_HINT, SUFFIX, check_name, document_key, read_policies_path
 from breaker.policies.policy import Policy
 from breaker.sources.base import ABSENT, Document, Given, Revision, StoredPolicy, Unreadable, Watch
 

@@ -8,10 +8,10 @@ Here ``import grpc`` means grpcio's package, as everywhere: imports are absolute
 
 from __future__ import annotations
 
-from breaker.integrations._base import require
+from breaker.integrations import _base
 
 # Before it, calls of intercepted channels differ in what they report.
-require("grpcio", oldest=(1, 82), integration="grpc", module="grpc")
+_base.require("grpcio", oldest=(1, 82), integration="grpc", module="grpc")
 
 from breaker.integrations.grpc.aio import aio_interceptors
 from breaker.integrations.grpc.client import BreakerInterceptor

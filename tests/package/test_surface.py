@@ -1,0 +1,65 @@
+"""`__all__` of each public module is what is public in it: no name is missing, none is there by accident."""
+
+import ast
+import importlib
+import inspect
+from types import ModuleType
+
+import pytest
+
+import breaker
+from support.libraries import MISSING
+
+DOORS = ["breaker", "breaker.policies", "breaker.sources", "breaker.integrations.grpc"]  # names of other modules
+MAKERS = [  # names of their own
+    "breaker.config",
+    "breaker.errors",
+    "breaker.events",
+    "breaker.logs",
+    "breaker.policies.policy",
+    "breaker.provider",
+    "breaker.snapshot",
+    "breaker.states",
+    "breaker.testing",
+]
+MADE_IN_C = {"breaker.errors": {"BreakerError", "BreakerOpenError"}}  # and shown in the tree of errors
+
+
+def without_grpc(names: list[str]) -> list[str]:
+    return [name for name in names if not (name.endswith(".grpc") and "grpc" in MISSING)]
+
+
+def made_in(module: ModuleType) -> set[str]:
+    """What is defined at the top of a module, by its source; imports are not."""
+    made: set[str] = set()
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Assign):
+            made |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            made.add(node.target.id)
+    return {name for name in made if not name.startswith("_")} - {"TYPE_CHECKING"}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_module_exports_what_it_makes(name: str) -> None:
+    module = importlib.import_module(name)
+    assert set(module.__all__) == made_in(module) | MADE_IN_C.get(name, set())
+    assert all(getattr(module, public) is not None for public in module.__all__)
+
+
+@pytest.mark.parametrize("name", without_grpc(DOORS))
+def test_a_package_shows_what_it_exports(name: str) -> None:
+    module = importlib.import_module(name)
+    every = {public: getattr(module, public) for public in module.__all__}  # also what is loaded at its first use
+    shown = {public for public in dir(module) if not public.startswith("_")} - {"annotations", "TYPE_CHECKING"}
+    rooms = {public for public in shown - every.keys() if isinstance(getattr(module, public), ModuleType)}
+    assert shown - rooms == every.keys() | made_in(module)
+    assert made_in(module) <= every.keys()
+
+
+@pytest.mark.parametrize("module", [breaker, breaker.sources], ids=lambda module: module.__name__)
+def test_completion_shows_the_public_names_alone(module: ModuleType) -> None:
+    assert [name for name in dir(module) if not name.startswith("_")] == sorted(module.__all__)
+    assert {"__name__", "__doc__", "__all__"} <= set(dir(module))
