@@ -39,22 +39,22 @@ class Shop:
         self.prices_breaker = provider.get_breaker("grpc:prices")  # asked thousands of times a second
         self.report_breaker = provider.get_breaker("batch:nightly-report")  # once a night: one failure is enough
         self.updated = threading.Event()
-        self.told: list[str] = []
+        self.news: list[str] = []
         provider.subscribe(self._listen)
 
     def _listen(self, event: Event) -> None:
         """Called with every event of every breaker, in order; here they become the lines of an operator's screen."""
         if isinstance(event, StateChanged):
-            self.told.append(f"{event.name}: {event.from_state} -> {event.to_state} ({event.reason})")
+            self.news.append(f"{event.name}: {event.from_state} -> {event.to_state} ({event.reason})")
         elif isinstance(event, PolicyUpdated):
             changes = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in event.old.differences(event.new).items())
-            self.told.append(f"{event.name}: policy {changes}")
+            self.news.append(f"{event.name}: policy {changes}")
             self.updated.set()
 
-    def tell(self) -> None:
-        for line in self.told:
+    def show_news(self) -> None:
+        for line in self.news:
             print("   ", line)
-        self.told.clear()
+        self.news.clear()
 
 
 def show_policies(shop: Shop) -> None:
@@ -76,7 +76,7 @@ def classify(shop: Shop) -> None:
         shop.recommendations_breaker.do(shop.recommendations.get, "Ada")
     print("    two answers with status 503: http:recommendations is", shop.recommendations_breaker.state)
     print("    the page shows", recommend(shop, "Ada"))
-    shop.tell()
+    shop.show_news()
 
 
 def recommend(shop: Shop, customer: str) -> str:
@@ -114,7 +114,7 @@ def threads_and_tasks(shop: Shop) -> None:
         time.sleep(0.02)
         attempt(lambda: shop.prices_breaker.do(shop.prices.get, "apple"))
     print("    it is back, and so is the breaker:", shop.prices_breaker.state)
-    shop.told.clear()  # how often it was probed depends on the machine
+    shop.news.clear()  # how often it was probed depends on the machine
 
 
 def change_the_policy(shop: Shop, policies: PolicyStore, place: str) -> None:
@@ -132,7 +132,7 @@ def change_the_policy(shop: Shop, policies: PolicyStore, place: str) -> None:
         time.sleep(0.02)
         attempt(lambda: shop.orders_breaker.do(shop.orders.insert, 100))
     print("    counts were kept:", failures == 3)
-    shop.tell()
+    shop.show_news()
 
 
 def override(shop: Shop) -> None:

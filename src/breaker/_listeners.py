@@ -88,7 +88,7 @@ class Listeners(ListenersBase):
         except Exception as failure:
             if not self._logger_failed:
                 self._logger_failed = True
-                _fallback("the logger failed on %s (told once): %r", what, failure)
+                _fallback("the logger failed on %s (reported once): %r", what, failure)
 
     def renew_after_fork(self) -> None:
         """In a forked child: a lock held by a thread of the parent would never be released."""

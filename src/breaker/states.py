@@ -37,7 +37,7 @@ class Mode(enum.Enum):
         return self.value
 
 
-#: Every transition that may happen, with its reasons as `StateChanged.reason` tells them. The core builds its table
+#: Every transition that may happen, with its reasons as `StateChanged.reason` has them. The core builds its table
 #: from this one and refuses any other transition or reason; a debug build ends the process there.
 TRANSITIONS = MappingProxyType(
     {

@@ -72,12 +72,12 @@ def test_a_step_answers_as_that_of_a_native_one(
 ) -> None:
     breaker = make_breaker(Policy(1000))
     for function in (pausing, tidying, tenacious):
-        told = []
+        answered = []
         for generator in (function(), breaker.do(function), breaker.do(lambda: function())):  # noqa: B023 - called now
             first = [drive(anext(generator))] if begun else []
             step = getattr(generator, method[0])(*method[1:])
-            told.append([first, steps_of(step, script), drive(anext(generator)), drive(anext(generator))])
-        assert told[0] == told[1] == told[2]
+            answered.append([first, steps_of(step, script), drive(anext(generator)), drive(anext(generator))])
+        assert answered[0] == answered[1] == answered[2]
 
 
 def test_a_step_is_awaited_once(make_breaker: Make) -> None:
@@ -109,17 +109,17 @@ def test_a_second_step_at_once_is_refused_and_settles_nothing(make_breaker: Make
     assert counts(breaker) == {"successes": 1}
 
 
-def test_a_generator_that_meddles_with_itself_is_told_so_and_counts_once(make_breaker: Make) -> None:
+def test_a_generator_that_meddles_with_itself_is_refused_and_counts_once(make_breaker: Make) -> None:
     breaker = make_breaker(Policy(1))
-    told: list[Any] = []
+    answered: list[Any] = []
 
     async def meddles() -> AsyncGen:
-        told.extend(drive(getattr(generator, name)(*args)) for name, *args in METHODS)
+        answered.extend(drive(getattr(generator, name)(*args)) for name, *args in METHODS)
         yield 1
 
     generator = breaker.do(meddles)
     assert [drive(anext(generator)) for _ in range(2)] == [("stop", 1), ("stop",)]
-    assert [answer[1] for answer in told] == [RuntimeError] * len(METHODS)
+    assert [answer[1] for answer in answered] == [RuntimeError] * len(METHODS)
     assert counts(breaker) == {"successes": 1}
 
 

@@ -193,7 +193,7 @@ def test_do_needs_a_function(make_breaker: Make) -> None:
         Breaker.do(5, len)  # type: ignore[arg-type, call-arg]
 
 
-def test_do_tells_its_signature_and_help(make_breaker: Make) -> None:
+def test_do_shows_its_signature_and_help(make_breaker: Make) -> None:
     breaker = make_breaker(Policy())
     assert str(inspect.signature(breaker.do)) == "(fn, /, *args, **kwargs)"
     assert str(inspect.signature(Breaker.do)) == "(self, fn, /, *args, **kwargs)"

@@ -174,19 +174,19 @@ def test_a_slip_before_the_start_is_no_end(make_breaker: Make, slip: Step, make:
 
 
 @pytest.mark.parametrize("end", [("send", None), ("close",), ("throw", KeyError())], ids=["awaits", "closes", "throws"])
-def test_a_coroutine_that_meddles_with_itself_is_told_so_and_counts_once(make_breaker: Make, end: Step) -> None:
+def test_a_coroutine_that_meddles_with_itself_is_refused_and_counts_once(make_breaker: Make, end: Step) -> None:
     breaker = make_breaker(Policy(1000))
-    told: list[Any] = []
+    answered: list[Any] = []
 
     async def meddles() -> None:
         try:
             await Pause()
         finally:
-            told.extend(steps_of(coroutine, [("send", None), ("throw", Boom()), ("close",)]))
+            answered.extend(steps_of(coroutine, [("send", None), ("throw", Boom()), ("close",)]))
 
     coroutine = breaker.do(meddles)
     steps_of(coroutine, [("send", None), end])
-    assert [answer[1] for answer in told] == [ValueError] * 3
+    assert [answer[1] for answer in answered] == [ValueError] * 3
     ends = {"send": "successes", "close": "ignored", "throw": "failures"}
     assert counts(breaker) == {ends[end[0]]: 1}
 

@@ -295,19 +295,19 @@ def test_a_plain_function_that_returns_a_generator_is_admitted_at_the_call(make_
 
 
 @pytest.mark.parametrize("end", [("__next__",), ("close",), ("throw", KeyError())], ids=["goes on", "closes", "throws"])
-def test_a_generator_that_meddles_with_itself_is_told_so_and_counts_once(make_breaker: Make, end: Step) -> None:
+def test_a_generator_that_meddles_with_itself_is_refused_and_counts_once(make_breaker: Make, end: Step) -> None:
     breaker = make_breaker(Policy(1000))
-    told: list[Any] = []
+    answered: list[Any] = []
 
     def meddles() -> Gen:
         try:
             yield 1
         finally:
-            told.extend(steps_of(generator, [("__next__",), ("send", 1), ("throw", Boom("x")), ("close",)]))
+            answered.extend(steps_of(generator, [("__next__",), ("send", 1), ("throw", Boom("x")), ("close",)]))
 
     generator = breaker.do(meddles)
     steps_of(generator, [("__next__",), end])
-    assert [answer[1] for answer in told] == [ValueError] * 4
+    assert [answer[1] for answer in answered] == [ValueError] * 4
     ends = {"__next__": "successes", "close": "ignored", "throw": "failures"}
     assert counts(breaker) == {ends[end[0]]: 1}
 

@@ -69,7 +69,7 @@ def test_a_value_fetched_by_hand_stays_with_its_exception(breaker: Breaker) -> N
     assert seen() is None
 
 
-def test_many_at_once_are_told_apart(breaker: Breaker) -> None:
+def test_many_at_once_are_not_mixed_up(breaker: Breaker) -> None:
     for _ in range(3):
         waiting = [breaker.do(wait, number) for number in range(MORE_THAN_ARE_KEPT)]
         assert len({id(each) for each in waiting}) == MORE_THAN_ARE_KEPT

@@ -1,4 +1,4 @@
-"""What listeners are told: every event with all its fields, in order."""
+"""What listeners are notified of: every event with all its fields, in order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -138,7 +138,7 @@ def test_lost_probes_come_before_the_closing_they_allow(
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_every_failure_is_told_in_every_mode(make_breaker: Make, events: list[Any], mode: Mode) -> None:
+def test_every_failure_is_reported_in_every_mode(make_breaker: Make, events: list[Any], mode: Mode) -> None:
     # S87: a late one too: the operation did fail
     breaker = make_breaker(Policy(100))
     calls = [breaker.acquire(), breaker.acquire()]
@@ -149,7 +149,7 @@ def test_every_failure_is_told_in_every_mode(make_breaker: Make, events: list[An
     assert of_type(events, CallFailed) == [CallFailed(NAME, "Boom: in time"), CallFailed(NAME, "Boom: late")]
 
 
-def test_calls_that_do_not_fail_are_not_told(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
+def test_calls_that_do_not_fail_are_not_reported(make_breaker: Make, clock: ManualClock, events: list[Any]) -> None:
     # S87
     breaker = make_breaker(Policy(1, 5, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
@@ -289,8 +289,8 @@ def test_events_hold_no_exception_and_no_frame(make_breaker: Make, events: list[
     # S89: the error of an event is text: a log queue must not keep a request alive
     breaker = make_breaker(Policy(1))
     with pytest.raises(HangUp):
-        breaker.do(raiser(HangUp("not told")))
-    fail(breaker, error=Boom("told"))
-    assert [event.error for event in of_type(events, CallFailed)] == ["Boom: told"]
+        breaker.do(raiser(HangUp("not reported")))
+    fail(breaker, error=Boom("reported"))
+    assert [event.error for event in of_type(events, CallFailed)] == ["Boom: reported"]
     assert all(type(event.error) is str for event in of_type(events, CallFailed))
     assert type(of_type(events, StateChanged)[0].last_error) is str

@@ -49,7 +49,7 @@ def hang_up() -> None:
 def test_an_interrupt_while_an_event_is_made_costs_that_event_and_no_other(
     make_breaker: Make, events: list[Any], field: str, kinds: list[type]
 ) -> None:
-    # S83: a signal handler that raises: the failure that trips tells `CallFailed` and `StateChanged`
+    # S83: a signal handler that raises: the failure that trips reports `CallFailed` and `StateChanged`
     breaker = make_breaker(Policy(1))
     del events[:]
     moment = Moment(field, hang_up)
@@ -88,8 +88,8 @@ def test_a_fork_while_another_thread_makes_an_event_leaves_the_childs_events_in_
         del events[:]
         drive_to(breaker, clock, State.CLOSED)
         fail(breaker)
-        told = [(before, after) for before, after, _ in transitions(events)]
-        assert told[-2:] == [(State.OPEN, State.HALF_OPEN), (State.HALF_OPEN, State.CLOSED)]
+        heard = [(before, after) for before, after, _ in transitions(events)]
+        assert heard[-2:] == [(State.OPEN, State.HALF_OPEN), (State.HALF_OPEN, State.CLOSED)]
         assert type(events[-1]) is CallFailed
 
     fork_and_check(child)

@@ -4,25 +4,13 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Policy, State
+from breaker import Policy, State
 from breaker.events import CallFailed
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, cool, drive_to, fail, raiser, rejected, succeed, trip
-from support.reading import counts, of_type, transitions
+from support.reading import counts, of_type, standing, transitions
 
 VERDICTS = ["success", "failure", "ignore"]
-
-
-def seen(breaker: Breaker) -> tuple[State, int, int, int, int]:
-    """State, epoch, streak, probe successes, probes in flight."""
-    snapshot = breaker.snapshot()
-    return (
-        snapshot.state,
-        snapshot.epoch,
-        snapshot.consecutive_failures,
-        snapshot.half_open_successes,
-        snapshot.half_open_in_flight,
-    )
 
 
 def test_the_value_of_a_late_call_is_delivered_and_is_no_probe_success(make_breaker: Make, clock: ManualClock) -> None:
@@ -34,13 +22,13 @@ def test_the_value_of_a_late_call_is_delivered_and_is_no_probe_success(make_brea
         trip(breaker)
         cool(breaker, clock)
         probes.append(breaker.acquire())
-        during.append(seen(breaker))
+        during.append(standing(breaker))
         return "late, but here"
 
     probes: list[Any] = []
     assert breaker.do(slow) == "late, but here"
-    assert seen(breaker) == during[0]
-    assert seen(breaker)[0] is State.HALF_OPEN
+    assert standing(breaker) == during[0]
+    assert standing(breaker)[0] is State.HALF_OPEN
     assert breaker.snapshot().half_open_successes == 0
     assert counts(breaker) == {"failures": 2, "late": 1}
     probes[0].success()
@@ -63,7 +51,7 @@ def test_the_error_of_a_late_call_is_delivered_and_does_not_reopen(
     with pytest.raises(Boom) as caught:
         breaker.do(slow)
     assert caught.value is error
-    assert seen(breaker)[0] is State.HALF_OPEN
+    assert standing(breaker)[0] is State.HALF_OPEN
     assert breaker.snapshot().half_open_successes == 1
     assert of_type(events, CallFailed)[-1] == CallFailed(NAME, "Boom: late")
     assert counts(breaker) == {"successes": 1, "failures": 2, "late": 1}
@@ -81,9 +69,9 @@ def test_a_probe_of_the_first_visit_has_no_vote_in_the_second(
     fail(breaker)
     cool(breaker, clock)
     new = breaker.acquire()
-    before = seen(breaker)
+    before = standing(breaker)
     getattr(old, verdict)()
-    assert seen(breaker) == before
+    assert standing(breaker) == before
     assert before[3:] == (0, 1)
     assert counts(breaker) == {"failures": 2, "late": 1}
     new.success()
@@ -145,7 +133,7 @@ def test_a_call_from_before_a_recovery_has_no_part_in_the_new_streak(
     drive_to(breaker, clock, State.CLOSED)
     fail(breaker, 2)
     getattr(old, verdict)()
-    assert seen(breaker)[::2] == (State.CLOSED, 2, 0)
+    assert standing(breaker)[::2] == (State.CLOSED, 2, 0)
     assert counts(breaker)["late"] == 1
     fail(breaker)
     assert breaker.state is State.OPEN
@@ -167,7 +155,7 @@ def test_calls_in_flight_at_a_reset_do_not_count(
     fail(breaker)
     for permit in old:
         getattr(permit, verdict)()
-    assert seen(breaker)[::2] == (State.CLOSED, 1, 0)
+    assert standing(breaker)[::2] == (State.CLOSED, 1, 0)
     assert counts(breaker) == {**before, "failures": before.get("failures", 0) + 1, "late": len(old)}
 
 
@@ -186,7 +174,7 @@ def test_a_success_in_closed_with_failures_on_record_is_late_after_a_reset(make_
 
 
 def test_a_success_whose_circuit_tripped_and_closed_meanwhile_is_late(make_breaker: Make, clock: ManualClock) -> None:
-    # S60: state and streak look at the end as they did at the beginning; only the epoch tells
+    # S60: state and streak look at the end as they did at the beginning; only the epoch differs
     breaker = make_breaker(Policy(1, 1, 60))
 
     def slow() -> None:

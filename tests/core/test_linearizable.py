@@ -11,7 +11,7 @@ from support.drive import NAME, drive_to
 from support.model import FAILURE, IGNORED, SUCCESS, Model, Refusal, Token
 from support.threads import together
 
-# What one thread did: (what it asked for, what it was told). A permit is named by thread and turn.
+# What one thread did: (what it asked for, what it saw). A permit is named by thread and turn.
 Step = tuple[str, Any]
 
 
@@ -23,7 +23,7 @@ def explains(model: Model, histories: list[list[Step]], held: dict[int, Token], 
         if not history:
             continue
         trial, mine = copy.deepcopy((model, held))
-        asked, told = history[0]
+        asked, seen = history[0]
         if asked == "admit":
             answer = trial.admit(now)
             if isinstance(answer, Token):
@@ -35,7 +35,7 @@ def explains(model: Model, histories: list[list[Step]], held: dict[int, Token], 
             trial.settle(mine.pop(thread), asked, now)
             said = None
         rest = [history[1:] if number == thread else steps for number, steps in enumerate(histories)]
-        if said == told and explains(trial, rest, mine, now, end):
+        if said == seen and explains(trial, rest, mine, now, end):
             return True
     return False
 

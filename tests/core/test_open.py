@@ -7,7 +7,7 @@ import pytest
 
 from breaker import Policy, PolicyError, State
 from breaker.testing import ManualClock
-from support.drive import Make, cool, drive_to, fail, ignored, rejected, succeed, trip
+from support.drive import Make, cool, drive_to, fail, ignored, recovers_after, rejected, succeed, trip
 from support.reading import OPENED, PROBING, counts, transitions
 
 
@@ -58,7 +58,7 @@ def test_the_deadline_counts_from_the_opening_not_from_the_start(make_breaker: M
     succeed(breaker)
 
 
-def test_what_is_left_of_the_timeout_is_told_on_breaker_error_and_snapshot(
+def test_what_is_left_of_the_timeout_is_reported_on_breaker_error_and_snapshot(
     make_breaker: Make, clock: ManualClock
 ) -> None:
     # S72
@@ -167,11 +167,7 @@ def test_a_failed_probe_opens_with_a_deadline_from_its_own_failure(
     clock.advance(2)
     probe.failure()
     assert (breaker.state, breaker.retry_after) == (State.OPEN, 5)
-    clock.advance(4.9)
-    rejected(breaker)
-    clock.advance(0.1)
-    succeed(breaker)
-    assert breaker.state is State.CLOSED
+    recovers_after(breaker, clock, 5)
     assert transitions(events) == [
         OPENED,
         PROBING,

@@ -5,25 +5,13 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Mode, Policy, State
+from breaker import Mode, Policy, State
 from breaker.events import ModeChanged, ProbeLost, StateChanged
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, drive_to, fail, ignored, rejected, succeed, trip
-from support.reading import counts, of_type, transitions
+from support.reading import counts, of_type, standing, transitions
 
 OVERLAYS = [Mode.FORCED_OPEN, Mode.DISABLED, Mode.SHADOW]
-
-
-def underneath(breaker: Breaker) -> tuple[Any, ...]:
-    """Everything that an overlay must leave alone."""
-    snapshot = breaker.snapshot()
-    return (
-        snapshot.state,
-        snapshot.epoch,
-        snapshot.consecutive_failures,
-        snapshot.half_open_successes,
-        snapshot.half_open_in_flight,
-    )
 
 
 def test_forced_open_rejects_and_says_who_did_it(make_breaker: Make) -> None:
@@ -62,12 +50,12 @@ def test_results_of_older_calls_count_and_change_nothing_else(
     if state is State.OPEN:
         breaker.disable()  # the only way to be admitted by an open breaker
     calls = [breaker.acquire(), breaker.acquire()] if state is not State.HALF_OPEN else [breaker.acquire()]
-    before, totals = underneath(breaker), counts(breaker)
+    before, totals = standing(breaker), counts(breaker)
     breaker.override(overlay)
     del events[:]
     for call in calls:
         call.failure(Boom())
-    assert underneath(breaker) == (*before[:4], 0)
+    assert standing(breaker) == (*before[:4], 0)
     assert counts(breaker).get("failures", 0) == totals.get("failures", 0) + len(calls)
     assert of_type(events, StateChanged) == []
 
@@ -82,7 +70,7 @@ def test_a_probe_that_ends_under_forced_open_frees_its_slot_and_has_no_vote(
     breaker.force_open()
     getattr(probe, verdict)()
     breaker.clear_override()
-    assert underneath(breaker)[::3] == (State.HALF_OPEN, 0)
+    assert standing(breaker)[::3] == (State.HALF_OPEN, 0)
     assert breaker.snapshot().half_open_in_flight == 0
     succeed(breaker)
     assert breaker.state is State.CLOSED
@@ -114,12 +102,12 @@ def test_an_overlay_that_comes_and_goes_leaves_no_trace(
     breaker = drive_to(make_breaker(Policy(2, 3, 60)), clock, state)
     before = breaker.snapshot()
     breaker.override(overlay)
-    assert (breaker.state, breaker.mode, underneath(breaker)[1]) == (state, overlay, before.epoch)
+    assert (breaker.state, breaker.mode, standing(breaker)[1]) == (state, overlay, before.epoch)
     breaker.override(None)
     assert breaker.snapshot() == before
 
 
-def test_time_goes_on_underneath(make_breaker: Make, clock: ManualClock) -> None:
+def test_time_goes_on_standing(make_breaker: Make, clock: ManualClock) -> None:
     # S90
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)
@@ -141,7 +129,7 @@ def test_disabled_runs_everything_and_never_trips(make_breaker: Make, events: li
     fail(breaker, 100)
     succeed(breaker, 10)
     ignored(breaker, 5)
-    assert (breaker.mode, underneath(breaker)[::2]) == (Mode.DISABLED, (State.CLOSED, 1, 0))
+    assert (breaker.mode, standing(breaker)[::2]) == (Mode.DISABLED, (State.CLOSED, 1, 0))
     assert counts(breaker) == {"failures": 101, "successes": 10, "ignored": 5}
     assert of_type(events, StateChanged) == []
     breaker.clear_override()
@@ -160,13 +148,13 @@ def test_calls_let_through_while_not_closed_take_no_slot_and_have_no_vote(
     calls = [breaker.acquire() for _ in range(3)]
     assert (breaker.retry_after, breaker.snapshot().half_open_in_flight) == (0, 0)
     succeed(breaker)
-    before = underneath(breaker)
+    before = standing(breaker)
     breaker.clear_override()
     totals = counts(breaker)
     calls[0].success()
     calls[1].ignore()
     calls[2].failure()
-    assert underneath(breaker) == before
+    assert standing(breaker) == before
     assert sum(counts(breaker).values()) == sum(totals.values()) + 3
     assert "late" not in counts(breaker)
 
@@ -243,7 +231,7 @@ def test_the_short_forms_are_the_overrides(make_breaker: Make, events: list[Any]
 def test_what_is_not_a_mode_is_refused_and_changes_nothing(make_breaker: Make, events: list[Any], mode: Any) -> None:
     # S91: an error, never a corrupt state
     breaker = make_breaker(Policy())
-    before, told = breaker.snapshot(), list(events)
+    before, heard = breaker.snapshot(), list(events)
     with pytest.raises((TypeError, ValueError)):
         breaker.override(mode)
-    assert (breaker.snapshot(), events) == (before, told)
+    assert (breaker.snapshot(), events) == (before, heard)

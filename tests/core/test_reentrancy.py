@@ -73,7 +73,7 @@ def test_a_listener_may_call_through_the_breaker(
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_a_listener_causes_is_told_after_everyone_knows_the_cause(
+def test_what_a_listener_causes_is_reported_after_everyone_knows_the_cause(
     provider_of: Callable[..., Provider], first: bool
 ) -> None:
     # S81: one at a time, in transition order: nobody hears CLOSED before OPEN
@@ -125,7 +125,9 @@ def test_a_permit_dropped_in_a_listener_gives_its_slot_back(
     assert breaker.state is State.CLOSED
 
 
-def test_a_probe_dropped_while_its_loss_is_told(make_breaker: Make, clock: ManualClock, listeners: list[Any]) -> None:
+def test_a_probe_dropped_while_its_loss_is_reported(
+    make_breaker: Make, clock: ManualClock, listeners: list[Any]
+) -> None:
     # S63
     held: list[Any] = []
     listeners.append(on(ProbeLost, lambda event: held.clear()))

@@ -1,4 +1,4 @@
-"""The shadow mode: judged, told, and never rejected."""
+"""The shadow mode: judged, reported, and never rejected."""
 
 from typing import Any
 

@@ -63,9 +63,9 @@ def test_each_transition_happens_for_each_of_its_reasons(
     succeed(breaker)
     put(successThreshold=1)
     breaker.reset()
-    told = {((before, after), reason) for before, after, reason in transitions(events)}
+    heard = {((before, after), reason) for before, after, reason in transitions(events)}
     legal = {(pair, reason) for pair, reasons in TRANSITIONS.items() for reason in reasons if pair[0] is not pair[1]}
-    assert told == legal
+    assert heard == legal
 
 
 def test_a_transition_that_the_table_lacks_does_not_happen() -> None:

@@ -109,6 +109,19 @@ def follow(proxies: list[Proxy], binary: Binary, record_property: Callable[[str,
     before.check_nothing_is_left()
 
 
+@pytest.fixture
+def follow_filled(server: Server, follow: Follow) -> Follow:
+    """As `follow`, with documents for all names in the server, which each provider has when this returns."""
+
+    def start(endpoints: str, **options: Any) -> Subjects:
+        fill(server)
+        subjects = follow(endpoints, **options)
+        subjects.converge(server.api, 5)
+        return subjects
+
+    return start
+
+
 def fill(server: Server, names: list[str] = NAMES) -> None:
     """Documents for these names, and for all others, in one transaction."""
     puts = [(f"{PATH}{name}.json", random_document()) for name in names]

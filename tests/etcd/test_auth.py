@@ -27,7 +27,7 @@ def server(tmp_path: Path, binary: Binary) -> Iterator[Server]:
 
 
 def says(subject: Subject, text: str) -> bool:
-    """That etcd is lost was told, with this text, and no secret."""
+    """That etcd is lost was reported, with this text, and no secret."""
     assert "first" not in str(subject.lines.lines)
     return any(text in loss["error"] for loss in subject.losses)
 
@@ -47,7 +47,7 @@ def test_password_changed_and_restored(server: Server, proxy: Proxy, follow: Fol
     subjects.eventually(lambda subject: says(subject, "refused the user or the password"), 20)
     time.sleep(6)
     for subject in subjects:
-        assert len(subject.losses) <= 2, "told once for what happened and once for what it means, at most"
+        assert len(subject.losses) <= 2, "reported once for what happened and once for what it means, at most"
     server.api.change_password("reader", "first")
     restored = time.monotonic()
     subjects.converge(server.api, 10, "password changed and restored", restored)
@@ -101,7 +101,7 @@ def test_killed_with_authentication_on(server: Server, follow: Follow) -> None:
     ],
     ids=["wrong password", "unknown user", "no user"],
 )
-def test_a_refused_user_is_told_once_and_the_program_goes_on(
+def test_a_refused_user_is_reported_once_and_the_program_goes_on(
     server: Server, follow: Follow, access: dict[str, str], said: str
 ) -> None:
     subjects = follow(server.endpoint, **access)
@@ -118,7 +118,7 @@ def test_a_refused_user_is_told_once_and_the_program_goes_on(
 
 
 @pytest.mark.every_version
-def test_a_prefix_without_permission_is_told_once(server: Server, follow: Follow) -> None:
+def test_a_prefix_without_permission_is_reported_once(server: Server, follow: Follow) -> None:
     server.api.add_reader("other", "pass", "/config/dev/other/")
     subjects = follow(server.endpoint, user="other", password="pass")
     subjects.eventually(lambda subject: subject.losses)

@@ -217,7 +217,7 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any])
 
 
 def test_failover_from_endpoints_that_are_wrong_in_any_way(server: Server, follow: Follow) -> None:
-    """As long as one member answers, nothing is lost and nothing is told."""
+    """As long as one member answers, nothing is lost and nothing is reported."""
     fill(server)
     with unanswered() as black, talker(b"220 mail\r\n") as mail:
         closed = f"{HOST}:{free_ports(1)[0]}"

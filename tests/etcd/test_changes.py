@@ -69,11 +69,9 @@ def test_a_change_moves_no_state(server: Server, follow: Follow) -> None:
 
 
 @pytest.mark.every_version
-def test_a_transaction_is_applied_as_one(server: Server, follow: Follow) -> None:
+def test_a_transaction_is_applied_as_one(server: Server, follow_filled: Follow) -> None:
     """No breaker is ever seen with the half of it, after the default that it changes too."""
-    fill(server)
-    subjects = follow(server.endpoint)
-    subjects.converge(server.api, 5)
+    subjects = follow_filled(server.endpoint)
     for number in range(20):
         puts = [(f"{PATH}{name}.json", document(failureThreshold=number + 1)) for name in NAMES]
         server.api.transaction([(f"{PATH}default.json", document(successThreshold=number + 1)), *puts])
@@ -105,10 +103,8 @@ def test_a_hundred_puts_in_a_burst_end_with_the_last(server: Server, follow: Fol
 
 @pytest.mark.undisturbed
 @pytest.mark.timeout(120)
-def test_put_to_applied_takes_less_than_a_tenth_of_a_second(server: Server, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(server.endpoint)
-    subjects.converge(server.api, 5)
+def test_put_to_applied_takes_less_than_a_tenth_of_a_second(server: Server, follow_filled: Follow) -> None:
+    subjects = follow_filled(server.endpoint)
     for last_try in (False, True):  # a pause of the machine may spoil one round
         taken = _latencies(server, subjects)
         worst = {transport: statistics.quantiles(times, n=100)[98] for transport, times in taken.items()}

@@ -23,33 +23,35 @@ def errors(subject: Subject) -> dict[str, str]:
     return dict(lines)
 
 
+BAD = {
+    "malformed.json": b'{"failureThres',
+    "binary.json": bytes(range(256)),
+    "empty.json": b"",
+    "huge.json": b'{"failureThreshold": 2, "note": "' + b"x" * 1_500_000 + b'"}',
+    "array.json": b"[1]",
+    "wrong.json": b'{"failureThreshold": "5"}',
+    "number.json": b'{"openStateTimeout": 60}',
+}
+
+
 @pytest.mark.every_version
 @pytest.mark.parametrize("moment", ["listed", "watched"])
 def test_bad_documents_are_named_and_all_others_applied(server: Server, follow: Follow, moment: str) -> None:
-    bad = {
-        "malformed.json": b'{"failureThres',
-        "binary.json": bytes(range(256)),
-        "empty.json": b"",
-        "huge.json": b'{"failureThreshold": 2, "note": "' + b"x" * 1_500_000 + b'"}',
-        "array.json": b"[1]",
-        "wrong.json": b'{"failureThreshold": "5"}',
-        "number.json": b'{"openStateTimeout": 60}',
-    }
     subjects = None
     if moment == "watched":
         subjects = follow(server.endpoint)
         subjects.eventually(lambda subject: subject.status.connected)
-    for key, value in bad.items():
+    for key, value in BAD.items():
         if len(value) < 1_000_000:
             server.api.put(PATH + key, value)
-    server.api.put(PATH + "huge.json", bad["huge.json"])
+    server.api.put(PATH + "huge.json", BAD["huge.json"])
     fill(server)
-    good = {key: value for key, value in server.api.documents(PATH).items() if key not in bad}
+    good = {key: value for key, value in server.api.documents(PATH).items() if key not in BAD}
     subjects = subjects or follow(server.endpoint, provider={"start_timeout": 10})
-    subjects.eventually(lambda subject: not subject.differences(good) and len(errors(subject)) == len(bad))
+    subjects.eventually(lambda subject: not subject.differences(good) and len(errors(subject)) == len(BAD))
     for subject in subjects:
         said = errors(subject)
-        assert set(said) == set(bad)
+        assert set(said) == set(BAD)
         assert all(error.startswith(PATH + key) for key, error in said.items())
         assert "at most 65536 bytes" in said["huge.json"]
         assert "UTF-8" in said["binary.json"]
@@ -61,11 +63,11 @@ def test_bad_documents_are_named_and_all_others_applied(server: Server, follow: 
     server.api.put(PATH + "malformed.json", '{"failureThreshold": 3}')
     subjects.eventually(lambda subject: subject.threshold("malformed") == 3)
     server.api.put(PATH + "malformed.json", "worse")
-    subjects.eventually(lambda subject: len(subject.lines.of(REJECTED)) == len(bad) + 1)
+    subjects.eventually(lambda subject: len(subject.lines.of(REJECTED)) == len(BAD) + 1)
     for subject in subjects:
         assert subject.threshold("malformed") == 3
         if moment == "watched":  # listeners of a provider that is being made hear nothing yet
-            assert len(of_type(subject.heard, PolicyRejected)) == len(bad) + 1
+            assert len(of_type(subject.heard, PolicyRejected)) == len(BAD) + 1
 
 
 def test_keys_of_others_beside_and_below_are_left_alone(server: Server, follow: Follow) -> None:
@@ -178,10 +180,8 @@ def test_a_listing_larger_than_grpc_takes_by_itself(server: Server, follow: Foll
         assert subject.losses == []
 
 
-def test_more_keys_than_are_allowed_are_refused_and_less_taken_again(server: Server, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(server.endpoint, traffic=False, max_documents=40)
-    subjects.converge(server.api, 5)
+def test_more_keys_than_are_allowed_are_refused_and_less_taken_again(server: Server, follow_filled: Follow) -> None:
+    subjects = follow_filled(server.endpoint, traffic=False, max_documents=40)
     server.api.transaction((f"{PATH}more-{number}.json", b"{}") for number in range(20))
     server.restart()
     said = "51 keys below /config/dev/svc/breakers/, more than max_documents=40"

@@ -29,11 +29,11 @@ class Store:
         self.unwatchable: list[Exception] = []  # what `watch` raises, in turn
         self.largest = 1 << 30  # keys in a page that is not too big
 
-    def put(self, name: str, value: bytes = b"{}", *, told: bool = True) -> Batch:
+    def put(self, name: str, value: bytes = b"{}", *, watched: bool = True) -> Batch:
         self.revision += 1
         self.keys[name] = (value, self.revision)
         batch = Batch(self.revision, [KeyChange((PATH + name).encode(), value, self.revision)])
-        if told:
+        if watched:
             self.reads.append(batch)
         return batch
 
@@ -160,7 +160,7 @@ def run(store: Store, watch: ScriptedWatch, *endpoints: Endpoint, **options: Any
 
 
 def test_lists_publishes_and_watches_from_the_next_revision(store: Store, watch: ScriptedWatch) -> None:
-    store.put("a.json", b"1", told=False)
+    store.put("a.json", b"1", watched=False)
     store.put("b.json", b"2")
     store.revision = 7
     store.reads = [Batch(8, [KeyChange((PATH + "a.json").encode(), None, 8)])]
@@ -182,8 +182,8 @@ def test_a_progress_message_publishes_nothing(store: Store, watch: ScriptedWatch
 
 
 def test_every_reconnection_lists_again_deletions_too(store: Store, watch: ScriptedWatch) -> None:
-    store.put("a.json", told=False)
-    store.put("b.json", told=False)
+    store.put("a.json", watched=False)
+    store.put("b.json", watched=False)
 
     def lost() -> Read:
         del store.keys["a.json"]
@@ -196,7 +196,7 @@ def test_every_reconnection_lists_again_deletions_too(store: Store, watch: Scrip
     assert store.watched == [4, 5]
 
 
-def test_a_server_that_lost_revisions_is_told_as_restarted(store: Store, watch: ScriptedWatch) -> None:
+def test_a_server_that_lost_revisions_is_reported_as_restarted(store: Store, watch: ScriptedWatch) -> None:
     store.revision = 50
 
     def wiped() -> Read:
@@ -218,11 +218,11 @@ def test_a_watch_whose_revision_went_back_lists_again(store: Store, watch: Scrip
 
 @pytest.mark.parametrize("lacks", ["a put", "a deletion"])
 def test_a_watch_that_died_silently_is_noticed_by_the_check(store: Store, watch: ScriptedWatch, lacks: str) -> None:
-    store.put("a.json", told=False)
+    store.put("a.json", watched=False)
 
     def change_without_a_word() -> Read:
         if lacks == "a put":
-            store.put("b.json", told=False)
+            store.put("b.json", watched=False)
         else:
             del store.keys["a.json"]
             store.revision += 1
@@ -235,11 +235,11 @@ def test_a_watch_that_died_silently_is_noticed_by_the_check(store: Store, watch:
         ["a.json"],
         ["a.json", "b.json"] if lacks == "a put" else [],
     ]
-    assert watch.problems == []  # mended at once: nobody needs to be told
+    assert watch.problems == []  # mended at once: there is nothing to report
 
 
 def test_a_check_gives_a_slow_watch_time(store: Store, watch: ScriptedWatch) -> None:
-    late = store.put("a.json", told=False)
+    late = store.put("a.json", watched=False)
     del store.keys["a.json"]
 
     def change() -> Read:
@@ -279,7 +279,7 @@ def test_a_busy_watch_is_checked_all_the_same(
 
     def change() -> Read:
         watch.time_goes(4)
-        return store.put("a.json", told=False)
+        return store.put("a.json", watched=False)
 
     store.reads = [change] * 30
     run(store, watch)
@@ -288,7 +288,7 @@ def test_a_busy_watch_is_checked_all_the_same(
 
 def test_pages_that_are_too_big_are_asked_for_in_parts(store: Store, watch: ScriptedWatch) -> None:
     for number in range(20):
-        store.put(f"{number:02}.json", told=False)
+        store.put(f"{number:02}.json", watched=False)
     store.largest = 3
     run(store, watch)
     assert len(watch.published[0][0]) == 20
@@ -296,7 +296,7 @@ def test_pages_that_are_too_big_are_asked_for_in_parts(store: Store, watch: Scri
 
 def test_more_keys_than_allowed_are_refused_and_the_last_policies_stay(store: Store, watch: ScriptedWatch) -> None:
     for number in range(20):
-        store.put(f"{number:02}.json", told=False)
+        store.put(f"{number:02}.json", watched=False)
     run(store, watch, max_documents=19)
     assert watch.published == []
     problem, kind, soon = watch.problems[0]
@@ -309,7 +309,7 @@ def test_more_keys_than_allowed_are_refused_and_the_last_policies_stay(store: St
 
 def test_foreign_keys_are_left_alone_and_bad_names_said_once(store: Store, watch: ScriptedWatch) -> None:
     for name in ("a.json", "b.txt", "sub/c.json", "%zz.json", "", ".json"):
-        store.put(name, told=False)
+        store.put(name, watched=False)
     bad = KeyChange(PATH.encode() + b"\xff.json", b"{}", 99)
     store.reads = [Batch(99, [bad]), Batch(100, [bad._replace(revision=100)])]
     run(store, watch)
@@ -367,14 +367,14 @@ def test_a_compaction_stays_with_the_member_and_is_no_failure(store: Store, watc
     assert len(watch.published) == 2
 
 
-def test_interruptions_without_end_are_told(store: Store, watch: ScriptedWatch) -> None:
+def test_interruptions_without_end_are_reported(store: Store, watch: ScriptedWatch) -> None:
     store.reads = [Interrupted("compacted")] * 5
     run(store, watch, A)
     assert ("compacted", "Interrupted", True) in watch.problems
 
 
 def test_what_can_be_read_and_not_watched_is_in_force_and_no_connection(store: Store, watch: ScriptedWatch) -> None:
-    store.put("a.json", told=False)
+    store.put("a.json", watched=False)
     store.unwatchable = [Refused("no watches here")] * 3
     run(store, watch)
     assert watch.problems == [("no watches here", "Refused", False)] * 3

@@ -25,10 +25,8 @@ def follows(subjects: list[Subject], server: Server, threshold: int) -> None:
 @pytest.mark.alone
 @pytest.mark.every_version
 @pytest.mark.timeout(90)
-def test_parent_and_child_both_converge(server: Server, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(server.endpoint)
-    subjects.converge(server.api, 5)
+def test_parent_and_child_both_converge(server: Server, follow_filled: Follow) -> None:
+    subjects = follow_filled(server.endpoint)
     server.api.close()  # or both would speak over the same socket
 
     def child() -> None:
@@ -59,10 +57,8 @@ def test_parent_and_child_both_converge(server: Server, follow: Follow) -> None:
 
 
 @pytest.mark.alone
-def test_a_fork_while_etcd_is_away(server: Server, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(server.endpoint)
-    subjects.converge(server.api, 5)
+def test_a_fork_while_etcd_is_away(server: Server, follow_filled: Follow) -> None:
+    subjects = follow_filled(server.endpoint)
     server.kill()
     time.sleep(1)
 

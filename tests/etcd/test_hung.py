@@ -13,10 +13,8 @@ from support.watching import eventually
 @pytest.mark.alone
 @pytest.mark.every_version
 @pytest.mark.timeout(90)
-def test_hung_for_twenty_seconds(server: Server, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(server.endpoint)
-    subjects.converge(server.api, 5)
+def test_hung_for_twenty_seconds(server: Server, follow_filled: Follow) -> None:
+    subjects = follow_filled(server.endpoint)
     server.pause()
     began = time.monotonic()
     subjects.eventually(lambda subject: subject.losses, 20)
@@ -60,11 +58,9 @@ def test_a_hung_server_delays_construction_by_the_limit_and_no_more(server: Serv
     subjects.converge(server.api, 10)
 
 
-def test_short_hangs_are_sat_out(server: Server, follow: Follow) -> None:
-    """Shorter than the time limit of a check: no connection is given up, nothing is told."""
-    fill(server)
-    subjects = follow(server.endpoint, check_interval=0.5)
-    subjects.converge(server.api, 5)
+def test_short_hangs_are_sat_out(server: Server, follow_filled: Follow) -> None:
+    """Shorter than the time limit of a check: no connection is given up, nothing is reported."""
+    subjects = follow_filled(server.endpoint, check_interval=0.5)
     for _ in range(4):
         server.pause()
         time.sleep(0.7)

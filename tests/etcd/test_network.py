@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from etcd.conftest import NAMES, Follow, fill, shuffle
+from etcd.conftest import NAMES, Follow, shuffle
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
 from support.etcd.subjects import PATH
@@ -13,10 +13,8 @@ from support.etcd.subjects import PATH
 
 @pytest.mark.every_version
 @pytest.mark.parametrize("how", [Proxy.cut, Proxy.finish], ids=["reset", "ended"])
-def test_connections_cut(server: Server, proxy: Proxy, follow: Follow, how: Callable[[Proxy], None]) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_connections_cut(server: Server, proxy: Proxy, follow_filled: Follow, how: Callable[[Proxy], None]) -> None:
+    subjects = follow_filled(proxy.endpoint)
     for _ in range(5):
         how(proxy)
         shuffle(server)
@@ -24,10 +22,8 @@ def test_connections_cut(server: Server, proxy: Proxy, follow: Follow, how: Call
 
 
 @pytest.mark.alone
-def test_refused_for_three_seconds(server: Server, proxy: Proxy, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_refused_for_three_seconds(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
+    subjects = follow_filled(proxy.endpoint)
     proxy.refuse()
     shuffle(server)
     time.sleep(3)
@@ -41,11 +37,9 @@ def test_refused_for_three_seconds(server: Server, proxy: Proxy, follow: Follow)
 
 @pytest.mark.alone
 @pytest.mark.every_version
-def test_compacted_while_cut_off(server: Server, proxy: Proxy, follow: Follow) -> None:
-    """What was changed and deleted meanwhile is no longer told by any history."""
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_compacted_while_cut_off(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
+    """What was changed and deleted meanwhile is no longer in any history."""
+    subjects = follow_filled(proxy.endpoint)
     proxy.refuse()
     for _ in range(5):
         shuffle(server)
@@ -60,11 +54,9 @@ def test_compacted_while_cut_off(server: Server, proxy: Proxy, follow: Follow) -
 
 @pytest.mark.alone
 @pytest.mark.timeout(90)
-def test_old_connections_blackholed_for_good(server: Server, proxy: Proxy, follow: Follow) -> None:
+def test_old_connections_blackholed_for_good(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
     """As by a firewall that has forgotten them: nothing ends, nothing comes; new connections work."""
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+    subjects = follow_filled(proxy.endpoint)
     proxy.blackhole(old_only=True)
     began = time.monotonic()
     shuffle(server)
@@ -75,10 +67,8 @@ def test_old_connections_blackholed_for_good(server: Server, proxy: Proxy, follo
 
 @pytest.mark.alone
 @pytest.mark.timeout(120)
-def test_everything_blackholed_for_twenty_seconds(server: Server, proxy: Proxy, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_everything_blackholed_for_twenty_seconds(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
+    subjects = follow_filled(proxy.endpoint)
     proxy.blackhole()
     began = time.monotonic()
     shuffle(server)
@@ -94,11 +84,9 @@ def test_everything_blackholed_for_twenty_seconds(server: Server, proxy: Proxy, 
 
 
 @pytest.mark.alone
-def test_a_short_silence_loses_nothing(server: Server, proxy: Proxy, follow: Follow) -> None:
+def test_a_short_silence_loses_nothing(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
     """Shorter than any limit: what was held back arrives, and the connection goes on."""
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+    subjects = follow_filled(proxy.endpoint)
     for _ in range(3):
         proxy.blackhole()
         shuffle(server)
@@ -109,10 +97,8 @@ def test_a_short_silence_loses_nothing(server: Server, proxy: Proxy, follow: Fol
         assert subject.losses == []
 
 
-def test_three_thousand_revisions_behind_and_thirty_cuts(server: Server, proxy: Proxy, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_three_thousand_revisions_behind_and_thirty_cuts(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
+    subjects = follow_filled(proxy.endpoint)
     for number in range(30):
         documents = [(f"{PATH}{name}.json", f'{{"failureThreshold": {number + 1}}}') for name in NAMES]
         server.api.burst(documents * 3 + [(f"{PATH}last.json", b"{}")] * 10)
@@ -121,11 +107,9 @@ def test_three_thousand_revisions_behind_and_thirty_cuts(server: Server, proxy: 
 
 
 @pytest.mark.alone
-def test_an_outage_costs_next_to_nothing(server: Server, proxy: Proxy, follow: Follow) -> None:
+def test_an_outage_costs_next_to_nothing(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
     """No hot loop of attempts, whether the port is closed or whoever accepts it says nothing."""
-    fill(server)
-    subjects = follow(proxy.endpoint, traffic=False)
-    subjects.converge(server.api, 5)
+    subjects = follow_filled(proxy.endpoint, traffic=False)
     proxy.refuse()
     time.sleep(0.5)
     began, before = time.process_time(), proxy.connections
@@ -139,10 +123,8 @@ def test_an_outage_costs_next_to_nothing(server: Server, proxy: Proxy, follow: F
 
 
 @pytest.mark.alone
-def test_a_server_that_hangs_up_at_once_is_not_besieged(server: Server, proxy: Proxy, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint, traffic=False)
-    subjects.converge(server.api, 5)
+def test_a_server_that_hangs_up_at_once_is_not_besieged(server: Server, proxy: Proxy, follow_filled: Follow) -> None:
+    subjects = follow_filled(proxy.endpoint, traffic=False)
     proxy.refuse()
     target, proxy.target = proxy.target, 1  # nothing listens there: whoever is accepted is reset
     proxy.heal()

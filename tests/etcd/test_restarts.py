@@ -13,10 +13,8 @@ from support.etcd.subjects import PATH
 
 @pytest.mark.alone
 @pytest.mark.every_version
-def test_killed_and_restarted_after_three_seconds(server: Server, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(server.endpoint)
-    subjects.converge(server.api, 5)
+def test_killed_and_restarted_after_three_seconds(server: Server, follow_filled: Follow) -> None:
+    subjects = follow_filled(server.endpoint)
     server.kill()
     time.sleep(3)
     for subject in subjects:

@@ -1,4 +1,4 @@
-"""What a program and an operator are told: status, events and log lines, one per episode."""
+"""What a program and an operator learn: status, events and log lines, one per episode."""
 
 import time
 
@@ -65,10 +65,10 @@ def test_the_status_follows_the_connection(server: Server, follow: Follow) -> No
 
 
 @pytest.mark.alone
-def test_one_event_and_one_line_for_a_loss_and_for_a_return(server: Server, proxy: Proxy, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_one_event_and_one_line_for_a_loss_and_for_a_return(
+    server: Server, proxy: Proxy, follow_filled: Follow
+) -> None:
+    subjects = follow_filled(proxy.endpoint)
     for episode in range(1, 4):
         proxy.refuse()
         subjects.eventually(lambda subject, episode=episode: len(subject.losses) == episode)
@@ -81,26 +81,24 @@ def test_one_event_and_one_line_for_a_loss_and_for_a_return(server: Server, prox
             assert lost[-1].endpoint == regained[-1].endpoint == f"http://{proxy.endpoint}"
             assert regained[-1].revision == server.api.revision()
             assert subject.losses[-1]["error"] == lost[-1].error
-            told = [(level, message) for level, message, _ in subject.lines.lines if message in (LOST, REGAINED)]
-            assert told == [("error", LOST), ("info", REGAINED)] * episode
+            lines = [(level, message) for level, message, _ in subject.lines.lines if message in (LOST, REGAINED)]
+            assert lines == [("error", LOST), ("info", REGAINED)] * episode
             assert subject.status.reconnects == episode
 
 
-def test_a_connection_that_is_cut_and_back_at_once_is_one_episode(server: Server, proxy: Proxy, follow: Follow) -> None:
-    fill(server)
-    subjects = follow(proxy.endpoint)
-    subjects.converge(server.api, 5)
+def test_a_connection_that_is_cut_and_back_at_once_is_one_episode(
+    server: Server, proxy: Proxy, follow_filled: Follow
+) -> None:
+    subjects = follow_filled(proxy.endpoint)
     proxy.cut()
     subjects.eventually(lambda subject: subject.status.reconnects == 1)
     eventually(lambda: all(len(subject.losses) == len(subject.returns) <= 1 for subject in subjects))
 
 
 def test_a_program_without_a_logger_is_silent(
-    server: Server, follow: Follow, capfd: pytest.CaptureFixture[str]
+    server: Server, follow_filled: Follow, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    fill(server)
-    subjects = follow(server.endpoint, provider={"logger": None})
-    subjects.converge(server.api, 5)
+    subjects = follow_filled(server.endpoint, provider={"logger": None})
     server.kill()
     subjects.eventually(lambda subject: not subject.status.connected)
     server.start()

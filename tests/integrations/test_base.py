@@ -109,7 +109,7 @@ def test_a_provider_of_the_wrong_kind() -> None:
 
 
 @pytest.mark.parametrize("name", [5, b"http:billing", ["http:billing"], object()], ids=lambda name: type(name).__name__)
-def test_a_name_of_the_wrong_kind_is_told_the_right_ones(provider: Provider, name: Any) -> None:
+def test_a_name_of_the_wrong_kind_is_answered_with_the_right_ones(provider: Provider, name: Any) -> None:
     with pytest.raises(TypeError) as caught:
         naming(provider, name)
     assert str(caught.value) == (
@@ -124,7 +124,7 @@ def test_a_name_of_the_wrong_kind_is_told_the_right_ones(provider: Provider, nam
     )
 
 
-def test_text_where_it_is_not_taken_is_told_how_to_say_it(provider: Provider) -> None:
+def test_text_where_it_is_not_taken_is_answered_with_how_to_say_it(provider: Provider) -> None:
     with pytest.raises(TypeError, match=r"got str; for one breaker for all hosts: name=lambda details: 'http:x'$"):
         naming(provider, "http:x", text=False)
     assert list(provider.breakers) == []

@@ -79,10 +79,10 @@ def test_the_same_policy_again_is_nothing(
     # S116
     source.put(NAME, b'{"openStateTimeout": "1m"}')
     breaker = provider_of(Policy(5, 2, 5), policy_source=source).get_breaker(NAME)
-    policy, told = breaker.policy, len(events)
+    policy, heard = breaker.policy, len(events)
     source.put(NAME, again)
     assert breaker.policy is policy
-    assert len(events) == told
+    assert len(events) == heard
 
 
 def test_an_update_while_open_keeps_state_and_deadline(
@@ -134,7 +134,7 @@ def test_an_invalid_default_keeps_its_last_good_fields(provider: Provider, sourc
     assert provider.get_breaker(NAME).policy.failure_threshold == 4
 
 
-def test_an_error_is_told_once_per_content_of_its_document(
+def test_an_error_is_reported_once_per_content_of_its_document(
     provider_of: Providers, source: MemorySource, events: list[Any]
 ) -> None:
     # S124

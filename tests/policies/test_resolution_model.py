@@ -41,7 +41,7 @@ class Oracle:
         self.good: dict[str, dict[str, Any]] = {}
 
     def act(self, name: str, text: bytes | None) -> bool:
-        """Put or delete a document; whether there is an error to tell."""
+        """Put or delete a document; whether there is an error to report."""
         if text is None:
             self.put.pop(name, None)
             self.good.pop(name, None)

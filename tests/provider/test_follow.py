@@ -142,21 +142,21 @@ def test_a_close_ends_the_wait(provider_of: Providers) -> None:
 
 def test_a_close_in_the_middle_of_the_start_stops_the_source_once_it_has_started(provider_of: Providers) -> None:
     # S141, S144
-    told: list[str] = []
+    heard: list[str] = []
 
     class Closing(Handmade):
         def start(self, watch: Watch) -> None:
             in_another_thread(provider.close)
-            told.append("started")
+            heard.append("started")
             watch.publish(document_of(3), 1)
 
         def stop(self, watch: Watch) -> None:
-            told.append("stopped")
+            heard.append("stopped")
 
     provider = provider_of()
     provider.follow(Closing(), start_timeout=1000)
     provider.close()
-    assert told == ["started", "stopped"]
+    assert heard == ["started", "stopped"]
     assert provider.get_breaker(NAME).policy == Policy()
 
 

@@ -32,7 +32,7 @@ class Fragile(MemorySource):
         raise Boom("the connection belongs to the parent")
 
 
-def test_a_source_that_fails_in_the_child_is_told_and_harms_no_other_provider(source: MemorySource) -> None:
+def test_a_source_that_fails_in_the_child_is_reported_and_harms_no_other_provider(source: MemorySource) -> None:
     fragile = Fragile({NAME: document(failureThreshold=1)})
     logger = structlog.get_logger()
     with (
@@ -156,13 +156,13 @@ def test_a_child_of_a_child_has_it_all_too(tmp_path: Path) -> None:
 
 def test_a_fork_in_a_listener_in_the_watchers_thread(tmp_path: Path) -> None:
     # there the child's only thread is the parent's watcher: it goes on as the child, with a watcher of its own
-    tree, told = Tree(tmp_path), list[Any]()
+    tree, heard = Tree(tmp_path), list[Any]()
 
     def listener(_: Any) -> None:
-        if not told:
-            told.append(1)
+        if not heard:
+            heard.append(1)
             fork_and_check(child)
-            told.append(2)
+            heard.append(2)
 
     def child() -> None:
         tree.write(f"{NAME}.json", failureThreshold=4)
@@ -175,7 +175,7 @@ def test_a_fork_in_a_listener_in_the_watchers_thread(tmp_path: Path) -> None:
         breaker = provider.get_breaker(NAME)
         provider.subscribe(listener)
         tree.write(f"{NAME}.json", failureThreshold=3)
-        eventually(lambda: told == [1, 2])
+        eventually(lambda: heard == [1, 2])
         eventually(lambda: breaker.policy == Policy(4))
         succeed(breaker)
 

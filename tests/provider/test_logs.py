@@ -21,6 +21,24 @@ def parsed(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+EVERY_LINE = [
+    ("info", "circuit breaker created"),
+    ("debug", "operation failed"),
+    ("debug", "operation failed"),
+    ("warning", "circuit breaker state changed"),
+    ("info", "circuit breaker state changed"),
+    ("info", "circuit breaker state changed"),
+    ("warning", "circuit breaker mode changed"),
+    ("debug", "operation failed"),
+    ("debug", "operation failed"),
+    ("warning", "circuit breaker would have opened"),
+    ("info", "circuit breaker mode changed"),
+    ("info", "circuit breaker policy updated"),
+    ("warning", "circuit breaker policy has unknown fields"),
+    ("error", "circuit breaker policy rejected"),
+]
+
+
 def test_every_event_has_its_line(
     provider_of: Providers, source: MemorySource, clock: ManualClock, stream: io.StringIO
 ) -> None:
@@ -38,22 +56,7 @@ def test_every_event_has_its_line(
     source.publish_raw(NAME, {"openStateTimeout": "5s", "newer": 1})
     source.publish_raw(NAME, {"openStateTimeout": 5})
     lines = parsed(stream)
-    assert [(line["level"], line["msg"]) for line in lines] == [
-        ("info", "circuit breaker created"),
-        ("debug", "operation failed"),
-        ("debug", "operation failed"),
-        ("warning", "circuit breaker state changed"),
-        ("info", "circuit breaker state changed"),
-        ("info", "circuit breaker state changed"),
-        ("warning", "circuit breaker mode changed"),
-        ("debug", "operation failed"),
-        ("debug", "operation failed"),
-        ("warning", "circuit breaker would have opened"),
-        ("info", "circuit breaker mode changed"),
-        ("info", "circuit breaker policy updated"),
-        ("warning", "circuit breaker policy has unknown fields"),
-        ("error", "circuit breaker policy rejected"),
-    ]
+    assert [(line["level"], line["msg"]) for line in lines] == EVERY_LINE
     key = f"/config/dev/svc/breakers/{NAME}.json"
     assert lines[1] == {"level": "debug", "msg": "operation failed", "name": NAME, "error": "Boom: down"}
     assert lines[6] == {
@@ -72,7 +75,7 @@ def test_every_event_has_its_line(
     assert lines[0]["policy"]["failureThreshold"] == 2
 
 
-def test_a_lost_probe_is_told(provider_of: Providers, clock: ManualClock, stream: io.StringIO) -> None:
+def test_a_lost_probe_is_reported(provider_of: Providers, clock: ManualClock, stream: io.StringIO) -> None:
     breaker.logs.configure_json(stream)
     b = provider_of(Policy(1, 1, 60), logger=structlog.get_logger()).get_breaker(NAME)
     trip(b)

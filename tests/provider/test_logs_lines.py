@@ -185,7 +185,7 @@ def test_a_logger_that_raises_fails_no_call_and_no_put(
     assert breaker.do(int) == 0
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("breaker", "ERROR")
-    assert "the logger failed on BreakerCreated (told once): " + repr(error) in record.getMessage()
+    assert "the logger failed on BreakerCreated (reported once): " + repr(error) in record.getMessage()
 
 
 def test_an_interrupt_of_a_logger_reaches_the_caller(provider_of: Providers) -> None:

@@ -53,7 +53,7 @@ def test_many_threads_that_ask_for_many_names_make_each_once(
     assert sorted(event.name for event in of_type(events, BreakerCreated)) == sorted(wanted)
 
 
-def test_a_new_breaker_is_told_with_its_policy_before_anything_else(
+def test_a_new_breaker_is_reported_with_its_policy_before_anything_else(
     provider_of: Callable[..., Provider], events: list[Any]
 ) -> None:
     # S88
@@ -63,7 +63,7 @@ def test_a_new_breaker_is_told_with_its_policy_before_anything_else(
     assert len(of_type(events, BreakerCreated)) == 1
 
 
-def test_a_listener_that_is_told_of_a_new_breaker_may_use_it(
+def test_a_listener_that_is_notified_of_a_new_breaker_may_use_it(
     provider_of: Callable[..., Provider], listeners: list[Any]
 ) -> None:
     seen: list[Breaker] = []

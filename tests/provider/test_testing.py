@@ -7,7 +7,7 @@ from breaker.events import BreakerCreated, StateChanged
 from breaker.testing import ManualClock, recorded, recover, trip
 
 
-def test_a_manual_clock_moves_when_told_and_never_back() -> None:
+def test_a_manual_clock_moves_when_advanced_and_never_back() -> None:
     clock = ManualClock(start=5.0)
     assert (clock(), clock.seconds) == (5_000_000_000, 5.0)
     for _ in range(10):

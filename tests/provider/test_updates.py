@@ -59,7 +59,7 @@ def test_an_older_publication_never_overwrites_a_newer(provider_of: Callable[...
     assert breaker.policy == Policy(8)
 
 
-def test_an_interrupt_while_it_is_told_loses_neither_policies_nor_reports(
+def test_an_interrupt_while_it_is_reported_loses_neither_policies_nor_reports(
     provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
 ) -> None:
     interrupts = [KeyboardInterrupt()]

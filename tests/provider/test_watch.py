@@ -272,8 +272,8 @@ def test_a_watcher_survives_what_a_listener_raises(
         eventually(lambda: not errors)
         tree.write(f"{NAME}.json", failureThreshold=4)
         eventually(lambda: breaker.policy == Policy(4))
-    (told,) = [line for line in logged if line["event"] == "circuit breaker policy source failed"]
-    assert told["error"] == f"the watch broke off with {error!r} and begins anew"
+    (heard,) = [line for line in logged if line["event"] == "circuit breaker policy source failed"]
+    assert heard["error"] == f"the watch broke off with {error!r} and begins anew"
 
 
 def test_a_loop_of_a_source_that_breaks_off_begins_anew(

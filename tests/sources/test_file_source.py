@@ -140,7 +140,7 @@ def test_a_directory_may_come_late_go_and_come_back(tmp_path: Path, provider: Pr
     assert lines.of("circuit breaker policy source failed") == []
 
 
-def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_told_once(
+def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_reported_once(
     directory: Path, provider: Provider, lines: LineLogger
 ) -> None:
     # S129

@@ -1,4 +1,4 @@
-"""How a provider tells of its source: `source_status`, one event and one line for each end and beginning."""
+"""How a provider reports its source: `source_status`, one event and one line for each end and beginning."""
 
 from typing import Any
 
@@ -61,11 +61,11 @@ def test_down_up_down_up_closed(provider: Provider, by_hand: ByHand, events: lis
     assert up(provider) == (True, "b", 1)
     provider.close()
     assert up(provider) == (False, "b", 1)
-    told = [event for event in events if isinstance(event, SourceLost | SourceRegained)]
-    assert told == [SourceLost("a", "gone"), SourceRegained("b", 2)]
+    heard = [event for event in events if isinstance(event, SourceLost | SourceRegained)]
+    assert heard == [SourceLost("a", "gone"), SourceRegained("b", 2)]
 
 
-def test_each_kind_is_told_once_in_an_episode(provider: Provider, by_hand: ByHand, events: list[Any]) -> None:
+def test_each_kind_is_reported_once_in_an_episode(provider: Provider, by_hand: ByHand, events: list[Any]) -> None:
     for problem, kind in (("no answer from a", "x"), ("no answer from b", "x"), ("refused", "y"), ("no answer", "x")):
         by_hand.watch.failed(problem, kind=kind)
     assert [event.error for event in of_type(events, SourceLost)] == ["no answer from a", "refused"]

@@ -8,51 +8,14 @@ from typing import Any
 
 import pytest
 
-from breaker import Config, Mode, Policy, PolicyError, Provider
+from breaker import Config, Policy, PolicyError, Provider
 from breaker.errors import Refused, RevisionConflict, SourceError
 from breaker.policies.names import document_key
 from breaker.sources import ABSENT, EtcdSource, FileSource, PolicySource, PolicyStore, Revision, StoredPolicy
 from support.drive import NAME, PATH
 from support.etcd.server import Server
-from support.stores import KINDS, Subject, in_etcd, in_files, in_memory
+from support.stores import EVERY_FIELD, INVALID, KINDS, NAMES, Subject, in_etcd, in_files, in_memory
 from support.watching import eventually
-
-EVERY_FIELD = Policy(
-    2,
-    3,
-    1.5,
-    half_open_max_calls=4,
-    probe_timeout=7,
-    mode=Mode.SHADOW,
-    open_timeout_multiplier=2.5,
-    open_timeout_max=90,
-    open_timeout_jitter=0.25,
-)
-INVALID: list[Any] = [
-    {"failureThreshold": 0},
-    {"failureTreshold": 3},  # no field of a policy
-    {"openStateTimeout": 60},
-    {"openStateTimeout": float("nan")},
-    '{"failureThres',
-    '{"failureThreshold": 1, "failureThreshold": 2}',
-    '{"mode": "\ud800"}',
-    b"\xff",
-    "[]",
-    "",
-    " " * 70_000,
-]
-NAMES = [
-    "http:payment-api",
-    "/pkg.Service/Method",
-    "100%",
-    "a\x00b\nc\x7f\x85",
-    "..",
-    ".hidden",
-    "default.json",
-    "%2F",
-    "Ünïcödé 日本 🚦",
-    "with space & 'quotes' \\ ",
-]
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,15 @@ def trip(breaker: Breaker) -> None:
     assert breaker.state is State.OPEN
 
 
+def recovers_after(breaker: Breaker, clock: Clock, seconds: float) -> None:
+    """OPEN to CLOSED by one probe, which runs after these seconds and not a millisecond before."""
+    clock.advance(seconds - 0.001)
+    rejected(breaker)
+    clock.advance(0.001)
+    succeed(breaker)
+    assert breaker.state is State.CLOSED
+
+
 def cool(breaker: Breaker, clock: Clock) -> None:
     """OPEN, until the very instant at which the next call probes."""
     assert breaker.state is State.OPEN

@@ -42,7 +42,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Refusal:
-    """One rejected call: what its error tells."""
+    """One rejected call: what its error says."""
 
     state: State
     reason: str
@@ -51,7 +51,7 @@ class Refusal:
 
 
 class Model:
-    """What a breaker of this name would do; ``events`` is everything it would have told its listeners."""
+    """What a breaker of this name would do; ``events`` is everything its listeners would have been notified of."""
 
     def __init__(self, name: str, policy: Policy, now: int = 0, epoch: int = 0) -> None:
         self.name, self.policy = name, policy

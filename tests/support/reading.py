@@ -21,6 +21,18 @@ def probing(breaker: Breaker) -> tuple[State, int, int]:
     return snapshot.state, snapshot.half_open_successes, snapshot.half_open_in_flight
 
 
+def standing(breaker: Breaker) -> tuple[State, int, int, int, int]:
+    """What decides of calls: state, epoch, streak, probe successes, probes in flight."""
+    snapshot = breaker.snapshot()
+    return (
+        snapshot.state,
+        snapshot.epoch,
+        snapshot.consecutive_failures,
+        snapshot.half_open_successes,
+        snapshot.half_open_in_flight,
+    )
+
+
 def of_type(events: Iterable[Any], kind: type[E]) -> list[E]:
     """The events of one kind, in order."""
     return [event for event in events if isinstance(event, kind)]

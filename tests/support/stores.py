@@ -4,12 +4,49 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from breaker import Mode, Policy
 from breaker.sources import EtcdSource, FileSource, MemorySource, PolicySource, PolicyStore
 from support.drive import PATH
 from support.etcd.server import Server
 from support.etcd.subjects import TRANSPORTS
 
 KINDS = ("memory", "files", *TRANSPORTS)
+EVERY_FIELD = Policy(
+    2,
+    3,
+    1.5,
+    half_open_max_calls=4,
+    probe_timeout=7,
+    mode=Mode.SHADOW,
+    open_timeout_multiplier=2.5,
+    open_timeout_max=90,
+    open_timeout_jitter=0.25,
+)
+INVALID: list[Any] = [
+    {"failureThreshold": 0},
+    {"failureTreshold": 3},  # no field of a policy
+    {"openStateTimeout": 60},
+    {"openStateTimeout": float("nan")},
+    '{"failureThres',
+    '{"failureThreshold": 1, "failureThreshold": 2}',
+    '{"mode": "\ud800"}',
+    b"\xff",
+    "[]",
+    "",
+    " " * 70_000,
+]
+NAMES = [
+    "http:payment-api",
+    "/pkg.Service/Method",
+    "100%",
+    "a\x00b\nc\x7f\x85",
+    "..",
+    ".hidden",
+    "default.json",
+    "%2F",
+    "Ünïcödé 日本 🚦",
+    "with space & 'quotes' \\ ",
+]
 
 
 class Subject:

@@ -50,7 +50,7 @@ class Tree:
 class Steps:
     """A watch whose thread is the test's own: whenever the source waits, the next step of the test is run.
 
-    A step is called and waits again; ``None`` only waits. After the last one the source is told to end. What happens
+    A step is called and waits again; ``None`` only waits. After the last one the source is heard to end. What happens
     between two looks that must agree (``while_settling``) is run once, at the first such wait; it may be set again.
     """
 

@@ -50,14 +50,14 @@ class Twin:
         self.provider.close()
 
     def check(self) -> None:
-        """Breaker and model look the same, and have told their listeners the same since the last check."""
+        """Breaker and model look the same, and have notified their listeners of the same since the last check."""
         now, seen = self.clock(), self.breaker.snapshot()
         expected = self.model.snapshot(now)
         assert {name: getattr(seen, name) for name in expected} == expected
         reads = (self.breaker.state, self.breaker.mode, self.breaker.policy, self.breaker.retry_after)
         assert reads == (seen.state, seen.mode, seen.policy, seen.retry_after)
-        told = [comparable(event) for event in self.model.events]
-        assert [comparable(event) for event in self.recorded] == told
+        notified = [comparable(event) for event in self.model.events]
+        assert [comparable(event) for event in self.recorded] == notified
         self.model.events.clear()
         self.recorded.clear()
 

@@ -1,6 +1,6 @@
 # Half-open slots. Each is a lease, an entry in one array, where the first `Machine.in_flight` hold a slot.
 #
-# The others were granted in visits that are over. They stay until their tickets report: so a late result is told from
+# The others were granted in visits that are over. They stay until their tickets report: so a late result is known from
 # that of a lost probe, whose lease was removed when its slot was taken back.
 
 

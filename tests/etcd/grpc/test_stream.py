@@ -18,7 +18,7 @@ class Status(Enum):
 
 
 class Rpc:
-    """A call as grpc makes it, that ends when it is told."""
+    """A call as grpc makes it, that ends when the test says so."""
 
     def __init__(self, *, over: bool) -> None:
         self.over = over

@@ -90,13 +90,13 @@ def test_a_rejected_call_is_over(server: tuple[Echo, str], provider: Provider, k
     async def main() -> None:
         async with guarded(server[1], provider) as channel:
             call = getattr(channel, kind)(method)(ask() if kind.startswith("unary") else iter([ask()]))
-            told: list[Any] = []
-            call.add_done_callback(told.append)
+            heard: list[Any] = []
+            call.add_done_callback(heard.append)
             assert await call.code() is grpc.StatusCode.UNAVAILABLE
             assert method in await call.details()
             assert (await call.debug_error_string(), tuple(await call.initial_metadata())) == ("", ())
             assert "grpc-retry-pushback-ms" in await call.trailing_metadata()
-            assert told == [call]
+            assert heard == [call]
             assert (call.done(), call.cancelled(), call.cancel()) == (True, False, False)
             with pytest.raises(AioBreakerOpenRpcError):
                 await call.wait_for_connection()
@@ -149,7 +149,7 @@ def test_names_get_the_method_as_text(server: tuple[Echo, str], provider: Provid
     assert (seen[0].method, seen[0].timeout) == (UU, 20)
 
 
-def test_codes_are_counted_as_told(server: tuple[Echo, str], patient: Provider) -> None:
+def test_codes_are_counted_as_reported(server: tuple[Echo, str], patient: Provider) -> None:
     async def main() -> None:
         options = {"failure_codes": ["NOT_FOUND", "CANCELLED"], "ignored_codes": [grpc.StatusCode.ABORTED]}
         async with guarded(server[1], patient, **options) as channel:

@@ -1,4 +1,4 @@
-"""What users get wrong, and what they are told: arguments, names, a missing or an old grpcio; and pickled errors."""
+"""What users get wrong, and what errors answer: arguments, names, a missing or an old grpcio; and pickled errors."""
 
 import asyncio
 import copy

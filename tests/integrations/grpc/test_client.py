@@ -127,9 +127,9 @@ def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
     for method in (UU, SS):
         provider.get_breaker(method).force_open()
     for call in (guarded.unary_unary(UU).future(ask()), guarded.stream_stream(SS)(iter([ask()]))):
-        told: list[Any] = []
-        call.add_done_callback(told.append)
-        assert told == [call]
+        heard: list[Any] = []
+        call.add_done_callback(heard.append)
+        assert heard == [call]
         assert call.done() is True
         assert call.running() is call.cancelled() is call.is_active() is call.cancel() is False
         assert call.add_callback(print) is False
@@ -167,7 +167,7 @@ def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, Any], pa
     ],
 )
 @pytest.mark.parametrize("form", ["unary-call", "unary-future", "unary-stream"])
-def test_codes_are_counted_as_told(
+def test_codes_are_counted_as_reported(
     server: tuple[Echo, Any], patient: Provider, form: str, options: Any, code: str, counted: str
 ) -> None:
     failing(guard(server[1], patient, **options), form, ask(grpc.StatusCode[code]))

@@ -194,15 +194,15 @@ def test_a_stream_that_fails_in_the_middle_is_one_failure(echo: Echo, patient: P
 
 
 def test_callbacks_get_the_call_that_the_caller_has(guarded: Any, echo: Echo, patient: Provider) -> None:
-    told: list[Any] = []
+    heard: list[Any] = []
     rang = threading.Event()
     future = guarded.unary_unary(UU).future(ask(delay=HANG))
-    future.add_done_callback(lambda call: told.append((call, counts(patient.breakers[UU]))))
+    future.add_done_callback(lambda call: heard.append((call, counts(patient.breakers[UU]))))
     assert future.add_callback(rang.set)
     echo.released.set()
     assert rang.wait(20)
-    eventually(lambda: told)
-    assert told == [(future, {"successes": 1})]
+    eventually(lambda: heard)
+    assert heard == [(future, {"successes": 1})]
     assert "OK" in repr(future)
     assert future.done()
     assert future.exception() is future.traceback() is None

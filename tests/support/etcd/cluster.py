@@ -14,7 +14,7 @@ _NAMES = ("m0", "m1", "m2")
 
 
 class Cluster:
-    """Members `m0` … `m2`. One proxy stands before each peer port; who connects is told by the kernel's tables."""
+    """Members `m0` … `m2`. One proxy stands before each peer port; who connects is known from the kernel's tables."""
 
     def __init__(self, folder: Path, binary: Binary = WHEEL, *flags: str) -> None:
         self._build = (folder, binary, flags)

@@ -39,7 +39,7 @@ class _Link:
 
 
 class Proxy:
-    """Passes connections on to ``target`` (a port on the loopback) in one thread, until it is told otherwise.
+    """Passes connections on to ``target`` (a port on the loopback) in one thread, until the test says otherwise.
 
     What is asked of it is done when the method returns.
     """

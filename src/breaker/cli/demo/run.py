@@ -150,7 +150,7 @@ class _Demo:
             with Provider(_CONFIG, logger=logger, policy_source=self._policies.store) as provider:
                 provider.subscribe(self._policy_updated)
                 self._started = time.monotonic()
-                self._tell_start(service)
+                self._announce_start(service)
                 targets = {_INVENTORY_BREAKER: INVENTORY, _PRICING_BREAKER: PRICING}
                 self._breakers = {name: provider.get_breaker(name) for name in targets}
                 self._snapshots = self._look()
@@ -191,7 +191,7 @@ class _Demo:
         def condition(value: Condition) -> Callable[[], None]:
             def change() -> None:
                 service.condition = value
-                self._tell(f"demo: the inventory service is {value.value}")
+                self._announce(f"demo: the inventory service is {value.value}")
 
             return change
 
@@ -225,11 +225,11 @@ class _Demo:
 
     def _edit(self, name: str, field: str, value: object) -> None:
         place = self._policies.place(name)
-        self._tell("demo: editing a policy", document=place, **{field: value})
+        self._announce("demo: editing a policy", document=place, **{field: value})
         try:
             self._policies.edit(name, field, value)
         except (ValueError, BreakerError) as error:
-            self._tell("demo: the policy stays as it is", document=place, error=str(error))
+            self._announce("demo: the policy stays as it is", document=place, error=str(error))
 
     def _policy_updated(self, event: object) -> None:
         """Listener: runs on the thread that watches the documents."""
@@ -242,11 +242,11 @@ class _Demo:
     def _look(self) -> dict[str, Snapshot]:
         return {name: breaker.snapshot() for name, breaker in self._breakers.items()}
 
-    def _tell(self, message: str, **keys: object) -> None:
+    def _announce(self, message: str, **keys: object) -> None:
         self._log.info(message, at=round(time.monotonic() - self._started, 2), **keys)
 
-    def _tell_start(self, service: DemoService) -> None:
-        self._tell(
+    def _announce_start(self, service: DemoService) -> None:
+        self._announce(
             "demo: started",
             seconds=self._seconds,
             workers=self._workers,

@@ -190,28 +190,28 @@ class RejectedCall(
 class _RejectedWriting(RejectedCall):
     """The same where the caller writes the requests: `write` raises the rejection.
 
-    gRPC's `write` says `InvalidStateError` of a call that is done. So this one is done when its caller has been told;
+    gRPC's `write` says `InvalidStateError` of a call that is done. So this one is done when its caller knows;
     the flag is what `write` looks at next.
     """
 
-    _told = False
+    _over = False
 
     @property
     def _done_writing_flag(self) -> bool:
-        self._told = True
+        self._over = True
         raise self._rejection.exception()
 
     def done(self) -> bool:
-        return self._told
+        return self._over
 
     def __await__(self) -> Generator[None, None, NoReturn]:
-        self._told = True
+        self._over = True
         return super().__await__()
 
     async def code(self) -> grpc.StatusCode:
-        self._told = True
+        self._over = True
         return await super().code()
 
     async def __anext__(self) -> NoReturn:
-        self._told = True
+        self._over = True
         raise self._rejection.exception()

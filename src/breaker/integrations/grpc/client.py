@@ -1,7 +1,7 @@
 """Channels of `grpc`: the interceptor, and the call that it gives back while it is not over.
 
 A blocking call is over when its continuation returns, and its error is returned, not raised. A future or a stream ends
-later: a callback tells of it, on a thread of gRPC's. Its caller may see the end a moment before that callback runs, so
+later: a callback reports it, on a thread of gRPC's. Its caller may see the end a moment before that callback runs, so
 `_GuardedCall` stands between them: whoever has seen the end of a call finds its breaker settled.
 """
 
@@ -187,9 +187,9 @@ class _GuardedCall(grpc.Call, Future):
         return added
 
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
-        self._call.add_done_callback(partial(self._tell, fn))
+        self._call.add_done_callback(partial(self._notify, fn))
 
-    def _tell(self, fn: Callable[[Any], None], call: Any) -> None:
+    def _notify(self, fn: Callable[[Any], None], call: Any) -> None:
         self._unsettled.over(call)
         fn(self)
 

@@ -1,7 +1,7 @@
 """What the interceptors share: their settings, and what the end of a call counts as.
 
 The outcome goes by the status code: the table is in docs/grpc.md. Two kinds of statuses are not the dependency's doing
-and are told by their text, which grpcio writes itself: a call cancelled on this side, and a call that its own caller
+and are known by their text, which grpcio writes itself: a call cancelled on this side, and a call that its own caller
 got wrong.
 """
 
@@ -85,7 +85,7 @@ class Protection:
         return self._naming.breaker_for(details, method)
 
     def settle(self, permit: Permit, code: grpc.StatusCode, details: str, error: BaseException | None = None) -> None:
-        """Settle by a status. ``error`` is what ``last_error`` tells; None: the status itself."""
+        """Settle by a status. ``error`` is what ``last_error`` says; None: the status itself."""
         if code is _Codes.OK and self._ok_succeeds:
             permit.success()
         elif code in self._ignored or (code is _Codes.CANCELLED and details in _CANCELLED_HERE):

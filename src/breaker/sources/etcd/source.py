@@ -145,9 +145,7 @@ class EtcdSource:
                 _commit(session, name, key, None, expected_revision)
                 return expected_revision != ABSENT
             while found and not session.commit(key.encode(), None, found)[0]:
-                found = _last_change(
-                    session, key
-                )  # written or deleted meanwhile: whoever deletes it says that it was there
+                found = _last_change(session, key)  # written or deleted meanwhile; of two who delete, one says True
             return bool(found)
 
     def list(self) -> dict[str, StoredPolicy]:
