@@ -68,6 +68,9 @@ cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
 cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy")
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
 
+if STATES != tuple(_State) or MODES != tuple(_Mode):  # a policy has the number of its mode from there
+    raise ImportError("breaker.states has other states or modes than the core, or another order of them")
+
 cdef bint LEGAL[3][3][6]    # by state before, state after, reason
 cdef int8_t PAIRS[3][3]     # the place of a pair in the table
 

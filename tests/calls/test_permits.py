@@ -28,7 +28,7 @@ def half_open(make_breaker: Make, clock: ManualClock) -> Breaker:
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_a_permit_settles_as_what_it_is_reported(make_breaker: Make, verdict: str) -> None:
+def test_a_permit_settles_as_what_is_reported(make_breaker: Make, verdict: str) -> None:
     # S37
     breaker = make_breaker()
     permit = breaker.acquire()

@@ -107,7 +107,7 @@ def test_an_overlay_that_comes_and_goes_leaves_no_trace(
     assert breaker.snapshot() == before
 
 
-def test_time_goes_on_standing(make_breaker: Make, clock: ManualClock) -> None:
+def test_time_goes_on_underneath(make_breaker: Make, clock: ManualClock) -> None:
     # S90
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)

@@ -97,3 +97,23 @@ def test_a_transition_that_the_table_lacks_ends_a_debug_compile(tmp_path: Path) 
         "Fatal Python error: bk_illegal_transition: breaker: illegal transition, state 0 to 1 for reason 0"
         in ended.stderr
     )
+
+
+def test_a_core_with_another_order_of_modes_does_not_load() -> None:
+    """A policy hands over the number of its mode: were two of them exchanged, `disabled` would force a breaker open."""
+    program = """
+import importlib.util, pathlib, sys, types
+folder = importlib.util.find_spec("breaker").submodule_search_locations[0]
+text = pathlib.Path(folder, "states.py").read_text()
+lines = ['    FORCED_OPEN = "forced_open"\\n', '    DISABLED = "disabled"\\n']
+assert "".join(lines) in text
+states = types.ModuleType("breaker.states")
+sys.modules["breaker.states"] = states
+exec(text.replace("".join(lines), "".join(reversed(lines))), vars(states))
+try:
+    import breaker
+except ImportError as error:
+    print(error)
+"""
+    said = "breaker.states has other states or modes than the core, or another order of them\n"
+    assert run_python(program) == said

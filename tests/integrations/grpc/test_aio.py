@@ -149,7 +149,7 @@ def test_names_get_the_method_as_text(server: tuple[Echo, str], provider: Provid
     assert (seen[0].method, seen[0].timeout) == (UU, 20)
 
 
-def test_codes_are_counted_as_reported(server: tuple[Echo, str], patient: Provider) -> None:
+def test_codes_are_counted_as_configured(server: tuple[Echo, str], patient: Provider) -> None:
     async def main() -> None:
         options = {"failure_codes": ["NOT_FOUND", "CANCELLED"], "ignored_codes": [grpc.StatusCode.ABORTED]}
         async with guarded(server[1], patient, **options) as channel:
