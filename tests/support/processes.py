@@ -1,5 +1,7 @@
 """Other processes for tests: Python programs in a fresh interpreter, and forked children that must not hang."""
 
+import functools
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +10,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -27,6 +31,47 @@ def run_python(program: str, *options: str, seconds: float = 40) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+_APART = "apart"  # how a test's file is called where one of its tests runs in a process of its own
+_RUN_ONE = f"""
+import json, runpy, sys
+file, name, arguments, tests = sys.argv[1:]
+sys.path.insert(0, tests)
+runpy.run_path(file, run_name={_APART!r})[name](**json.loads(arguments))
+"""
+
+
+def in_a_process(*options: str, seconds: float = 40) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run the decorated test in a fresh interpreter: what it meets may end the process, and must not end the suite.
+
+    ``options``: of the interpreter. Arguments (of ``parametrize``) are handed over as JSON; there are no fixtures.
+    """
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        if test.__module__ == _APART:
+            return test
+
+        @functools.wraps(test)
+        def apart(**arguments: Any) -> None:
+            file = test.__code__.co_filename
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-X", "faulthandler", "-W", "error", *options, "-c", _RUN_ONE),
+                    *(file, test.__name__, json.dumps(arguments), str(Path(__file__).parents[1])),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+            ended = (done.returncode, done.stderr)
+            assert ended == (0, ""), f"ended with {done.returncode}\n{done.stderr[-8000:]}"
+
+        return apart
+
+    return decorate
 
 
 def fork_and_check(work: Callable[[], object], seconds: float = 20) -> None:

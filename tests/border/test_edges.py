@@ -1,0 +1,214 @@
+"""Long chains of errors, imports inside calls, clocks at the ends of their range."""
+
+import contextlib
+import gc
+import sys
+from typing import Any
+
+import pytest
+
+from breaker import BreakerOpenError, Policy, Provider, State, get_default_config
+from breaker.testing import trip
+from support.processes import in_a_process
+
+CONFIG = get_default_config("svc", "dev")
+LONG = 500_000
+FIRST, LAST = -(2**63), 2**63 - 1  # nanoseconds that a clock can show
+
+
+@pytest.mark.parametrize("link", ["__context__", "__cause__"])
+@in_a_process(seconds=55)
+def test_a_long_chain_of_rejections_is_freed(link: str) -> None:
+    breaker = Provider(CONFIG, default_policy=Policy(1)).get_breaker("a")
+    trip(breaker)
+    chain: BaseException | None = None
+    for _ in range(LONG):
+        try:
+            breaker.do(int)
+        except BreakerOpenError as rejected:
+            rejected.__traceback__ = None
+            setattr(rejected, link, chain)
+            if link == "__cause__":
+                rejected.__context__ = None
+            chain = rejected
+    assert isinstance(chain, BreakerOpenError)
+    del chain
+
+
+@in_a_process(seconds=55)
+def test_a_long_chain_of_rejections_made_by_hand_and_of_a_subclass_is_freed() -> None:
+    class Rejected(BreakerOpenError):
+        pass
+
+    for kind in (BreakerOpenError, Rejected):
+        chain: BaseException | None = None
+        for _ in range(LONG):
+            error = kind("a", State.OPEN)
+            error.__context__ = chain
+            chain = error
+        del chain, error
+
+
+@in_a_process(seconds=55)
+def test_a_long_chain_of_coroutines_and_permits_is_freed() -> None:
+    breaker = Provider(CONFIG).get_breaker("a")
+
+    async def hold(value: object) -> object:
+        return value
+
+    def iterate(value: object) -> Any:
+        yield value
+
+    for make in (hold, iterate):
+        chain: Any = None
+        for _ in range(20_000):
+            chain = breaker.do(make, chain)
+        if hasattr(chain, "close"):
+            chain.close()
+        del chain
+
+
+@in_a_process()
+def test_the_first_snapshot_from_inside_its_own_import() -> None:
+    breaker = Provider(CONFIG).get_breaker("a")
+    seen: list[object] = []
+
+    class Finder:
+        """Asked for each module that is not loaded yet: in the middle of the import that the first snapshot makes."""
+
+        busy = False
+
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if not self.busy:
+                self.busy = True
+                seen.append(breaker.snapshot())
+                self.busy = False
+
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    try:
+        assert breaker.snapshot().name == "a"
+    finally:
+        del sys.meta_path[0]
+    assert all(type(found) is type(breaker.snapshot()) for found in seen)
+
+
+@in_a_process()
+def test_an_import_that_fails_half_way_and_is_tried_again_goes_on() -> None:
+    provider = Provider(CONFIG, default_policy=Policy(1))
+    breaker = provider.get_breaker("a")
+
+    class Finder:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            breaker.acquire()  # dropped: its end must not wait for the import under way
+            raise ImportError(f"no {name} now")
+
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    for _ in range(3):
+        with pytest.raises(ImportError):
+            breaker.snapshot()
+        breaker.acquire()
+    del sys.meta_path[0]
+    assert breaker.snapshot().ignored >= 3
+
+
+@in_a_process()
+def test_the_package_is_imported_again_after_an_import_that_failed_half_way() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "breaker" and name != "breaker._core"]:
+        del sys.modules[name]
+
+    class Finder:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "breaker.provider":
+                raise ImportError("not now")
+
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    with pytest.raises(ImportError, match="not now"):
+        __import__("breaker")
+    del sys.meta_path[0]
+
+
+@in_a_process()
+def test_a_fork_whose_imports_fail_goes_on() -> None:
+    import os
+
+    breaker = Provider(CONFIG).get_breaker("a")
+
+    class Finder:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            raise ImportError(f"no {name} now")
+
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if breaker.do(int) == 0 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    del sys.meta_path[0]
+    assert breaker.do(int) == 0
+    assert breaker.snapshot().successes == 1
+
+
+@pytest.mark.parametrize("jump", [(FIRST, LAST), (LAST, FIRST), (0, LAST), (0, FIRST), (LAST - 10, LAST), (FIRST, 0)])
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_a_clock_may_jump_over_its_whole_range(jump: tuple[int, int], jitter: float) -> None:
+    now = [jump[0]]
+    policy = Policy(1, 2, 60.0, open_timeout_jitter=jitter, open_timeout_multiplier=1000.0)
+    breaker = Provider(CONFIG, default_policy=policy, clock=lambda: now[0]).get_breaker("a")
+    trip(breaker)
+    now[0] = jump[1]
+    for _ in range(5):
+        reads = (breaker.retry_after, *breaker.snapshot().state_seconds.values())
+        assert all(0 <= seconds <= 2**64 / 1e9 for seconds in reads)
+        with contextlib.suppress(BreakerOpenError):
+            breaker.acquire().failure()
+        now[0] = jump[0]
+        breaker.reset()
+        trip(breaker)
+    assert breaker.snapshot().half_open_in_flight == 0
+
+
+def test_a_long_wait_in_one_state_is_told_whole() -> None:
+    now = [FIRST]
+    breaker = Provider(CONFIG, clock=lambda: now[0]).get_breaker("a")
+    now[0] = LAST
+    assert breaker.snapshot().state_seconds[State.CLOSED] == pytest.approx(2**64 / 1e9)
+
+
+@pytest.mark.parametrize("reading", [2**63, -(2**63) - 1, 10**30])
+def test_a_clock_beyond_its_range_is_an_error_that_says_so(reading: int) -> None:
+    now = [0]
+    breaker = Provider(CONFIG, default_policy=Policy(1), clock=lambda: now[0]).get_breaker("a")
+    now[0] = reading
+    with pytest.raises(OverflowError, match="clock"):
+        _ = breaker.retry_after
+    with pytest.raises(OverflowError, match="clock"):
+        breaker.do(fails)
+    now[0] = 0
+    assert breaker.state is State.OPEN
+
+
+def fails() -> None:
+    raise ValueError("broken")
+
+
+@in_a_process()
+def test_breakers_and_what_they_guard_leave_nothing_behind() -> None:
+    import weakref
+
+    def cycle() -> list[Any]:
+        provider = Provider(CONFIG)
+        breaker = provider.get_breaker("a")
+
+        class Holder:
+            pass
+
+        holder: Any = Holder()
+
+        def fn(held: object = holder) -> object:
+            return held
+
+        holder.everything = [provider, breaker, breaker(fn), breaker.do(fn), breaker.acquire()]
+        return [weakref.ref(holder), weakref.ref(breaker), weakref.ref(provider)]
+
+    gone = [ref for _ in range(10) for ref in cycle()]
+    gc.collect()
+    assert [ref for ref in gone if ref() is not None] == []

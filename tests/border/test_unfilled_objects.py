@@ -1,0 +1,352 @@
+"""Every object of the core can be found before it is filled and after it was cleared, and answers instead of crashing.
+
+The collector's list (`gc.get_objects`) shows objects that nobody has handed out: templates, half-made ones, those that
+are kept for the next call. A finalizer or a weak reference's callback meets objects of garbage that is being taken
+apart. Each test is a process of its own: what it proves is that the process goes on.
+"""
+
+import asyncio
+import contextlib
+import gc
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from breaker import Breaker, Policy, Provider, get_default_config
+from support.processes import in_a_process
+
+CONFIG = get_default_config("svc", "dev")
+CORE = "breaker._core"
+# What anybody may try with any object. Each is tried on each, also where the type does not have it.
+OPERATIONS: tuple[Callable[[Any], object], ...] = (
+    repr,
+    str,
+    hash,
+    bool,
+    lambda o: o == o,
+    lambda o: [getattr(o, name, None) for name in dir(o)],
+    lambda o: [
+        getattr(o, name, None) for name in ("cr_frame", "gi_frame", "ag_frame", "cr_await", "__name__", "__code__")
+    ],
+    lambda o: o(),
+    lambda o: o(1, a=2),
+    lambda o: o(print),
+    lambda o: o.__call__(),
+    lambda o: o.__get__(1, int),
+    lambda o: o.__get__(1, int)(),
+    lambda o: o.__get__(None, int),
+    lambda o: o.__reduce__(),
+    lambda o: o.__reduce_ex__(2),
+    iter,
+    next,
+    len,
+    lambda o: o.send(None),
+    lambda o: o.send(1),
+    lambda o: o.throw(ValueError("thrown in")),
+    lambda o: o.close(),
+    lambda o: o.__await__().send(None),
+    lambda o: o.__aiter__(),
+    lambda o: o.__anext__().send(None),
+    lambda o: o.asend(None).send(None),
+    lambda o: o.athrow(ValueError("thrown in")).send(None),
+    lambda o: o.aclose().send(None),
+    lambda o: o.success(),
+    lambda o: o.failure(ValueError("reported")),
+    lambda o: o.ignore(),
+    lambda o: o.__enter__(),
+    lambda o: o.__exit__(None, None, None),
+    lambda o: o.__exit__(ValueError, ValueError("left"), None),
+    lambda o: o.do(int),
+    lambda o: o.do(coroutine).close(),
+    lambda o: o.acquire(),
+    lambda o: o.snapshot(),
+    lambda o: (o.state, o.mode, o.policy, o.retry_after, o.name),
+    lambda o: o.override(None),
+    lambda o: (o.force_open(), o.clear_override()),
+    lambda o: o.reset(),
+    lambda o: o.get_breaker("a"),
+    lambda o: o.get_breaker("another"),
+    lambda o: o.listeners,
+)
+
+
+def exercise(found: object) -> None:
+    """Try every operation. Errors are an answer; a crash is none."""
+    for operate in OPERATIONS:
+        with contextlib.suppress(Exception):
+            operate(found)
+
+
+def of_the_core() -> list[Any]:
+    """All objects of the core's types that the collector knows, exceptions that it raised too."""
+    return [found for found in gc.get_objects() if any(kind.__module__ == CORE for kind in type(found).__mro__[:-1])]
+
+
+_exercising: list[bool] = []
+
+
+def exercise_all() -> None:
+    """Not from inside itself: the operations call clocks and predicates that look again."""
+    if not _exercising:
+        _exercising.append(True)
+        try:
+            for found in of_the_core():
+                exercise(found)
+        finally:
+            _exercising.clear()
+
+
+async def coroutine(value: object = None) -> object:
+    return value
+
+
+def generator() -> Iterator[int]:
+    yield 1
+    yield 2
+
+
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
+    yield 2
+
+
+def plain(*arguments: object, **named: object) -> object:
+    return arguments or named
+
+
+def provider(**options: Any) -> Provider:
+    return Provider(CONFIG, **options)
+
+
+def things(breaker: Breaker) -> dict[str, Any]:
+    """One object of each type that a breaker makes, not used yet."""
+    return {
+        "function": breaker(plain),
+        "coroutine function": breaker(coroutine),
+        "coroutine": breaker.do(coroutine),
+        "generator": breaker.do(generator),
+        "async generator": breaker.do(async_generator),
+        "async step": breaker.do(async_generator).__anext__(),  # type: ignore[attr-defined]
+        "permit": breaker.acquire(),
+        "breaker": breaker,
+    }
+
+
+KINDS = (
+    "function",
+    "coroutine function",
+    "coroutine",
+    "generator",
+    "async generator",
+    "async step",
+    "permit",
+    "breaker",
+)
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_after_an_import_everything_that_the_collector_shows_can_be_looked_at() -> None:
+    assert all(isinstance(repr(found), str) for found in gc.get_objects())
+    exercise_all()
+
+
+@in_a_process()
+def test_an_import_leaves_no_template_to_be_found() -> None:
+    assert of_the_core() == []
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_what_is_kept_for_the_next_call_can_be_looked_at() -> None:
+    breaker = provider().get_breaker("a")
+
+    async def await_many() -> None:
+        for _ in range(100):
+            await breaker.do(coroutine, 1)
+            async for _ in breaker.do(async_generator):
+                pass
+            assert list(breaker.do(generator)) == [1, 2]
+            with breaker.acquire():
+                pass
+
+    asyncio.run(await_many())
+    exercise_all()
+    asyncio.run(await_many())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_an_object_that_was_used_up_answers_in_any_order(kind: str) -> None:
+    found = things(provider().get_breaker("a"))[kind]
+    for _ in range(3):
+        exercise(found)
+    for operate in reversed(OPERATIONS):
+        with contextlib.suppress(Exception):
+            operate(found)
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_clock_that_meets_its_half_made_breaker() -> None:
+    def clock() -> int:
+        exercise_all()
+        return 0
+
+    provider(clock=clock).get_breaker("a").do(plain)
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_metaclass_that_meets_a_half_made_breaker_while_options_are_looked_at() -> None:
+    class Meta(type):
+        def __subclasscheck__(cls, other: type) -> bool:
+            exercise_all()
+            return super().__subclasscheck__(other)
+
+        def __instancecheck__(cls, instance: object) -> bool:
+            exercise_all()
+            return super().__instancecheck__(instance)
+
+        def mro(cls) -> list[type]:
+            exercise_all()
+            return super().mro()
+
+    class Strange(Exception, metaclass=Meta):
+        pass
+
+    class Predicate:
+        def __getattribute__(self, name: str) -> Any:
+            exercise_all()
+            return super().__getattribute__(name)
+
+        def __call__(self, value: object) -> bool:
+            return False
+
+    made = provider().get_breaker("a", ignore_on=Strange, failure_on=(Strange, OSError), failed_result=Predicate())
+    made.do(plain)
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_breaker_whose_making_fails_half_way_was_never_there() -> None:
+    fails = [False]
+
+    def clock() -> int:
+        if fails[0]:
+            exercise_all()
+            raise LookupError("no time")
+        return 0
+
+    made = provider(clock=clock)
+    fails[0] = True
+    for _ in range(3):
+        with pytest.raises(LookupError, match="no time"):
+            made.get_breaker("a")
+        exercise_all()
+    assert not made.breakers
+    fails[0] = False
+    assert made.get_breaker("a").do(int) == 0
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_callable_that_meets_its_half_made_decoration() -> None:
+    class Strange:
+        def __call__(self) -> int:
+            return 7
+
+        def __getattr__(self, name: str) -> Any:
+            exercise_all()
+            raise AttributeError(name)
+
+    assert provider().get_breaker("a")(Strange())() == 7
+
+
+def in_a_cycle(kind: str, meet: Callable[[Any], None]) -> None:
+    """Make garbage in which a finalizer and a callback meet an object of this kind, and collect it."""
+    met: list[str] = []
+
+    class Owner:
+        """Its finalizer runs before the garbage is taken apart."""
+
+        held: Any
+
+        def __del__(self) -> None:
+            met.append("finalizer")
+            meet(self.held)
+
+    class Cleared:
+        """In the garbage; its weak reference is not, so the callback runs while the garbage is taken apart."""
+
+    breaker = provider().get_breaker("a")
+    owner, cleared = Owner(), Cleared()
+
+    def fn(*_: object, holds: object = (owner, cleared)) -> object:
+        return holds
+
+    async def fn_async(holds: object = (owner, cleared)) -> object:
+        return holds
+
+    made = things(breaker) | {"function": breaker(fn), "coroutine function": breaker(fn_async)}
+    if kind == "coroutine":
+        made[kind] = breaker.do(fn_async, (owner, cleared))
+    owner.held = made[kind]
+    owner.me = cleared.me = owner  # type: ignore[attr-defined]
+    cleared.held = made[kind]  # type: ignore[attr-defined]
+
+    def callback(_: object) -> None:
+        met.append("callback")
+        for found in of_the_core():
+            meet(found)
+
+    seen = weakref.ref(cleared, callback)
+    del owner, cleared, fn, fn_async, made, breaker
+    gc.collect()
+    gc.collect()
+    del seen
+    assert "finalizer" in met
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_finalizer_of_the_same_garbage(kind: str) -> None:
+    in_a_cycle(kind, exercise)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_an_object_that_came_back_from_the_garbage(kind: str) -> None:
+    kept: list[Any] = []
+    in_a_cycle(kind, kept.append)
+    gc.collect()
+    for found in kept:
+        exercise(found)
+    kept.clear()
+    gc.collect()
+    exercise_all()
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_clock_and_a_listener_of_the_same_garbage_as_a_held_permit() -> None:
+    class Clock:
+        def __init__(self) -> None:
+            self.held: list[Any] = []
+
+        def __call__(self) -> int:
+            for found in self.held:
+                exercise(found) if found is not self.held[0] else repr(found)
+            return 0
+
+    class Listener:
+        held: Any = None
+
+        def __call__(self, event: object) -> None:
+            repr(self.held), repr(event)
+
+    for _ in range(20):
+        clock, listener = Clock(), Listener()
+        made = provider(clock=clock, default_policy=Policy(1, 1, 60.0))
+        made.subscribe(listener)
+        breaker = made.get_breaker("a")
+        clock.held = [breaker, *things(breaker).values()]
+        listener.held = (made, breaker, clock)
+        del made, breaker, clock, listener
+        gc.collect()
+        exercise_all()
