@@ -187,6 +187,16 @@ class NotText(Exception):
         return 7  # type: ignore[return-value]
 
 
+def raised_by(call: Callable[[], object]) -> BaseException | None:
+    """What a call raises. Not `pytest.raises`: it asks for names of classes that do not tell them."""
+    try:
+        call()
+    except BaseException as error:
+        error.__traceback__ = None
+        return error
+    return None
+
+
 def raising(error: BaseException) -> Callable[[], object]:
     def fails() -> object:
         raise error
@@ -198,9 +208,7 @@ def raising(error: BaseException) -> Callable[[], object]:
 def test_an_error_that_cannot_be_described_is_counted_and_raised_as_it_is(make_breaker: Make, kind: Any) -> None:
     breaker = make_breaker(Policy(1, 1, 60))
     error = kind()
-    with pytest.raises(kind) as caught:
-        breaker.do(raising(error))
-    assert caught.value is error
+    assert raised_by(lambda: breaker.do(raising(error))) is error
     assert (breaker.state, counts(breaker)) == (State.OPEN, {"failures": 1})
     with pytest.raises(BreakerOpenError) as rejected:
         breaker.do(int)
@@ -219,8 +227,7 @@ def test_an_error_that_cannot_be_described_gives_its_probe_slot_back(
     breaker = make_breaker(Policy(1, 1, 60))
     trip(breaker)
     clock.advance(60)
-    with pytest.raises((kind, KeyboardInterrupt)):
-        breaker.do(raising(kind()))
+    assert isinstance(raised_by(lambda: breaker.do(raising(kind()))), (kind, KeyboardInterrupt))
     assert breaker.snapshot().half_open_in_flight == 0
     assert breaker.state is State.OPEN
 
