@@ -24,8 +24,10 @@ cdef class GuardedAsyncGenerator(GuardedLater):
         return new_step(self, self.inner.aclose(), False, True)
 
 
+# `no_gc_clear`: as the generator itself, it may be met by a finalizer of the same garbage.
 @cython.final
 @cython.freelist(32)
+@cython.no_gc_clear
 cdef class AsyncStep:
     """One awaited step of a guarded async generator."""
 
@@ -34,6 +36,9 @@ cdef class AsyncStep:
     cdef bint begins        # it may be the first one
     cdef bint closes
     cdef bint done
+
+    def __cinit__(self):
+        self.done = True  # until it is filled
 
     def __await__(self):
         return self
@@ -84,57 +89,59 @@ cdef AsyncStep new_step(GuardedAsyncGenerator flow, inner, bint begins, bint clo
     step.inner = inner
     step.begins = begins
     step.closes = closes
+    step.done = False
     return step
 
 
 cdef int settle_step(AsyncStep step, error) except -1:
     """Settle the flow by the exception that ended a step, or (None) by its having been closed."""
     cdef GuardedAsyncGenerator flow = step.flow
+    if flow is None:
+        return 0  # it was never filled
     cdef bint over = not shows(flow, FRAME)
     flow.begun = flow.begun or over
     if not flow.ticket.live:
         return 0
     if error is None:
-        return settle(flow.breaker, &flow.ticket, IGNORED, None)
+        return settle_flow(flow, IGNORED, None)
     if not over and (step.done or not step.closes or shows(flow, RUNNING)):
         return 0  # the step was refused; but one that could not close the generator has failed
     if isinstance(error, StopAsyncIteration):
-        return settle(flow.breaker, &flow.ticket, SUCCESS, None)
-    return settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>error), error)
+        return settle_flow(flow, SUCCESS, None)
+    return settle_flow_by(flow, error)
 
 
-cdef int settle_step_set(AsyncStep step) except -1:
-    """The same by the exception that is set, which is raised again."""
-    error = steal(bk_take_exception())
-    settle_step(step, error)
-    bk_give_exception(new_reference(error))
-    return 0
+cdef void settle_step_set(AsyncStep step) noexcept:
+    """The same by the exception that is set. It stays, or is the context of the one that settling raises."""
+    cdef PyObject *error = bk_take_exception()
+    if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(step, error) < 0:
+        bk_chain_exception(error)
+    else:
+        bk_give_exception(error)
 
 
-cdef int begin_step(AsyncStep step) except -1:
-    """Admit the flow at its first step; if it is refused, the step is over too."""
-    if begin_flow(step.flow) < 0:
-        step.done = True
-        error = steal(bk_take_exception())
-        step.inner.close()
-        bk_give_exception(new_reference(error))
-        return -1
-    return 0
+cdef int begin_step(AsyncStep step) noexcept:
+    """Admit the flow at its first step: 0, or -1 with an error set; then the step is over too."""
+    if begin_flow(step.flow) == 0:
+        return 0
+    step.done = True
+    close_unused(<PyObject *>step.inner, GENERATOR)
+    return -1
 
 
 cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
     cdef AsyncStep step = <AsyncStep>self
     cdef PySendResult how
     result[0] = NULL
-    if step.begins and not step.flow.begun and not step.done and value == <PyObject *>None:
-        if (<int (*)(AsyncStep) noexcept>begin_step)(step) < 0:
+    if not step.done and step.begins and not step.flow.begun and value == <PyObject *>None:
+        if begin_step(step) < 0:
             return PYGEN_ERROR
     how = bk_send(<PyObject *>step.inner, value, result)
     if how == PYGEN_NEXT:
         return how
     if how == PYGEN_ERROR:
-        (<int (*)(AsyncStep) noexcept>settle_step_set)(step)
-    elif step.closes or not step.flow.begun:
+        settle_step_set(step)
+    elif step.flow is not None and (step.closes or not step.flow.begun):
         if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(step, <PyObject *>None) < 0:
             Py_DECREF(result[0])
             result[0] = NULL

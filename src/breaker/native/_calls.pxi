@@ -37,11 +37,18 @@ cdef PyObject *call_admitted(
 
 cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
     """The end of a call that was admitted: settle it, or hand its ticket on to the coroutine it returned."""
+    cdef int kind
     if value == NULL:
         settle_raised(b, ticket)
         return NULL
-    if bk_may_run_later(value) and kind_of_value(value) != PLAIN:
-        return hand_on(b, ticket, value)
+    if bk_may_run_later(value):
+        kind = kind_of_value(value)
+        if kind < 0:
+            Py_DECREF(value)
+            give_up(b, ticket)
+            return NULL
+        if kind != PLAIN:
+            return new_flow(b, ticket, value, kind)
     return settle_value(b, ticket, value)
 
 
@@ -56,6 +63,8 @@ cdef PyObject *breaker_do "bk_do_entry"(
     kind = bk_function_flags(fn)
     if BK_UNLIKELY(kind != 0):
         kind = kind_of_flags(kind) if BK_LIKELY(kind > 0) else kind_of_function(fn)
+        if BK_UNLIKELY(kind < 0):
+            return NULL
         if kind != PLAIN:
             return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
     # Without PY_VECTORCALL_ARGUMENTS_OFFSET: args[0] is not ours to change. In ``b.do(*t)`` it is an item of ``t``, and
@@ -69,14 +78,17 @@ cdef tuple _OF_A_FUNCTION = (
     "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__")
 
 
+# `no_gc_clear`: the collector leaves the fields alone, for a finalizer of the same garbage may call it; a cycle through
+# it has other objects that the collector can clear.
 @cython.final
+@cython.no_gc_clear
 cdef class GuardedFunction:
     """What ``@breaker`` makes of a function: called, bound and inspected like it."""
 
     cdef vectorcallfunc vectorcall
     cdef Breaker breaker
     cdef object fn
-    cdef int kind
+    cdef object innermost   # the Python function that runs in the end, whose code says its kind; None: there is none
     cdef bint shared        # among threads, or that was tried
     cdef dict __dict__
     cdef object __weakref__
@@ -88,7 +100,10 @@ cdef class GuardedFunction:
     def __get__(self, instance, owner):
         if instance is None:
             return self
-        return steal(PyMethod_New_(<PyObject *>self, <PyObject *>instance))
+        cdef PyObject *method = PyMethod_New_(<PyObject *>self, <PyObject *>instance)
+        if method == NULL:
+            raise_set()
+        return steal(method)
 
     def __getattr__(self, name):
         # What inspect asks a function for; a wrapped partial or method answers with the function inside it.
@@ -97,7 +112,7 @@ cdef class GuardedFunction:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self):
-        return f"<{self.fn!r} guarded by {self.breaker.name!r}>"
+        return f"<{self.fn!r} guarded by {name_of(self.breaker)!r}>"
 
     def __reduce__(self):
         return self.__qualname__  # by reference, as functions are
@@ -106,26 +121,36 @@ cdef class GuardedFunction:
 cdef object new_function(Breaker b, fn):
     from functools import update_wrapper
 
+    runs = innermost(fn)  # may run code of the user's, so it comes first: nobody finds a function that is half filled
     cdef GuardedFunction guarded = GuardedFunction.__new__(GuardedFunction)
-    guarded.vectorcall = call_guarded
     guarded.breaker = b
     guarded.fn = fn
-    guarded.kind = kind_of_function(<PyObject *>fn)
+    guarded.innermost = runs if PyFunction_Check(<PyObject *>runs) else None
+    guarded.vectorcall = call_guarded  # until now a call says that it is not supported
     return update_wrapper(guarded, fn)
 
 
 cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     cdef PyObject *fn = <PyObject *>(<GuardedFunction>self).fn
     cdef PyObject *b = <PyObject *>(<GuardedFunction>self).breaker
-    if BK_UNLIKELY((<GuardedFunction>self).kind != PLAIN):
-        if bk_is_shared(b) and bk_may_share(self) and not (<GuardedFunction>self).shared:
-            (<GuardedFunction>self).shared = True  # once: where it fails it would fail for long
-            bk_share(self)
-        return call_later(<Breaker>b, fn, (<GuardedFunction>self).kind, args, nargsf, kwnames)
+    cdef PyObject *runs = <PyObject *>(<GuardedFunction>self).innermost
+    cdef int flags
+    if BK_LIKELY(runs != <PyObject *>None):
+        flags = bk_code_flags(runs)  # as it is now: the function's code may have been replaced
+        if BK_UNLIKELY(flags != 0):
+            if bk_is_shared(b) and bk_may_share(self) and not (<GuardedFunction>self).shared:
+                (<GuardedFunction>self).shared = True  # once: where it fails it would fail for long
+                bk_share(self)
+            return call_later(<Breaker>b, fn, kind_of_flags(flags), args, nargsf, kwnames)
     return call(b, self, fn, args, nargsf, kwnames)
 
 
-cdef GuardedFunction _blank = GuardedFunction.__new__(GuardedFunction)
-bk_make_callable(<PyTypeObject *>GuardedFunction, <char *>&_blank.vectorcall - <char *><PyObject *>_blank)
+cdef int make_callable() except -1:
+    cdef GuardedFunction template = GuardedFunction.__new__(GuardedFunction)  # gone again when this returns
+    bk_make_callable(<PyTypeObject *>GuardedFunction, <char *>&template.vectorcall - <char *><PyObject *>template)
+    return 0
+
+
+make_callable()
 bk_add_method(<PyTypeObject *>Breaker, &bk_do_method)
 bk_forbid_making(<PyTypeObject *>GuardedFunction)

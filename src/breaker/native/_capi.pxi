@@ -12,6 +12,7 @@ cdef extern from "Python.h":
     ctypedef enum PySendResult:
         PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
     ctypedef void (*destructor)(PyObject *) noexcept
+    ctypedef PyObject *(*newfunc)(PyTypeObject *, PyObject *, PyObject *) noexcept
     ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
     ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
@@ -26,6 +27,7 @@ cdef extern from "Python.h":
     void Py_XINCREF(PyObject *o) noexcept nogil
     void Py_XDECREF(PyObject *o) noexcept nogil
     void Py_SET_REFCNT(PyObject *o, Py_ssize_t count) noexcept
+    void PyObject_GC_Track(PyObject *o) noexcept
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     PyTypeObject *Py_TYPE(PyObject *o) noexcept nogil
     bint PyType_IsSubtype(PyTypeObject *a, PyTypeObject *b) noexcept nogil
@@ -33,13 +35,19 @@ cdef extern from "Python.h":
     bint PyGen_CheckExact(PyObject *o) noexcept
     bint PyAsyncGen_CheckExact(PyObject *o) noexcept
     # errors
+    PyObject *PyExc_BaseException
     PyObject *PyExc_Exception
+    PyObject *PyExc_KeyboardInterrupt
     PyObject *PyExc_MemoryError
+    PyObject *PyExc_RecursionError
     PyObject *PyExc_RuntimeError
     PyObject *PyExc_StopIteration
     PyObject *PyExc_TypeError
     PyObject *PyExc_ValueError
     PyObject *PyErr_Occurred() noexcept                         # borrowed
+    bint PyErr_ExceptionMatches(PyObject *kind) noexcept
+    void PyErr_Clear() noexcept
+    void PyErr_SetInterrupt() noexcept
     void PyErr_SetObject(PyObject *kind, PyObject *value) noexcept
     void PyErr_SetString(PyObject *kind, const char *text) noexcept
     void PyErr_WriteUnraisable(PyObject *where) noexcept
@@ -50,6 +58,8 @@ cdef extern from "Python.h":
     bint PyUnicode_CheckExact_ "PyUnicode_CheckExact"(PyObject *o) noexcept
     PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept  # owned
     PyObject *PyObject_GetAttr_ "PyObject_GetAttr"(PyObject *o, PyObject *name) noexcept  # owned
+    bint PyFunction_Check(PyObject *o) noexcept
+    PyObject *PyObject_CallMethodNoArgs(PyObject *o, PyObject *name) noexcept  # owned
     PyObject *PyTuple_GET_ITEM_ "PyTuple_GET_ITEM"(PyObject *t, Py_ssize_t i) noexcept nogil  # borrowed
     Py_ssize_t PyTuple_GET_SIZE_ "PyTuple_GET_SIZE"(PyObject *t) noexcept nogil
 
@@ -87,14 +97,19 @@ cdef extern from "native/core.h":
     PyObject *bk_take_exception() noexcept                      # owned; NULL: none is set
     void bk_give_exception(PyObject *exception) noexcept        # takes the reference
     void bk_raise_stop(PyObject *value) noexcept                # takes the reference
+    void bk_stop_is_no_end(const char *kind, bint is_async) noexcept
+    void bk_chain_exception(PyObject *error) noexcept           # takes the reference
     void bk_raise_awaited(PyObject *value) noexcept             # takes the reference
     int bk_make_stops() except -1
     ctypedef struct bk_kept_t:
         pass
-    PyObject *bk_take_kept(bk_kept_t *kept) noexcept            # owned; NULL: there is none
+    PyObject *bk_take_kept(bk_kept_t *kept) noexcept            # owned, not tracked yet; NULL: there is none
     bint bk_may_keep(bk_kept_t *kept, PyObject *object) noexcept
     void bk_keep(bk_kept_t *kept, PyObject *object) noexcept    # takes the reference
+    void bk_free_chained(PyObject *self, destructor body) noexcept
     int bk_function_flags(PyObject *fn) noexcept
+    int bk_code_flags(PyObject *function) noexcept
+    int bk_generator_flags(PyObject *generator) noexcept
     bint bk_may_run_later(PyObject *value) noexcept
     PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept  # owned
     PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept  # the result is owned
@@ -102,6 +117,7 @@ cdef extern from "native/core.h":
     int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
     void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
     void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
+    PyObject *bk_make(newfunc make, PyTypeObject *type) noexcept  # owned
     int bk_forbid_making(PyTypeObject *type) except -1
 
 cdef extern from "native/methods.h":  # methods that get their arguments unpacked, with their docstrings

@@ -30,10 +30,20 @@ cdef class GuardedLater:
             return getattr(self.inner, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __cinit__(self):
+        self.begun = True  # over, until it is filled
+
     def __repr__(self):
-        return f"<{self.inner!r} guarded by {None if self.breaker is None else self.breaker.name!r}>"
+        return f"<{self.inner!r} guarded by {name_of(self.breaker)!r}>"
 
 
+cdef object name_of(Breaker b):
+    return None if b is None else b.name
+
+
+cdef newfunc make_coroutine = (<PyTypeObject *>GuardedCoroutine).tp_new
+cdef newfunc make_generator = (<PyTypeObject *>GuardedGenerator).tp_new
+cdef newfunc make_async_generator = (<PyTypeObject *>GuardedAsyncGenerator).tp_new
 cdef destructor free_coroutine = (<PyTypeObject *>GuardedCoroutine).tp_dealloc
 cdef destructor free_generator = (<PyTypeObject *>GuardedGenerator).tp_dealloc
 cdef destructor free_async_generator = (<PyTypeObject *>GuardedAsyncGenerator).tp_dealloc
@@ -43,21 +53,26 @@ cdef bk_kept_t kept_coroutines
 
 
 cdef void dealloc_coroutine(PyObject *self) noexcept:
-    """What is kept is emptied and over: whoever finds it among the collector's objects can do no harm with it."""
+    bk_free_chained(self, drop_coroutine)
+
+
+cdef void drop_coroutine(PyObject *self) noexcept:
     if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
         drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
         free_coroutine(self)
     elif BK_UNLIKELY(not bk_may_keep(&kept_coroutines, self)):
         free_coroutine(self)
     else:
-        (<GuardedLater>self).begun = True
-        (<GuardedLater>self).judged = False
         (<GuardedLater>self).inner = None
         (<GuardedLater>self).breaker = None
         bk_keep(&kept_coroutines, self)
 
 
 cdef void dealloc_flow(PyObject *self) noexcept:
+    bk_free_chained(self, drop_flow)
+
+
+cdef void drop_flow(PyObject *self) noexcept:
     if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
         drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
     if Py_TYPE(self) == <PyTypeObject *>GuardedGenerator:
@@ -75,28 +90,40 @@ cdef PyObject *call_later(
     return new_flow(b, &NOT_ADMITTED, inner, kind)
 
 
-cdef PyObject *hand_on(Breaker b, const Ticket *ticket, PyObject *value) noexcept:
-    """Give the ticket of a call to the object that it returned, whose reference is taken."""
-    return new_flow(b, ticket, value, kind_of_value(value))
-
-
-cdef inline PyObject *new_flow(Breaker b, const Ticket *ticket, PyObject *inner, int kind) noexcept:
+cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
+    """Guard what a function returned, whose reference is taken, and hand on the ticket of the call if it has one."""
+    cdef bint fresh = True
     cdef PyObject *flow
     if BK_LIKELY(kind == COROUTINE):
         flow = bk_take_kept(&kept_coroutines)
-        if BK_UNLIKELY(flow == NULL):
-            flow = new_reference(GuardedCoroutine.__new__(GuardedCoroutine))
-        (<GuardedLater>flow).judged = b.failed_result is not None
+        fresh = flow == NULL
+        if BK_UNLIKELY(fresh):
+            flow = bk_make(make_coroutine, <PyTypeObject *>GuardedCoroutine)
     elif kind == GENERATOR:
-        flow = new_reference(GuardedGenerator.__new__(GuardedGenerator))
+        flow = bk_make(make_generator, <PyTypeObject *>GuardedGenerator)
     else:
-        flow = new_reference(GuardedAsyncGenerator.__new__(GuardedAsyncGenerator))
+        flow = bk_make(make_async_generator, <PyTypeObject *>GuardedAsyncGenerator)
+    if BK_UNLIKELY(flow == NULL):
+        close_unused(inner, kind)
+        Py_DECREF(inner)
+        if ticket.live:
+            give_up(b, ticket)
+        return NULL
+    (<GuardedLater>flow).judged = kind == COROUTINE and b.failed_result is not None
     (<GuardedLater>flow).breaker = b
     (<GuardedLater>flow).inner = <object>inner
     Py_DECREF(inner)
     (<GuardedLater>flow).ticket = ticket[0]
     (<GuardedLater>flow).begun = ticket.live
+    if BK_LIKELY(not fresh):
+        PyObject_GC_Track(flow)
     return flow
+
+
+cdef const char *kind_name(GuardedLater flow) noexcept:
+    if isinstance(flow, GuardedCoroutine):
+        return "coroutine"
+    return "generator" if isinstance(flow, GuardedGenerator) else "async generator"
 
 
 cdef inline int begin_flow(GuardedLater flow) noexcept:
@@ -111,34 +138,86 @@ cdef inline int begin_flow(GuardedLater flow) noexcept:
 
 
 cdef void abandon(GuardedLater flow) noexcept:
-    """Close what will never run, so that it is over and nothing warns of it; the error that is set stays."""
+    """Let go of what will never run, so that it is over; the error that is set stays and is no end."""
+    cdef bint is_async = isinstance(flow, GuardedAsyncGenerator)
+    bk_stop_is_no_end(kind_name(flow), is_async)
+    if not close_unused(<PyObject *>flow.inner, ASYNC_GENERATOR if is_async else GENERATOR):
+        flow.inner = None  # or the next step would run it
+
+
+cdef str _ACLOSE = "aclose"
+cdef str _CLOSE = "close"
+
+
+cdef bint close_unused(PyObject *inner, int kind) noexcept:
+    """Close what has not begun, so that nothing warns of it; False where this fails. The error that is set stays."""
     cdef PyObject *error = bk_take_exception()
-    try:
-        if isinstance(flow, GuardedAsyncGenerator):
-            flow.inner.aclose().send(None)
+    cdef PyObject *closing = NULL
+    cdef PyObject *done = NULL
+    cdef bint closed
+    if kind != ASYNC_GENERATOR:
+        done = PyObject_CallMethodNoArgs(inner, <PyObject *>_CLOSE)
+        closed = done != NULL
+    else:
+        closing = PyObject_CallMethodNoArgs(inner, <PyObject *>_ACLOSE)
+        closed = closing != NULL and bk_send(closing, <PyObject *>None, &done) == PYGEN_RETURN
+    Py_XDECREF(done)
+    Py_XDECREF(closing)
+    if not closed and PyErr_Occurred() != NULL:
+        if lacks_room():
+            PyErr_Clear()  # one that was not closed warns when it is freed, as without us
         else:
-            flow.inner.close()
-    except StopIteration:
-        pass
-    finally:
+            PyErr_WriteUnraisable(inner)
+    if error != NULL:
         bk_give_exception(error)
+    return closed
+
+
+cdef bint lacks_room() noexcept:
+    """Is the error that is set one of having no stack or no memory left?"""
+    return PyErr_ExceptionMatches(PyExc_RecursionError) or PyErr_ExceptionMatches(PyExc_MemoryError)
 
 
 cdef bint shows(GuardedLater flow, tuple names) noexcept:
-    """Has the wrapped object one of these attributes, and is it true? The error that is set stays."""
+    """Has the wrapped object one of these attributes, and is it true? The error that is set stays.
+
+    Where there is no room to ask the answer is yes: then nothing is settled before the flow is dropped.
+    """
     cdef PyObject *error = bk_take_exception()
-    cdef bint found = False
-    try:
-        for name in names:
-            if getattr(flow.inner, name, None):
-                found = True
-                break
-    except Exception:
-        pass
-    finally:
-        if error != NULL:
-            bk_give_exception(error)
+    cdef int found = (<int (*)(PyObject *, PyObject *) noexcept>asked)(<PyObject *>flow.inner, <PyObject *>names)
+    if found < 0:
+        found = lacks_room()
+        if PyErr_ExceptionMatches(PyExc_KeyboardInterrupt):
+            PyErr_SetInterrupt()  # raised where the program can see it
+        PyErr_Clear()
+    if error != NULL:
+        bk_give_exception(error)
     return found
+
+
+cdef int asked(PyObject *inner, PyObject *names) except -1:
+    for name in <tuple>names:
+        if getattr(<object>inner, name, None):
+            return True
+    return False
+
+
+cdef int settle_flow(GuardedLater flow, int outcome, error) except -1:
+    """`settle`, where a StopIteration of the clock's must not be taken for the end of the flow."""
+    if settle_quietly(flow.breaker, &flow.ticket, outcome, <PyObject *>error) < 0:
+        bk_stop_is_no_end(kind_name(flow), isinstance(flow, GuardedAsyncGenerator))
+        return -1
+    return 0
+
+
+cdef int settle_flow_by(GuardedLater flow, error) except -1:
+    """The same by what an exception means."""
+    cdef int outcome = outcome_of(flow.breaker, <PyObject *>error)
+    if outcome < 0:
+        give_up(flow.breaker, &flow.ticket)
+        bk_stop_is_no_end(kind_name(flow), isinstance(flow, GuardedAsyncGenerator))
+        return -1
+    return settle_flow(flow, outcome, error)
 
 
 cdef tuple FRAME = ("cr_frame", "gi_frame", "ag_frame")
@@ -158,6 +237,7 @@ cdef inline PySendResult end_flow(GuardedLater flow, PySendResult how, PyObject 
     if how == PYGEN_ERROR:
         if not was_refused(flow):
             settle_raised(flow.breaker, &flow.ticket)
+            bk_stop_is_no_end(kind_name(flow), False)
         return how
     if BK_LIKELY(not flow.judged) and succeed_closed(<PyObject *>flow.breaker, &flow.ticket, JUDGED):
         return how
@@ -166,7 +246,10 @@ cdef inline PySendResult end_flow(GuardedLater flow, PySendResult how, PyObject 
     elif settle_quietly(flow.breaker, &flow.ticket, SUCCESS, <PyObject *>None) < 0:
         Py_DECREF(result[0])
         result[0] = NULL
-    return PYGEN_ERROR if result[0] == NULL else how
+    if result[0] == NULL:
+        bk_stop_is_no_end(kind_name(flow), False)
+        return PYGEN_ERROR
+    return how
 
 
 cdef inline PySendResult step(PyObject *self, PyObject *value, PyObject **result) noexcept:
@@ -240,10 +323,10 @@ cdef class SteppedLater(GuardedLater):
             value = self.inner.close()
         except BaseException as error:
             if self.ticket.live and not shows(self, RUNNING):
-                settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>error), error)
+                settle_flow_by(self, error)
             raise
         if self.ticket.live:
-            settle(self.breaker, &self.ticket, IGNORED, None)
+            settle_flow(self, IGNORED, None)
         return value
 
 
@@ -255,16 +338,25 @@ cdef object throw_into(GuardedLater flow, error):
         flow.begun = True
         if flow.ticket.live:
             if flow.judged:
-                judge(flow.breaker, &flow.ticket, stop.value)
+                judge_flow(flow, stop.value)
             else:
-                settle(flow.breaker, &flow.ticket, SUCCESS, None)
+                settle_flow(flow, SUCCESS, None)
         raise
     except BaseException as raised:
         if not shows(flow, FRAME):
             flow.begun = True
             if flow.ticket.live:
-                settle(flow.breaker, &flow.ticket, outcome_of(flow.breaker, <PyObject *>raised), raised)
+                settle_flow_by(flow, raised)
         raise
+
+
+cdef int judge_flow(GuardedLater flow, value) except -1:
+    cdef PyObject *judged = (<quiet_object>judge)(flow.breaker, &flow.ticket, <PyObject *>value)
+    if judged == NULL:
+        bk_stop_is_no_end(kind_name(flow), False)
+        return -1
+    Py_DECREF(judged)
+    return 0
 
 
 cdef int raise_set() except -1:

@@ -21,12 +21,16 @@ cdef object innermost(fn):
 
 
 cdef int kind_of_function(PyObject *fn) noexcept:
-    """What calling it gives: a value at once, or something that runs later."""
+    """What calling it gives: a value at once, or something that runs later. -1: an error is set."""
     cdef int flags = bk_function_flags(fn)
-    if flags < 0:
-        inner = innermost(<object>fn)
-        flags = bk_function_flags(<PyObject *>inner)
-    return kind_of_flags(flags)
+    if flags >= 0:
+        return kind_of_flags(flags)
+    return (<int (*)(PyObject *) noexcept>kind_inside)(fn)
+
+
+cdef int kind_inside(PyObject *fn) except -1:
+    inner = innermost(<object>fn)
+    return kind_of_flags(bk_function_flags(<PyObject *>inner))
 
 
 cdef inline int kind_of_flags(int flags) noexcept:
@@ -38,17 +42,21 @@ cdef inline int kind_of_flags(int flags) noexcept:
 
 
 cdef int kind_of_value(PyObject *value) noexcept:
-    """Coroutines and generators of other makers count too; futures and other awaitables are plain values."""
+    """Coroutines and generators of other makers count too; futures and other awaitables are plain values.
+
+    -1: an error is set, of what was asked or of having no memory or stack to ask.
+    """
     if PyCoro_CheckExact(value):
         return COROUTINE
     if PyGen_CheckExact(value):
-        return COROUTINE if (<object>value).gi_code.co_flags & CO_ITERABLE_COROUTINE else GENERATOR
+        return COROUTINE if bk_generator_flags(value) & CO_ITERABLE_COROUTINE else GENERATOR
     if PyAsyncGen_CheckExact(value):
         return ASYNC_GENERATOR
-    return kind_of_foreign(<object>value)
+    return (<int (*)(PyObject *) noexcept>kind_of_foreign)(value)
 
 
-cdef int kind_of_foreign(value) noexcept:
+cdef int kind_of_foreign(PyObject *borrowed) except -1:
+    value = <object>borrowed
     try:
         if isinstance(value, _Coroutine):
             return COROUTINE
@@ -56,6 +64,8 @@ cdef int kind_of_foreign(value) noexcept:
             return ASYNC_GENERATOR
         if isinstance(value, _Generator):
             return GENERATOR
+    except (MemoryError, RecursionError):
+        raise
     except Exception:
-        pass
+        pass  # a value that cannot even say what it is runs nothing later that we could follow
     return PLAIN

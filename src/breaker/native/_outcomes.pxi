@@ -44,21 +44,27 @@ cdef int outcome_of_type(Breaker b, PyTypeObject *kind) noexcept:
 
 
 cdef int outcome_of(Breaker b, PyObject *error) noexcept:
-    """The outcome that an exception means; an ExceptionGroup means what its leaves mean."""
+    """The outcome that an exception means; an ExceptionGroup means what its leaves mean. -1: an error is set."""
     if BK_UNLIKELY(PyType_IsSubtype(Py_TYPE(error), GROUP)):
-        return outcome_of_group(b, <object>error)
+        return (<int (*)(Breaker, PyObject *) noexcept>outcome_of_group)(b, error)
     return outcome_of_type(b, Py_TYPE(error))
 
 
-cdef int outcome_of_group(Breaker b, group) noexcept:
-    """Failure if any leaf is one, else success if any is, else ignored. A list, not recursion: groups nest deep."""
+cdef int outcome_of_group(Breaker b, PyObject *group) except -1:
+    """Failure if any leaf is one, else success if any is, else ignored.
+
+    A list, not recursion: groups nest deep. Each is looked at once: one may be in many others.
+    """
     cdef int verdict = IGNORED
     cdef int outcome
-    pending = [group]
+    cdef set seen = set()
+    pending = [<object>group]
     while pending:
         error = pending.pop()
         if PyType_IsSubtype(Py_TYPE(<PyObject *>error), GROUP):
-            pending.extend(_BaseExceptionGroup.exceptions.__get__(error))
+            if id(error) not in seen:
+                seen.add(id(error))
+                pending.extend(_BaseExceptionGroup.exceptions.__get__(error))
             continue
         outcome = outcome_of_type(b, Py_TYPE(<PyObject *>error))
         if outcome == FAILURE:

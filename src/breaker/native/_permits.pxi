@@ -23,7 +23,7 @@ cdef class Permit:
 
     def success(self):
         """The call succeeded."""
-        if not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
+        if self.ticket.live and not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
             settle(self.breaker, &self.ticket, SUCCESS, None)
 
     def failure(self, exc=None):
@@ -48,10 +48,10 @@ cdef class Permit:
 
     def __exit__(self, kind, exc, traceback):
         if exc is None:
-            if not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
+            if self.ticket.live and not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
                 settle(self.breaker, &self.ticket, SUCCESS, None)
-        else:
-            settle(self.breaker, &self.ticket, outcome_of(self.breaker, <PyObject *>exc), exc)
+        elif self.ticket.live:
+            settle_by(self.breaker, &self.ticket, exc)
         return False
 
     def __reduce__(self):
@@ -60,16 +60,20 @@ cdef class Permit:
 
 cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) noexcept:
     cdef Ticket ticket
-    cdef Permit permit
+    cdef PyObject *permit
     if not begin_closed(&(<Breaker>self).core, &ticket):
         if admit_quietly(<Breaker>self, &ticket) < 0:
             return NULL
-    permit = Permit.__new__(Permit)
-    permit.breaker = <Breaker>self
-    permit.ticket = ticket
-    return new_reference(permit)
+    permit = bk_make(make_permit, <PyTypeObject *>Permit)
+    if BK_UNLIKELY(permit == NULL):
+        give_up(<Breaker>self, &ticket)
+        return NULL
+    (<Permit>permit).breaker = <Breaker>self
+    (<Permit>permit).ticket = ticket
+    return permit
 
 
+cdef newfunc make_permit = (<PyTypeObject *>Permit).tp_new
 cdef destructor free_permit = (<PyTypeObject *>Permit).tp_dealloc
 
 

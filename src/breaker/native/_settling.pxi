@@ -149,13 +149,23 @@ cdef void give_up(Breaker b, Ticket *ticket) noexcept:
 cdef void settle_raised(Breaker b, Ticket *ticket) noexcept:
     """Settle by the exception that is set, and leave it set."""
     cdef PyObject *error = bk_take_exception()
-    cdef PyObject *other
-    if settle_quietly(b, ticket, outcome_of(b, error), error) < 0:
-        other = bk_take_exception()
-        PyException_SetContext(other, error)
-        bk_give_exception(other)
+    cdef int outcome = outcome_of(b, error)
+    if outcome < 0:
+        give_up(b, ticket)
+        bk_chain_exception(error)
+    elif settle_quietly(b, ticket, outcome, error) < 0:
+        bk_chain_exception(error)
     else:
         bk_give_exception(error)
+
+
+cdef int settle_by(Breaker b, Ticket *ticket, error) except -1:
+    """Settle by what an exception means, once."""
+    cdef int outcome = outcome_of(b, <PyObject *>error)
+    if outcome < 0:
+        give_up(b, ticket)
+        return -1
+    return settle(b, ticket, outcome, error)
 
 
 cdef object judge(Breaker b, Ticket *ticket, value):

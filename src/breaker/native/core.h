@@ -1,5 +1,5 @@
-/* What Cython cannot say by itself: the clock, the shape of functions, what is kept for the next call, and the slots
- * and methods that keep a protected call from packing its arguments into a tuple and a dict. */
+/* What Cython cannot say by itself: the clock, errors that are set by hand, the shape of functions, and the slots and
+ * methods that keep a protected call from packing its arguments into a tuple and a dict. */
 #ifndef BREAKER_CORE_H
 #define BREAKER_CORE_H
 
@@ -78,78 +78,34 @@ static void bk_raise_stop(PyObject *value) {
     if (stop != NULL) bk_give_exception(stop);
 }
 
-/* ---- what is kept for the next call ------------------------------------------------------------------------
- * An object that was freed waits here as one that somebody holds: with a count of one, and tracked by the collector,
- * which sees nothing in it. So taking and giving back is a few moves in memory. Not on builds that count references
- * themselves, nor without the GIL, where it would need a lock. */
-#if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
-#define BK_KEEPS 0
-#else
-#define BK_KEEPS 1
-#endif
-#define BK_KEPT 32
-typedef struct { PyObject *objects[BK_KEPT]; int count; } bk_kept_t;
-
-static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* NULL: there is none */
-    return BK_LIKELY(kept->count > 0) ? kept->objects[--kept->count] : NULL;
+/* A StopIteration that is set and does not come from the end of anything would be taken for one: as in Python's own
+ * generators (PEP 479) it becomes a RuntimeError with it as its cause. The same for the one of async generators. */
+static BK_COLD void bk_stop_is_no_end(const char *kind, int is_async) {
+    const char *stop = PyErr_ExceptionMatches(PyExc_StopIteration) ? "StopIteration"
+        : is_async && PyErr_ExceptionMatches(PyExc_StopAsyncIteration) ? "StopAsyncIteration" : NULL;
+    if (stop == NULL) return;
+    PyObject *cause = bk_take_exception();
+    PyErr_Format(PyExc_RuntimeError, "%s raised %s", kind, stop);
+    PyObject *error = bk_take_exception(); /* this or a MemoryError */
+    PyException_SetCause(error, Py_NewRef(cause));
+    PyException_SetContext(error, cause);
+    bk_give_exception(error);
 }
-/* In a tp_dealloc, of an object that is still tracked. False: it has to be freed. Else the caller owns it: empty it
- * (this may run Python code), then pass it to bk_keep. */
-static inline int bk_may_keep(bk_kept_t *kept, PyObject *object) {
-    if (!BK_KEEPS || BK_UNLIKELY(kept->count == BK_KEPT)) return 0;
-    Py_SET_REFCNT(object, 1);
-    return 1;
-}
-static inline void bk_keep(bk_kept_t *kept, PyObject *object) {
-    if (BK_LIKELY(kept->count < BK_KEPT)) kept->objects[kept->count++] = object;
-    else Py_DECREF(object);
-}
-
-/* Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each
- * one out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are
- * kept, of a subclass. Nobody sees them who does not drive an awaitable by hand. */
-static PyTypeObject bk_stop_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "breaker._core.StopIteration",
-    .tp_basicsize = sizeof(PyStopIterationObject),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-};
-static bk_kept_t bk_stops;
-static PyObject *bk_no_args;
-
-static void bk_stop_dealloc(PyObject *self) {
-    PyStopIterationObject *stop = (PyStopIterationObject *)self;
-    /* What raising and catching in Python leaves on it: then it is not as good as new. */
-    if (BK_UNLIKELY(stop->traceback != NULL || stop->context != NULL || stop->cause != NULL || stop->dict != NULL
-                    || stop->notes != NULL || stop->args != bk_no_args || stop->suppress_context)
-        || !bk_may_keep(&bk_stops, self)) {
-        PyObject_GC_UnTrack(self);
-        ((PyTypeObject *)PyExc_StopIteration)->tp_clear(self);
-        PyObject_GC_Del(self);
-    } else {
-        Py_CLEAR(stop->value);
-        bk_keep(&bk_stops, self);
+/* Make `error`, whose reference is taken, the context of the exception that is set; it may be the same one, or know it. */
+static BK_COLD void bk_chain_exception(PyObject *error) {
+    PyObject *set = bk_take_exception();
+    PyObject *at = Py_NewRef(error);
+    while (at != NULL && at != set) { /* borrowed from an object that `error` holds, as long as nobody else runs */
+        PyObject *context = PyException_GetContext(at);
+        Py_DECREF(at);
+        at = context;
     }
-}
-static int bk_make_stops(void) {
-    bk_no_args = PyTuple_New(0);
-    bk_stop_type.tp_base = (PyTypeObject *)PyExc_StopIteration;
-    bk_stop_type.tp_traverse = bk_stop_type.tp_base->tp_traverse;
-    bk_stop_type.tp_dealloc = bk_stop_dealloc;
-    /* No tp_clear: the collector must not empty one that was taken again. */
-    return bk_no_args == NULL ? -1 : PyType_Ready(&bk_stop_type);
-}
-static void bk_raise_awaited(PyObject *value) {
-    PyObject *stop = bk_take_kept(&bk_stops);
-    if (BK_UNLIKELY(stop == NULL)) {
-        stop = bk_stop_type.tp_new(&bk_stop_type, bk_no_args, NULL);
-        if (stop == NULL) {
-            Py_DECREF(value);
-            return;
-        }
+    if (at == NULL) PyException_SetContext(set, error);
+    else {
+        Py_DECREF(at);
+        Py_DECREF(error);
     }
-    ((PyStopIterationObject *)stop)->value = value;
-    bk_give_exception(stop);
+    bk_give_exception(set);
 }
 
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
@@ -161,6 +117,21 @@ static inline int bk_function_flags(PyObject *fn) {
     if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
         return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & BK_RUNS_LATER;
     return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
+}
+/* The same flags of a generator. */
+static inline int bk_generator_flags(PyObject *generator) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyCodeObject *code = PyGen_GetCode((PyGenObject *)generator);
+#else
+    PyCodeObject *code = (PyCodeObject *)Py_NewRef(((PyGenObject *)generator)->gi_code);
+#endif
+    int flags = code->co_flags & BK_RUNS_LATER;
+    Py_DECREF(code);
+    return flags;
+}
+/* The same flags of a Python function as it is now: its code may have been replaced. NULL: none. */
+static inline int bk_code_flags(PyObject *function) {
+    return ((PyCodeObject *)((PyFunctionObject *)function)->func_code)->co_flags & BK_RUNS_LATER;
 }
 /* A call of the user's function. To a Python function directly: the checks around it are for C functions. */
 static inline PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
@@ -181,6 +152,7 @@ static inline int bk_may_run_later(PyObject *value) {
 }
 
 /* ---- slots and methods set on the types when the module is made -------------------------------------------- */
+static PyObject *bk_no_args;
 static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
     PyObject *descriptor = PyDescr_NewMethod(type, method);
     if (descriptor == NULL) return -1;
@@ -201,7 +173,8 @@ static inline int bk_dict_find(PyObject *dict, PyObject *key, PyObject **found) 
     return 1;
 #endif
 }
-/* Made by this module alone: without a breaker in it, using one would read nowhere. */
+/* Made by this module alone, by what was its tp_new: without a breaker in it, one would be of no use. */
+static inline PyObject *bk_make(newfunc make, PyTypeObject *type) { return make(type, bk_no_args, NULL); }
 static int bk_forbid_making(PyTypeObject *type) {
     type->tp_new = NULL;
     type->tp_vectorcall = NULL;
@@ -222,5 +195,7 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
     type->tp_iternext = next;
     PyType_Modified(type);
 }
+
+#include "kept.h"
 
 #endif
