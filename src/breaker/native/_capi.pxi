@@ -103,9 +103,8 @@ cdef extern from "native/core.h":
     int bk_make_stops() except -1
     ctypedef struct bk_kept_t:
         pass
-    PyObject *bk_take_kept(bk_kept_t *kept) noexcept            # owned, not tracked yet; NULL: there is none
-    bint bk_may_keep(bk_kept_t *kept, PyObject *object) noexcept
-    void bk_keep(bk_kept_t *kept, PyObject *object) noexcept    # takes the reference
+    PyObject *bk_take_kept(bk_kept_t *kept) noexcept            # owned; NULL: there is none
+    bint bk_keep(bk_kept_t *kept, PyObject *object) noexcept
     void bk_free_chained(PyObject *self, destructor body) noexcept
     int bk_function_flags(PyObject *fn) noexcept
     int bk_code_flags(PyObject *function) noexcept

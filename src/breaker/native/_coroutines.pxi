@@ -52,23 +52,36 @@ cdef destructor free_async_generator = (<PyTypeObject *>GuardedAsyncGenerator).t
 cdef bk_kept_t kept_coroutines
 
 
+cdef inline PyObject **held(PyObject *flow) noexcept:
+    """The breaker and the wrapped object of a flow, owned: the two fields before its ticket (see `check_layout`).
+
+    A kept coroutine is not tracked and its fields mean nothing, so they are written without looking at what was there.
+    It is tracked again when it is filled: until then nobody finds it, and a `gc.freeze` between two calls does not hold
+    for ever what the next one puts into it.
+    """
+    return <PyObject **>&(<GuardedLater>flow).ticket - 2
+
+
 cdef void dealloc_coroutine(PyObject *self) noexcept:
+    PyObject_GC_UnTrack(self)
     bk_free_chained(self, drop_coroutine)
 
 
 cdef void drop_coroutine(PyObject *self) noexcept:
+    cdef PyObject *breaker = held(self)[0]
+    cdef PyObject *inner = held(self)[1]
     if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
         drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
         free_coroutine(self)
-    elif BK_UNLIKELY(not bk_may_keep(&kept_coroutines, self)):
-        free_coroutine(self)
+    elif BK_LIKELY(bk_keep(&kept_coroutines, self)):
+        Py_DECREF(inner)
+        Py_DECREF(breaker)
     else:
-        (<GuardedLater>self).inner = None
-        (<GuardedLater>self).breaker = None
-        bk_keep(&kept_coroutines, self)
+        free_coroutine(self)
 
 
 cdef void dealloc_flow(PyObject *self) noexcept:
+    PyObject_GC_UnTrack(self)
     bk_free_chained(self, drop_flow)
 
 
@@ -92,13 +105,19 @@ cdef PyObject *call_later(
 
 cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
     """Guard what a function returned, whose reference is taken, and hand on the ticket of the call if it has one."""
-    cdef bint fresh = True
     cdef PyObject *flow
     if BK_LIKELY(kind == COROUTINE):
         flow = bk_take_kept(&kept_coroutines)
-        fresh = flow == NULL
-        if BK_UNLIKELY(fresh):
-            flow = bk_make(make_coroutine, <PyTypeObject *>GuardedCoroutine)
+        if BK_LIKELY(flow != NULL):
+            Py_INCREF(<PyObject *>b)
+            held(flow)[0] = <PyObject *>b
+            held(flow)[1] = inner
+            (<GuardedLater>flow).judged = b.failed_result is not None
+            (<GuardedLater>flow).ticket = ticket[0]
+            (<GuardedLater>flow).begun = ticket.live
+            PyObject_GC_Track(flow)
+            return flow
+        flow = bk_make(make_coroutine, <PyTypeObject *>GuardedCoroutine)
     elif kind == GENERATOR:
         flow = bk_make(make_generator, <PyTypeObject *>GuardedGenerator)
     else:
@@ -115,8 +134,6 @@ cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int k
     Py_DECREF(inner)
     (<GuardedLater>flow).ticket = ticket[0]
     (<GuardedLater>flow).begun = ticket.live
-    if BK_LIKELY(not fresh):
-        PyObject_GC_Track(flow)
     return flow
 
 
@@ -390,7 +407,16 @@ cdef class GuardedGenerator(SteppedLater):
         return self.send(None)
 
 
+cdef int check_layout() except -1:
+    cdef GuardedCoroutine flow = GuardedCoroutine.__new__(GuardedCoroutine)
+    flow.inner = _CLOSE
+    if held(<PyObject *>flow)[0] != <PyObject *>None or held(<PyObject *>flow)[1] != <PyObject *>_CLOSE:
+        raise ImportError("breaker._core: this compiler lays out its objects in another way than the core relies on")
+    return 0
+
+
 bk_make_stops()
+check_layout()
 bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, coroutine_next)
 bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
 (<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_coroutine

@@ -3,10 +3,8 @@
 #define BREAKER_KEPT_H
 
 /* ---- what waits ------------------------------------------------------------------------------------------------
- * An object that was freed waits here as one that somebody holds: with a count of one, empty, and not known to the
- * collector. It is tracked again when it is taken: so nobody finds it meanwhile, a collection that is under way has
- * forgotten it, and a `gc.freeze` between two calls does not hold what the next one puts into it. Not on builds that
- * count references themselves, nor without the GIL, where it would need a lock. */
+ * An object that was freed waits here as one that somebody holds, with a count of one. Not on builds that count
+ * references themselves, nor without the GIL, where it would need a lock. */
 #if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
 #define BK_KEEPS 0
 #else
@@ -15,22 +13,16 @@
 #define BK_KEPT 32
 typedef struct { PyObject *objects[BK_KEPT]; int count; } bk_kept_t;
 
-static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* owned, not tracked yet; NULL: there is none */
+static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* owned; NULL: there is none */
     return BK_LIKELY(kept->count > 0) ? kept->objects[--kept->count] : NULL;
 }
-/* In a tp_dealloc, of an object that is tracked no more. False: it has to be freed. Else the caller owns it: empty it
- * (this may run Python code), then pass it to bk_keep. */
-static inline int bk_may_keep(bk_kept_t *kept, PyObject *object) {
+/* In a tp_dealloc. False: there is no room, it has to be freed. What it holds is dropped by the caller afterwards, which
+ * may run Python code that takes it again. */
+static inline int bk_keep(bk_kept_t *kept, PyObject *object) {
     if (!BK_KEEPS || BK_UNLIKELY(kept->count == BK_KEPT)) return 0;
     Py_SET_REFCNT(object, 1);
+    kept->objects[kept->count++] = object;
     return 1;
-}
-static inline void bk_keep(bk_kept_t *kept, PyObject *object) {
-    if (BK_LIKELY(kept->count < BK_KEPT)) kept->objects[kept->count++] = object;
-    else { /* emptying it has freed others: tp_dealloc untracks what it frees */
-        PyObject_GC_Track(object);
-        Py_DECREF(object);
-    }
 }
 
 /* ---- long chains -------------------------------------------------------------------------------------------------
@@ -42,9 +34,8 @@ static _Thread_local int bk_depth;
 #else
 static int bk_depth; /* of all threads together: the trashcan only comes a little earlier */
 #endif
-/* A tp_dealloc: untrack the object, and free it by `body`. */
+/* In a tp_dealloc, of an object that is tracked no more: free it by `body`. */
 static inline void bk_free_chained(PyObject *self, destructor body) {
-    PyObject_GC_UnTrack(self);
 #ifdef Py_TRASHCAN_BEGIN_CONDITION
     Py_TRASHCAN_BEGIN_CONDITION(self, BK_UNLIKELY(bk_depth >= BK_DEEP))
     bk_depth++;
@@ -59,32 +50,42 @@ static inline void bk_free_chained(PyObject *self, destructor body) {
 /* ---- StopIteration with a value ----------------------------------------------------------------------------------
  * Set StopIteration(value) for a value that is awaited, taking the reference. From 3.12 on the interpreter fetches each
  * one out of a StopIteration; making and freeing one costs as much as all the rest that protection adds. So a few are
- * kept, of a subclass. Nobody sees them who does not drive an awaitable by hand. */
+ * kept, of a subclass. Nobody sees them who does not drive an awaitable by hand.
+ *
+ * A kept one stays tracked, with nothing in it. One that a collection has looked at since it was taken is freed instead:
+ * it may be garbage that is being cleared, and must not be cleared when it has been taken again. */
+typedef struct { PyStopIterationObject stop; unsigned taken; } bk_stop_t;
 static PyTypeObject bk_stop_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "breaker._core.StopIteration",
-    .tp_basicsize = sizeof(PyStopIterationObject),
+    .tp_basicsize = sizeof(bk_stop_t),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 };
 static bk_kept_t bk_stops;
+static unsigned bk_looked_at; /* how often a collection has looked at one of them */
 
+static int bk_traverse_stop(PyObject *self, visitproc visit, void *arg) {
+    bk_looked_at++;
+    return ((PyTypeObject *)PyExc_StopIteration)->tp_traverse(self, visit, arg);
+}
 static void bk_free_stop(PyObject *self) {
+    bk_stop_type.tp_clear(self);
+    PyObject_GC_Del(self);
+}
+static void bk_stop_dealloc(PyObject *self) {
     PyStopIterationObject *stop = (PyStopIterationObject *)self;
     /* What raising and catching in Python leaves on it: then it is not as good as new. */
     if (BK_UNLIKELY(stop->traceback != NULL || stop->context != NULL || stop->cause != NULL || stop->dict != NULL
-                    || stop->notes != NULL || stop->args != bk_no_args || stop->suppress_context)
-        || !bk_may_keep(&bk_stops, self)) {
-        bk_stop_type.tp_clear(self);
-        PyObject_GC_Del(self);
-    } else {
-        Py_CLEAR(stop->value);
-        bk_keep(&bk_stops, self);
-    }
+                    || stop->notes != NULL || stop->args != bk_no_args || stop->suppress_context
+                    || ((bk_stop_t *)self)->taken != bk_looked_at)
+        || !bk_keep(&bk_stops, self)) {
+        PyObject_GC_UnTrack(self);
+        bk_free_chained(self, bk_free_stop);
+    } else Py_CLEAR(stop->value);
 }
-static void bk_stop_dealloc(PyObject *self) { bk_free_chained(self, bk_free_stop); }
 static int bk_make_stops(void) {
     bk_stop_type.tp_base = (PyTypeObject *)PyExc_StopIteration;
-    bk_stop_type.tp_traverse = bk_stop_type.tp_base->tp_traverse;
+    bk_stop_type.tp_traverse = bk_traverse_stop;
     bk_stop_type.tp_clear = bk_stop_type.tp_base->tp_clear;
     bk_stop_type.tp_dealloc = bk_stop_dealloc;
     bk_no_args = PyTuple_New(0);
@@ -92,8 +93,7 @@ static int bk_make_stops(void) {
 }
 static void bk_raise_awaited(PyObject *value) {
     PyObject *stop = bk_take_kept(&bk_stops);
-    if (BK_LIKELY(stop != NULL)) PyObject_GC_Track(stop);
-    else {
+    if (BK_UNLIKELY(stop == NULL)) {
         stop = bk_stop_type.tp_new(&bk_stop_type, bk_no_args, NULL);
         if (stop == NULL) {
             Py_DECREF(value);
@@ -101,6 +101,7 @@ static void bk_raise_awaited(PyObject *value) {
         }
     }
     ((PyStopIterationObject *)stop)->value = value;
+    ((bk_stop_t *)stop)->taken = bk_looked_at;
     bk_give_exception(stop);
 }
 
