@@ -16,8 +16,9 @@ import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
-from support.drive import Make, counts, trip
+from support.drive import Make, trip
 from support.processes import in_a_process
+from support.reading import counts
 
 STOPS = (StopIteration, StopAsyncIteration)
 
