@@ -49,8 +49,8 @@ def test_a_long_chain_of_rejections_made_by_hand_and_of_a_subclass_is_freed() ->
         del chain, error
 
 
-@in_a_process(seconds=55)
-def test_a_long_chain_of_coroutines_and_permits_is_freed() -> None:
+@in_a_process("-W", "ignore::RuntimeWarning", seconds=55)
+def test_a_long_chain_of_coroutines_and_generators_is_freed() -> None:
     breaker = Provider(CONFIG).get_breaker("a")
 
     async def hold(value: object) -> object:
@@ -61,7 +61,7 @@ def test_a_long_chain_of_coroutines_and_permits_is_freed() -> None:
 
     for make in (hold, iterate):
         chain: Any = None
-        for _ in range(20_000):
+        for _ in range(LONG):
             chain = breaker.do(make, chain)
         if hasattr(chain, "close"):
             chain.close()
