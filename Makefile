@@ -6,7 +6,7 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-sanitized test-freethreaded \
+.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-sanitizers test-storm test-freethreaded \
 	free-threaded-python debian-pythons \
 	check docs bench bench-peers bench-instructions bench-etcd clean
 
@@ -18,7 +18,9 @@ help:
 	@echo "make coverage            the lines, Python's and Cython's, that no test reaches (EVERYTHING=1 with etcd and programs)"
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
-	@echo "make test-sanitized      the core's tests on a build with sanitizers (TESTS=tests/core)"
+	@echo "make test-memory         each allocation of each form of call fails once, about three minutes"
+	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core)"
+	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
 	@echo "make docs    the pages as a site, in docs/_build/html"
@@ -60,8 +62,14 @@ test-freethreaded:
 debian-pythons:
 	@sh tools/debian_pythons.sh make
 
-test-sanitized: $(VENV)/.test
-	sh tools/sanitized.sh $(BIN)/python $(TESTS)
+test-memory: $(VENV)/.test
+	MEMORY=everything $(BIN)/python -m pytest tests/border/test_no_memory.py $(PYTEST)
+
+test-sanitizers: $(VENV)/.test
+	sh tools/sanitizers.sh $(BIN)/python $(FREE_THREADED) $(TESTS)
+
+test-storm: $(VENV)/.test
+	STORM_PROGRAMS=$(or $(PROGRAMS),1000) STORM_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/border/test_storm.py $(PYTEST)
 
 free-threaded-python:
 	@sh tools/free_threaded.sh $(FREE_THREADED_CACHE)

@@ -9,6 +9,7 @@ from breaker import Breaker, Policy, Provider
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import CONFIG, NAME, Put, document
+from support.tally import TALLY, summary
 
 
 def pytest_report_header() -> str:
@@ -16,6 +17,12 @@ def pytest_report_header() -> str:
     from support.etcd.binaries import BINARIES
 
     return f"etcd: {', '.join(binary.label for binary in BINARIES)}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much the tests that count it have tried."""
+    if TALLY:
+        terminalreporter.write_line(f"tried: {summary()}")
 
 
 @pytest.fixture

@@ -302,8 +302,8 @@ class Interrupted:
     def __await__(self) -> Iterator[object]:
         yield None
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise KeyboardInterrupt
 
 
@@ -360,7 +360,7 @@ def test_a_function_whose_code_is_replaced_is_of_the_kind_of_its_new_code(
     given.__code__ = CODES[before].__code__
     guarded = breaker(given)
     given.__code__ = CODES[after].__code__
-    value = guarded()
+    value: Any = guarded()
     if after == "coroutine":
         assert asyncio.run(_await(value)) == 5
     elif after == "generator":

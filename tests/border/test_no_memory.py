@@ -1,11 +1,13 @@
 """With the allocator failing at each place in turn: `MemoryError`, nothing silent, and the books stay right.
 
 `_testcapi.set_nomemory` makes the interpreter's allocators fail, so every allocation of every form of call is tried, by
-itself and with all that follow it. Each form is a process of its own.
+itself and with all that follow it. Each form is a process of its own. A run of the suite tries each form in two
+situations; ``make test-memory`` tries it in all of them.
 """
 
 import itertools
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from breaker import Breaker, BreakerOpenError, Policy, Provider, State, get_defa
 from breaker.events import StateChanged
 from breaker.testing import ManualClock, trip
 from support.processes import in_a_process
+from support.tally import count
 
 _testcapi: Any = pytest.importorskip("_testcapi", reason="this interpreter was built without its test modules")
 
@@ -27,6 +30,18 @@ class Broken(Exception):
 
 BROKEN = Broken("broken")
 GROUP = ExceptionGroup("broken", [BROKEN, ExceptionGroup("inside", [ValueError("x"), BROKEN])])
+
+
+METHOD: Any = classmethod(lambda cls: None)
+REJECTION = BreakerOpenError("a", State.OPEN)
+
+
+def plain() -> int:
+    return 5
+
+
+def method(self: object) -> int:
+    return 5
 
 
 def fails() -> None:
@@ -63,9 +78,12 @@ def run(coroutine: Any) -> Any:
 
 
 class Obj:
-    """Its methods are decorated in `setting`."""
+    """Its method is decorated in `decorate`."""
 
     method: Any = None
+
+
+OBJ = Obj()
 
 
 class Setting:
@@ -124,19 +142,54 @@ FORMS: dict[str, tuple[Call, object]] = {
     "acquire with": (lambda b: with_permit(b, None), None),
     "acquire that fails": (lambda b: with_permit(b, BROKEN), Broken),
     "acquire dropped": (lambda b: b.acquire() is None, False),
+    "acquire that reports": (lambda b: b.acquire().failure(BROKEN), None),
+    "generator closed": (lambda b: begun(b.do(generator)).close(), None),
+    "generator thrown into": (lambda b: begun(b.do(generator)).throw(BROKEN), Broken),
+    "generator dropped": (lambda b: begun(b.do(generator)) is None, False),
+    "async generator closed": (lambda b: run(begun_async(b.do(async_generator)).aclose()), None),
+    "async generator thrown into": (lambda b: run(begun_async(b.do(async_generator)).athrow(BROKEN)), Broken),
+    "coroutine closed": (lambda b: b.do(coroutine).close(), None),
     "decorate": (lambda b: b(fails) is None, False),
+    "decorated inside a class": (lambda b: b(METHOD) is None, False),
+    "get": (lambda b: PROVIDER.get_breaker("another").name, "another"),
+    "show": (lambda b: (repr(b), repr(DECORATED), str(REJECTION), repr(REJECTION)) is None, False),
     "read": (lambda b: (b.snapshot(), b.state, b.mode, b.policy, b.retry_after) is None, False),
     "operate": (lambda b: (b.force_open(), b.clear_override(), b.shadow(), b.clear_override()) is None, False),
 }
+# Those that ask for no leave.
+NO_CALLS = frozenset(
+    {
+        *(
+            "method looked up",
+            "decorate",
+            "decorated inside a class",
+            "read",
+            "operate",
+            "get",
+            "show",
+            "coroutine closed",
+        ),
+    }
+)
+PROVIDER: Any = None
 DECORATED: Any = None
 DECORATED_COROUTINE: Any = None
-OBJ = Obj()
 
 
 def with_permit(breaker: Breaker, error: BaseException | None) -> None:
     with breaker.acquire():
         if error is not None:
             raise error
+
+
+def begun(items: Any) -> Any:
+    next(items)
+    return items
+
+
+def begun_async(items: Any) -> Any:
+    run(items.__anext__())
+    return items
 
 
 async def exhaust(items: AsyncIterator[int]) -> list[int]:
@@ -161,30 +214,32 @@ def without_memory(call: Call, breaker: Breaker, start: int, stop: int) -> objec
         _testcapi.remove_mem_hooks()
 
 
-def decorate(breaker: Breaker) -> None:
-    global DECORATED, DECORATED_COROUTINE
-    DECORATED = breaker(lambda: 5)
+def decorate(provider: Provider, breaker: Breaker) -> None:
+    global PROVIDER, DECORATED, DECORATED_COROUTINE
+    PROVIDER = provider
+    DECORATED = breaker(plain)
     DECORATED_COROUTINE = breaker(coroutine)
-    Obj.method = breaker(lambda self: 5)
+    Obj.method = breaker(method)
 
 
 def try_all(state: str, listening: bool, form: str, **options: Any) -> None:
     """Fail each allocation of a form once, then each and all that follow."""
     call, expected = FORMS[form]
-    if state == "open" and form not in ("method looked up", "decorate", "read", "operate"):
+    if state == "open" and form not in NO_CALLS:
         expected = BreakerOpenError
     for following in (False, True):
         clean = 0
         for place in range(MOST):
             setting = Setting(state, listening, **options)
-            decorate(setting.breaker)
+            decorate(setting.provider, setting.breaker)
             before = setting.settled()
             got = without_memory(call, setting.breaker, place, 0 if following else place + 1)
             assert got in (expected, MemoryError), (form, place, following, got)
             assert setting.settled() - before <= 1
-            if got is not MemoryError and form not in ("method looked up", "decorate", "read", "operate"):
+            if got is not MemoryError and form not in NO_CALLS:
                 assert setting.settled() - before == (0 if state == "open" else 1), (form, place, following, got)
             setting.check()
+            count({"allocations that failed": got is MemoryError, "calls with a failing allocator": 1})
             clean = clean + 1 if got == expected else 0
             if clean > 12:  # past the last allocation: nothing has failed for long
                 break
@@ -192,9 +247,14 @@ def try_all(state: str, listening: bool, form: str, **options: Any) -> None:
             raise AssertionError(f"{form} allocates more than {MOST} times")
 
 
+SITUATIONS = [(state, listening) for state in ("closed", "open", "half-open") for listening in (False, True)]
+# Those on which most of the core's lines run: nothing to do but the call, and everything.
+ALWAYS = [("closed", False), ("half-open", True)]
+
+
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("listening", [False, True], ids=["unheard", "heard"])
-@pytest.mark.parametrize("state", ["closed", "open", "half-open"])
+@pytest.mark.parametrize(("state", "listening"), SITUATIONS if os.environ.get("MEMORY") == "everything" else ALWAYS)
+@pytest.mark.timeout(120)
 @in_a_process("-W", "ignore::RuntimeWarning", seconds=110)
 def test_each_allocation_fails_with_a_memory_error_and_the_books_are_right(
     state: str, listening: bool, form: str

@@ -56,7 +56,7 @@ FORMS: dict[str, Callable[[Breaker], object]] = {
     "send": lambda breaker: breaker.do(generator).send(None),  # type: ignore[attr-defined]
     "await": lambda breaker: last_of(breaker.do(coroutine)),
     "next of an awaitable": lambda breaker: next(breaker.do(coroutine).__await__(), "nothing"),
-    "async next": lambda breaker: last_of(breaker.do(async_generator).__anext__()),  # type: ignore[attr-defined]
+    "async next": lambda breaker: last_of(breaker.do(async_generator).__anext__()),
     "async next by hand": lambda breaker: next(breaker.do(async_generator).__anext__(), "nothing"),  # type: ignore[call-overload]
     "aclose": lambda breaker: last_of(breaker.do(async_generator).aclose()),  # type: ignore[attr-defined]
 }

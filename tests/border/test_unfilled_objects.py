@@ -128,7 +128,7 @@ def things(breaker: Breaker) -> dict[str, Any]:
         "coroutine": breaker.do(coroutine),
         "generator": breaker.do(generator),
         "async generator": breaker.do(async_generator),
-        "async step": breaker.do(async_generator).__anext__(),  # type: ignore[attr-defined]
+        "async step": breaker.do(async_generator).__anext__(),
         "permit": breaker.acquire(),
         "breaker": breaker,
     }
@@ -338,7 +338,7 @@ def test_a_clock_and_a_listener_of_the_same_garbage_as_a_held_permit() -> None:
         held: Any = None
 
         def __call__(self, event: object) -> None:
-            repr(self.held), repr(event)
+            repr((self.held, event))
 
     for _ in range(20):
         clock, listener = Clock(), Listener()

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from support import tally
+
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -39,6 +41,8 @@ import json, runpy, sys
 file, name, arguments, tests = sys.argv[1:]
 sys.path.insert(0, tests)
 runpy.run_path(file, run_name={_APART!r})[name](**json.loads(arguments))
+from support import tally
+tally.report()
 """
 
 
@@ -67,6 +71,7 @@ def in_a_process(*options: str, seconds: float = 40) -> Callable[[Callable[..., 
                 stdin=subprocess.DEVNULL,
             )
             ended = (done.returncode, done.stderr)
+            tally.take(done.stdout)
             assert ended == (0, ""), f"ended with {done.returncode}\n{done.stderr[-8000:]}"
 
         return apart

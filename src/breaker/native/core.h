@@ -14,6 +14,12 @@
 #define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define BK_COLD __attribute__((noinline, cold))
 
+/* Before that Cython drops the old value of a field before it stores the new one, and what the drop runs, a listener's
+ * finalizer or the collector, finds a freed object. pyproject.toml says more. */
+#if CYTHON_HEX_VERSION < 0x030301F0
+#error "breaker needs Cython 3.3.1 or newer, see requires in pyproject.toml: pip install 'Cython>=3.3.1'"
+#endif
+
 #include "threads.h"
 
 /* ---- the clock: monotonic nanoseconds, never the wall clock ------------------------------------------------ */

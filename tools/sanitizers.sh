@@ -1,0 +1,22 @@
+#!/bin/sh
+# The tests of the core, of calls and of the border to CPython on builds with sanitizers, beside the normal one: with
+# AddressSanitizer and UndefinedBehaviorSanitizer, and with ThreadSanitizer where there is a free-threaded Python.
+# usage: sanitizers.sh PYTHON FREE_THREADED_PYTHON [tests …]
+set -eu
+python=$1
+free_threaded=$2
+shift 2
+[ $# != 0 ] || set -- tests/core tests/calls tests/border
+export BREAKER_SANITIZED=1 # sanitizers take several times as long and as much memory; some tests ask for less then
+
+build() { # TARGET PYTHON FLAGS
+    rm -rf "$1"
+    CFLAGS="-O1 -g $3" LDFLAGS="$3" "$2" -m pip install --quiet --no-deps --target "$1" .
+}
+
+flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+build build/sanitized "$python" "$flags"
+# Leaks are counted by the tests themselves; the interpreter keeps memory until it ends.
+LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    PYTHONMALLOC=malloc PYTHONPATH=build/sanitized "$python" -m pytest "$@"
