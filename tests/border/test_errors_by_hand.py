@@ -347,6 +347,7 @@ CODES: dict[str, Any] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Assigning a code object of non-matching type")  # from 3.13 on
 @pytest.mark.parametrize("after", CODES)
 @pytest.mark.parametrize("before", CODES)
 def test_a_function_whose_code_is_replaced_is_of_the_kind_of_its_new_code(

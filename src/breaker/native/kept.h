@@ -30,20 +30,38 @@ static inline int bk_keep(bk_kept_t *kept, PyObject *object) {
  * a recursion up and costs as much as all the rest of a short one, so it is used from a depth on. */
 #define BK_DEEP 40
 #ifdef Py_GIL_DISABLED
-static _Thread_local int bk_depth;
+#define BK_OF_A_THREAD _Thread_local
 #else
-static int bk_depth; /* of all threads together: the trashcan only comes a little earlier */
+#define BK_OF_A_THREAD /* of all threads together: the trashcan only comes a little earlier */
+#endif
+#if PY_VERSION_HEX < 0x030E0000
+static BK_OF_A_THREAD int bk_depth;
+#endif
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
+static BK_OF_A_THREAD int bk_deposited;
 #endif
 /* In a tp_dealloc, of an object that is tracked no more: free it by `body`. */
 static inline void bk_free_chained(PyObject *self, destructor body) {
-#ifdef Py_TRASHCAN_BEGIN_CONDITION
+#if PY_VERSION_HEX >= 0x030E0000
+    body(self); /* the interpreter looks at the stack itself, for every object */
+#elif PY_VERSION_HEX >= 0x030D0000
+    if (BK_UNLIKELY(bk_depth >= BK_DEEP)) { /* its macro would come after 10,000 frames of C */
+        _PyTrash_thread_deposit_object(PyThreadState_Get(), self);
+        bk_deposited = 1;
+        return;
+    }
+    bk_depth++;
+    body(self);
+    if (BK_UNLIKELY(--bk_depth == 0 && bk_deposited)) {
+        bk_deposited = 0;
+        _PyTrash_thread_destroy_chain(PyThreadState_Get());
+    }
+#else
     Py_TRASHCAN_BEGIN_CONDITION(self, BK_UNLIKELY(bk_depth >= BK_DEEP))
     bk_depth++;
     body(self);
     bk_depth--;
     Py_TRASHCAN_END
-#else
-    body(self); /* from 3.14 on the interpreter does so itself, for every object */
 #endif
 }
 
