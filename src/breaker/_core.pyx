@@ -20,8 +20,8 @@ Four rules keep it right under threads, finalizers, signals and listeners that c
 3. A decision is what happens between `start_decision` and `end_decision`. It moves `Machine`, which is scalars alone,
    and could be made a second time on what it finds then. What must happen once (a count outside of `Machine`, a
    reference that moves, an event's place in the order) it leaves in the `Outbox`; `end_decision` does it, under the
-   same lock.
-4. Events are delivered to the listeners after the lock is released (`_delivery.pxi`).
+   same lock. All memory that this needs is there before the decision begins, or there is none.
+4. Events are made and delivered to the listeners after the lock is released (`_delivery.pxi`).
 
 A call in the closed state with no failures on record needs none of this: `Core.word` says so in one read, before and
 after the call (`_calls.pxi`). The clock is read once per decision and passed down as ``now``, in nanoseconds.
@@ -33,11 +33,14 @@ cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport pow
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
+# All that may fail is imported here, before anything below is changed for good: an import can be tried again.
 import os as _os
 from _functools import partial as _partial
+from builtins import BaseExceptionGroup as _BaseExceptionGroup
+from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
+from types import MethodType as _MethodType
 
 from breaker.states import TRANSITIONS as _TRANSITIONS, Mode as _Mode, State as _State
 
@@ -85,8 +88,9 @@ cdef int read_transitions() except -1:
 
 
 read_transitions()
+bk_begin_types()
 
-cdef int64_t UNKNOWN = INT64_MIN    # a time that has not been read
+cdef int64_t FIRST = INT64_MIN      # before all times, so the state's own beginning; a clock may show it too
 
 # Layout of Core.word: state, mode, a failure is on record, results are judged by a predicate, and the epoch above.
 cdef enum:
@@ -126,7 +130,7 @@ cdef struct Ticket:
 
 cdef struct Machine:        # the state machine: no pointer and no object, so it may lie in any memory
     int64_t since           # when the state was entered
-    int64_t state_ns[3]     # time spent in each state before that
+    uint64_t state_ns[3]    # time spent in each state before that: together more than a signed number holds
     uint64_t epoch
     int64_t streak          # failures in a row
     int64_t reopenings      # failed half-open visits since it was closed
@@ -151,13 +155,13 @@ cdef struct Local:          # what belongs to this process
     PyObject *last_error    # owned text, or NULL
     Lease *leases           # grown outside the lock, see NEEDS_ROOM
     uint64_t rejected[3]    # by reason
-    uint64_t noted          # turns given out
-    uint64_t delivered      # turns delivered
-    uint64_t abandoned_below       # turns below it belong to the parent's threads: what is missing will not come
-    Post *posts
+    Post *posts             # what is to be delivered, in the order of the decisions
+    Post *last              # of those
+    Post *spare             # for the decisions to come, see reserve_posts
     unsigned long deliverer    # the thread that delivers, 0: none
     uint16_t generation     # of forks; see adopt_locked
     int16_t room            # of the array of leases
+    int8_t spares
     int8_t mode             # in force, as the listeners know it
     int8_t judged           # a failed_result predicate exists
     bk_lock_t lock
@@ -188,7 +192,7 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     if not LEGAL[before][state][reason]:
         bk_illegal_transition(before, state, reason)
         return
-    c.m.state_ns[before] += now - c.m.since
+    c.m.state_ns[before] += elapsed(c.m.since, now)
     c.m.since = now
     c.m.state = state
     c.m.epoch += 1
@@ -238,13 +242,15 @@ cdef int64_t open_span_locked(const Core *c) noexcept nogil:
     return <int64_t>span if span < 9.2e18 else INT64_MAX
 
 
-cdef int64_t left_of(int64_t start, int64_t span, int64_t now) noexcept nogil:
-    """What is left of a span, never negative. Unsigned, so that no clock can make it overflow."""
-    cdef uint64_t elapsed
-    if now <= start:
-        return span
-    elapsed = <uint64_t>now - <uint64_t>start
-    return span - <int64_t>elapsed if elapsed < <uint64_t>span else 0
+cdef inline uint64_t elapsed(int64_t start, int64_t now) noexcept nogil:
+    """The time between, never negative. Unsigned, so that no clock can make it overflow."""
+    return <uint64_t>now - <uint64_t>start if now > start else 0
+
+
+cdef inline int64_t left_of(int64_t start, int64_t span, int64_t now) noexcept nogil:
+    """What is left of a span, never negative."""
+    cdef uint64_t gone = elapsed(start, now)
+    return span - <int64_t>gone if gone < <uint64_t>span else 0
 
 
 cdef int64_t wait_locked(const Core *c, int64_t now) noexcept nogil:
@@ -314,17 +320,20 @@ cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Outbox *out) noexcep
 
 # ---- settle: what does this result mean? ----------------------------------------------------------------------
 
-cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept nogil:
+cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, const int64_t *read, Outbox *out) noexcept nogil:
     """Record an outcome, once (the caller has claimed the ticket).
 
-    What changes nothing but counts needs no time and no text. NEEDS_MORE: this would, ask again with both.
+    What changes nothing but counts needs no time and no text: ``read`` may be NULL. NEEDS_MORE: this would, ask again
+    with both.
     """
     cdef int mode = mode_locked(c)
+    cdef int64_t now = c.m.since
     cdef int16_t place
-    if now == UNKNOWN and ticket.epoch == c.m.epoch and (
+    if read != NULL:
+        now = max(now, read[0])
+    elif ticket.epoch == c.m.epoch and (
             c.m.state != CLOSED or (outcome == FAILURE and trips_locked(c, c.m.streak + 1))):
         return NEEDS_MORE
-    now = max(now, c.m.since)
     if outcome == FAILURE:
         note_locked(c, out, CALL_FAILED, c.m.state, c.m.state, 0, 0)
     if ticket.lease:
@@ -377,7 +386,7 @@ cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noe
     elif outcome == SUCCESS:
         c.m.probe_successes += 1
         close_if_done_locked(c, RECOVERED, now, out)
-    else:
+    elif not out.cramped:  # else the next call that asks for admission closes it
         close_if_done_locked(c, POLICY, now, out)
 
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 class Listeners(ListenersBase):
-    """Who is notified. ``listeners`` is a tuple that is replaced, never changed: readers need no lock."""
-
-    listeners: tuple[Listener, ...]
+    """Who is notified. ``listeners`` is a tuple that is replaced, never changed."""
 
     def __init__(self, logger: Any = None) -> None:
         self.logger = logger

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 
-from breaker._core import Breaker, Registry
+from breaker._core import Breaker, Registry, take_snapshots_as
 from breaker._listeners import Listeners
 from breaker._options import check_arguments, check_source, check_timeout, same_options
 from breaker._updates import Updates
@@ -19,6 +19,7 @@ from breaker._view import BreakersView
 from breaker.config import Config
 from breaker.policies.names import check_name
 from breaker.policies.policy import Policy
+from breaker.snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 
     from breaker._listeners import Listener
     from breaker._options import ExceptionTypes
-    from breaker.snapshot import Snapshot
     from breaker.sources.base import PolicySource, SourceStatus
     from breaker.sources.watch import ProviderWatch
 
 __all__ = ["Provider"]
+
+take_snapshots_as(Snapshot)  # the machine is below it
 
 _CLOSE_LIMIT = 2.0  # seconds that close() waits for the watcher
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
 
-from breaker.policies.policy import Policy
-from breaker.states import Mode, State
+from breaker._frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from breaker.policies.policy import Policy
+    from breaker.states import Mode, State
 
 __all__ = ["Snapshot"]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Frozen):
     """Everything a breaker knows, read at one moment under its lock (S161). Reading never causes a transition (S160).
 
     Args:
@@ -39,6 +42,24 @@ class Snapshot:
     .. versionadded:: 0.1
     """
 
+    __slots__ = __match_args__ = (
+        "name",
+        "state",
+        "mode",
+        "epoch",
+        "consecutive_failures",
+        "half_open_successes",
+        "half_open_in_flight",
+        "successes",
+        "failures",
+        "ignored",
+        "rejected",
+        "late",
+        "lost",
+        "retry_after",
+        "state_seconds",
+        "policy",
+    )
     name: str
     state: State
     mode: Mode
@@ -56,10 +77,48 @@ class Snapshot:
     state_seconds: Mapping[State, float]
     policy: Policy
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "state_seconds", MappingProxyType(dict(self.state_seconds)))
+    def __init__(
+        self,
+        name: str,
+        state: State,
+        mode: Mode,
+        epoch: int,
+        consecutive_failures: int,
+        half_open_successes: int,
+        half_open_in_flight: int,
+        successes: int,
+        failures: int,
+        ignored: int,
+        rejected: int,
+        late: int,
+        lost: int,
+        retry_after: float,
+        state_seconds: Mapping[State, float],
+        policy: Policy,
+    ) -> None:
+        self._set(
+            name=name,
+            state=state,
+            mode=mode,
+            epoch=epoch,
+            consecutive_failures=consecutive_failures,
+            half_open_successes=half_open_successes,
+            half_open_in_flight=half_open_in_flight,
+            successes=successes,
+            failures=failures,
+            ignored=ignored,
+            rejected=rejected,
+            late=late,
+            lost=lost,
+            retry_after=retry_after,
+            state_seconds=MappingProxyType(dict(state_seconds)),
+            policy=policy,
+        )
+
+    def __repr__(self) -> str:
+        return f"Snapshot({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = dict(zip(self.__slots__, self._values(), strict=True))
         values["state_seconds"] = dict(self.state_seconds)  # a mapping proxy cannot be pickled
         return type(self), tuple(values.values())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from breaker import BreakerOpenError, Policy, Provider, State, get_default_config
-from breaker.testing import trip
+from breaker.testing import ManualClock, trip
 from support.processes import in_a_process
 
 CONFIG = get_default_config("svc", "dev")
@@ -70,46 +70,58 @@ def test_a_long_chain_of_coroutines_and_generators_is_freed() -> None:
 
 
 @in_a_process()
-def test_the_first_snapshot_from_inside_its_own_import() -> None:
-    breaker = Provider(CONFIG).get_breaker("a")
-    seen: list[object] = []
-
+def test_no_call_and_no_snapshot_imports_anything() -> None:
     class Finder:
-        """Asked for each module that is not loaded yet: in the middle of the import that the first snapshot makes."""
-
-        busy = False
+        """Asked for each module that is not loaded yet."""
 
         def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-            if not self.busy:
-                self.busy = True
-                seen.append(breaker.snapshot())
-                self.busy = False
-
-    sys.meta_path.insert(0, Finder())
-    try:
-        assert breaker.snapshot().name == "a"
-    finally:
-        del sys.meta_path[0]
-    assert all(type(found) is type(breaker.snapshot()) for found in seen)
-
-
-@in_a_process()
-def test_an_import_that_fails_half_way_and_is_tried_again_goes_on() -> None:
-    provider = Provider(CONFIG, default_policy=Policy(1))
-    breaker = provider.get_breaker("a")
-
-    class Finder:
-        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-            breaker.acquire()  # dropped: its end must not wait for the import under way
             raise ImportError(f"no {name} now")
 
     sys.meta_path.insert(0, Finder())
-    for _ in range(3):
-        with pytest.raises(ImportError):
-            breaker.snapshot()
-        breaker.acquire()
+    clock = ManualClock()
+    breaker = Provider(CONFIG, default_policy=Policy(1, 1, 60), clock=clock).get_breaker("a")
+    assert breaker.snapshot().name == "a"
+    trip(breaker)
+    clock.advance(60)
+    breaker.acquire()  # dropped
+    assert breaker.do(int) == 0
+    assert (breaker.snapshot().ignored, breaker.state) == (1, State.CLOSED)
     del sys.meta_path[0]
-    assert breaker.snapshot().ignored >= 3
+
+
+@in_a_process()
+def test_a_core_whose_import_fails_half_way_is_imported_again() -> None:
+    import subprocess
+
+    program = """
+import sys
+missing = sys.modules.pop(sys.argv[1], None)
+sys.modules[sys.argv[1]] = None
+try:
+    import breaker
+except ImportError:
+    print("failed")
+if missing is None:
+    del sys.modules[sys.argv[1]]
+else:
+    sys.modules[sys.argv[1]] = missing
+import breaker
+made = breaker.Provider(breaker.get_default_config("svc", "dev")).get_breaker("a")
+made.acquire()
+async def coroutine(): return 5
+made.do(coroutine).close()
+try:
+    made.do(coroutine).send(None)
+except StopIteration as end:
+    assert end.value == 5
+assert made.snapshot().ignored == 1
+"""
+    failed = 0
+    for name in ("collections.abc", "_collections_abc", "types", "enum", "os", "breaker.states"):
+        done = subprocess.run([sys.executable, "-c", program, name], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), name
+        failed += done.stdout.count("failed")
+    assert failed
 
 
 @in_a_process()

@@ -122,6 +122,7 @@ def test_a_call_at_the_recursion_limit_ends_in_one_count(form: str) -> None:
 @pytest.mark.parametrize("listeners", [1, 3])
 @in_a_process()
 def test_an_opening_at_the_recursion_limit_is_told_in_an_unbroken_chain(listeners: int) -> None:
+    # S79
     clock = ManualClock()
     provider = Provider(CONFIG, default_policy=Policy(1, 1, 60.0), clock=clock)
     told: list[list[Any]] = [[] for _ in range(listeners)]

@@ -21,29 +21,36 @@ cdef class Breaker:
     cdef tuple success_on
     cdef tuple failure_on
     cdef object failed_result
-    cdef object telling         # iterator over deliveries that are under way
+    cdef object event           # that is being delivered
+    cdef tuple audience         # who is notified of it; None: nothing is being delivered
 
     def __cinit__(self, str name not None, policy, *, clock=None, ListenersBase listeners=None,
                   ignore_on=None, success_on=None, failure_on=None, failed_result=None):
+        # First what needs nobody else, for it can be found from now on, by those whose code runs below.
+        cdef Core *c = &self.core  # all zero
+        c.here.generation = generation
+        c.here.policy = new_reference(policy)
+        c.m.override = -1
+        bk_join(&c.here.member, &c.here.lock)
         self.name = name
         self.clock = clock
-        self.listeners = listeners
         self.ignore_on = exception_types("ignore_on", ignore_on)
         self.success_on = exception_types("success_on", success_on)
         self.failure_on = exception_types("failure_on", failure_on)
         if failed_result is not None and not callable(failed_result):
             raise TypeError(f"failed_result must be a callable, got {type(failed_result).__name__}")
         self.failed_result = failed_result
-        cdef Core *c = &self.core  # all zero
-        c.here.numbers = policy.numbers()  # matched by name: a field without a number raises
-        c.here.policy = new_reference(policy)
-        c.here.mode = c.here.numbers.mode
-        c.here.judged = failed_result is not None
-        c.here.generation = generation
+        cdef PolicyNumbers numbers = policy.numbers()  # matched by name: a field without a number raises
+        cdef int64_t now = now_of(self)
+        lock(c)
+        memset(&c.m, 0, sizeof(c.m))  # whoever found it has perhaps used it
         c.m.override = -1
-        c.m.since = now_of(self)
+        c.m.since = now
+        c.here.numbers = numbers
+        c.here.judged = failed_result is not None
         store_word_locked(c)
-        bk_join(&c.here.member, &c.here.lock)
+        unlock(c)
+        self.listeners = listeners
         announce(self)
 
     def __dealloc__(self):
@@ -52,7 +59,7 @@ cdef class Breaker:
         drop_posts(c)
         Py_XDECREF(c.here.policy)
         Py_XDECREF(c.here.last_error)
-        free(c.here.leases)
+        PyMem_RawFree(c.here.leases)
         bk_counter_free(&c.successes)
 
     def __call__(self, fn, /):
@@ -93,9 +100,9 @@ cdef class Breaker:
         """The `Policy` in force."""
         lock(&self.core)
         cdef PyObject *policy = self.core.here.policy
-        Py_INCREF(policy)
+        Py_XINCREF(policy)
         unlock(&self.core)
-        return steal(policy)
+        return None if policy == NULL else steal(policy)
 
     @property
     def retry_after(self):
@@ -174,7 +181,8 @@ cdef class Breaker:
 
     def _deliver(self):
         """Deliver what is queued to the listeners, unless somebody is doing so."""
-        deliver(self)
+        if deliver(self) < 0:
+            raise_set()
 
     def _options(self):
         """The classification options this breaker was made with, by name."""
@@ -190,7 +198,12 @@ cdef int64_t reading_of(clock) except? -1:
     reading = clock()
     if not isinstance(reading, int):
         raise TypeError(f"the clock must return whole nanoseconds (int), got {reading!r}")
-    return <int64_t>reading
+    try:
+        return <int64_t>reading
+    except OverflowError:
+        raise OverflowError(
+            f"the clock must return nanoseconds from -2**63 to 2**63 - 1, got {reading}; subtract its first reading"
+        ) from None
 
 
 def read_clock(clock, /):
@@ -198,29 +211,27 @@ def read_clock(clock, /):
     return bk_monotonic_ns() if clock is None else reading_of(clock)
 
 
-cdef object _snapshot_type = None   # loaded with the first snapshot: it brings dataclasses
+cdef object _Snapshot = None
 
 
-cdef object snapshot_type():
-    global _snapshot_type
-    if _snapshot_type is None:
-        from breaker.snapshot import Snapshot
-        _snapshot_type = Snapshot
-    return _snapshot_type
+def take_snapshots_as(kind, /):
+    """Called once, with `Snapshot`: the machine is below it, and an import in the middle of a call could fail."""
+    global _Snapshot
+    _Snapshot = kind
 
 
 cdef object snapshot_of(Breaker b):
-    make = snapshot_type()
+    make = _Snapshot
     cdef int64_t now = now_of(b)
     lock(&b.core)
     cdef int64_t wait = wait_locked(&b.core, now)
     cdef uint64_t successes = bk_counted(&b.core.successes)
     cdef Machine seen = b.core.m
     cdef Local here = b.core.here
-    Py_INCREF(here.policy)
+    Py_XINCREF(here.policy)
     unlock(&b.core)
-    policy = steal(here.policy)
-    seen.state_ns[seen.state] += max(now - seen.since, 0)
+    policy = None if here.policy == NULL else steal(here.policy)
+    seen.state_ns[seen.state] += elapsed(seen.since, now)
     return make(
         name=b.name,
         state=STATES[seen.state],
@@ -245,13 +256,16 @@ cdef int operate(Breaker b, int override, bint reset) except -1:
     cdef Outbox out
     cdef int64_t now = now_of(b) if reset else 0
     open_outbox(b, &out)
-    start_decision(&b.core, &out)
+    if start_decision(&b.core, &out) < 0:
+        raise_set()
     if reset:
         reset_locked(&b.core, now, &out)
     else:
         override_locked(&b.core, override, &out)
     end_decision(&b.core, &out)
-    return flush(b, &out, None, None)
+    if flush(b, &out) < 0:
+        raise_set()
+    return 0
 
 
 cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
@@ -260,10 +274,14 @@ cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
     if policy == old:
         return False
     cdef PolicyNumbers numbers = policy.numbers()
+    update = {"old": old, "new": policy, "revision": revision}
     open_outbox(b, &out)
+    out.update = <PyObject *>update
+    if start_decision(&b.core, &out) < 0:
+        raise_set()
     out.policy = new_reference(policy)
-    start_decision(&b.core, &out)
     replace_locked(&b.core, &numbers, now, &out)
     end_decision(&b.core, &out)
-    enqueue(b, &out, None, {"old": old, "new": policy, "revision": revision})
+    out.undelivered = False  # the caller may hold a lock
+    flush(b, &out)
     return True

@@ -53,15 +53,21 @@ cdef extern from "Python.h":
     void PyErr_WriteUnraisable(PyObject *where) noexcept
     void PyException_SetContext(PyObject *exception, PyObject *context) noexcept  # takes the reference of the context
     # calls: what they return is owned
+    PyObject *PyObject_CallOneArg(PyObject *fn, PyObject *argument) noexcept
     PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
     # Under names of their own where Cython has a declaration that counts references or raises.
     bint PyUnicode_CheckExact_ "PyUnicode_CheckExact"(PyObject *o) noexcept
     PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept  # owned
     PyObject *PyObject_GetAttr_ "PyObject_GetAttr"(PyObject *o, PyObject *name) noexcept  # owned
+    int PyObject_IsTrue_ "PyObject_IsTrue"(PyObject *o) noexcept
     bint PyFunction_Check(PyObject *o) noexcept
     PyObject *PyObject_CallMethodNoArgs(PyObject *o, PyObject *name) noexcept  # owned
     PyObject *PyTuple_GET_ITEM_ "PyTuple_GET_ITEM"(PyObject *t, Py_ssize_t i) noexcept nogil  # borrowed
     Py_ssize_t PyTuple_GET_SIZE_ "PyTuple_GET_SIZE"(PyObject *t) noexcept nogil
+
+    # memory that the interpreter counts, also under a lock and without one of its own
+    void *PyMem_RawMalloc(size_t size) noexcept nogil
+    void PyMem_RawFree(void *memory) noexcept nogil
 
 cdef extern from "native/core.h":
     # the lock, what is read and counted without it, fork (threads.h)
@@ -93,8 +99,10 @@ cdef extern from "native/core.h":
     int64_t bk_monotonic_ns() noexcept nogil
     void bk_seed() noexcept nogil
     double bk_draw() noexcept nogil
+    bint bk_has_room() noexcept
     void bk_illegal_transition(int before, int state, int reason) noexcept nogil
     PyObject *bk_take_exception() noexcept                      # owned; NULL: none is set
+    PyObject *bk_take_raised() noexcept                         # owned
     void bk_give_exception(PyObject *exception) noexcept        # takes the reference
     void bk_raise_stop(PyObject *value) noexcept                # takes the reference
     void bk_stop_is_no_end(const char *kind, bint is_async) noexcept
@@ -113,6 +121,7 @@ cdef extern from "native/core.h":
     PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept  # owned
     PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept  # the result is owned
     int bk_dict_find(PyObject *dict, PyObject *key, PyObject **found) noexcept  # what is found is owned
+    int bk_begin_types() except -1
     int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
     void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
     void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept

@@ -1,5 +1,8 @@
 # What surrounds a decision: the lock, and the outbox for what must happen once, however often the decision is made.
 
+cdef enum:
+    MOST_NOTES = 4          # of one decision: a policy's are three
+
 cdef struct Note:           # something that the listeners will be notified of
     int kind
     int before              # state or mode
@@ -8,8 +11,19 @@ cdef struct Note:           # something that the listeners will be notified of
     uint64_t epoch
     int64_t number          # failures in a row, or probes lost
     int64_t wait
-    uint64_t turn           # its place in the order of this breaker's events
-    PyObject *error         # owned
+
+
+cdef struct Telling:        # how far the delivery of an event is
+    int told                # listeners that were notified
+    bint second             # those of `again` are being notified
+    uint64_t again          # of the first 64: to be notified once more
+
+
+cdef struct Post:           # a note that waits to be delivered
+    Note note
+    PyObject *about         # owned: the text of an error, a policy, the fields of an update; NULL: nothing
+    Post *after
+    Telling telling
 
 
 cdef struct Refusal:
@@ -21,21 +35,21 @@ cdef struct Refusal:
 
 cdef struct Outbox:         # what one decision leaves to be done once, when it stands
     bint listening          # is there anybody to notify?
-    PyObject *error         # borrowed: text of the failure being recorded, NULL until it is asked for
-    PyObject *policy        # owned: the policy that is taken, or NULL
+    bint cramped            # nobody can be, for want of memory: nothing may happen that they would have to know
     bint succeeded
+    bint undelivered        # posts wait, and nobody delivers them
+    PyObject *text          # borrowed: of the failure being recorded, NULL until it is asked for
+    PyObject *update        # borrowed: the fields of a policy's update
+    PyObject *policy        # owned: the policy that is taken, or NULL
     int last_error          # KEPT, REPLACED or CLEARED
-    Refusal refusal
     int count
-    Note notes[4]
-    PyObject *released[2]   # owned: objects that the breaker let go of
     int releases
+    Refusal refusal
+    Note notes[MOST_NOTES]
+    PyObject *released[2]   # owned: objects that the breaker let go of
 
 
-cdef struct Post:           # an event on its way, in a list ordered by turn
-    uint64_t turn
-    PyObject *events        # owned tuple
-    Post *after
+cdef Telling BEGUN = Telling(told=0, second=False, again=0)
 
 
 cdef inline void lock(Core *c) noexcept nogil:
@@ -48,21 +62,54 @@ cdef inline void unlock(Core *c) noexcept nogil:
     bk_unlock(&c.here.lock)
 
 
-cdef inline void start_decision(Core *c, Outbox *out) noexcept nogil:
+cdef inline void open_outbox(Breaker b, Outbox *out) noexcept:
+    out.releases = 0
+    out.text = NULL
+    out.update = NULL
+    out.policy = NULL
+    out.cramped = False
+    # The collector may have cleared the listeners before it frees a permit of the same cycle.
+    out.listening = b.listeners is not None and bk_load(&b.listeners.heard) != 0
+
+
+cdef inline int start_decision(Core *c, Outbox *out) noexcept:
+    """Take the lock. -1: it is not taken and an error is set, for what is decided could not be kept for the listeners."""
     lock(c)
     out.succeeded = False
     out.last_error = KEPT
     out.refusal.reason = -1
     out.count = 0
+    if out.listening and BK_UNLIKELY(c.here.spares < MOST_NOTES):
+        return reserve_posts(c)
+    return 0
 
 
-cdef void end_decision(Core *c, Outbox *out) noexcept nogil:
+cdef int reserve_posts(Core *c) noexcept:
+    """Make sure that as many posts lie ready as a decision may need. The lock is held before it and, with 0, after it."""
+    cdef Post *post
+    while c.here.spares < MOST_NOTES:
+        unlock(c)
+        post = <Post *>PyMem_RawMalloc(sizeof(Post))
+        if post == NULL:
+            PyErr_SetString(PyExc_MemoryError, "breaker: no memory for an event")
+            return -1
+        lock(c)
+        keep_spare_locked(c, post)
+    return 0
+
+
+cdef void keep_spare_locked(Core *c, Post *post) noexcept nogil:
+    post.after = c.here.spare
+    c.here.spare = post
+    c.here.spares += 1
+
+
+cdef inline void end_decision(Core *c, Outbox *out) noexcept nogil:
     """The decision stands: do what it left in the outbox for this, and show the new state."""
-    cdef int i
     if out.succeeded:
         bk_count(&c.successes)
-    if out.last_error != KEPT:
-        exchange_locked(&c.here.last_error, out.error if out.last_error == REPLACED else NULL, out)
+    if BK_UNLIKELY(out.last_error != KEPT):
+        exchange_locked(&c.here.last_error, out.text if out.last_error == REPLACED else NULL, out)
         Py_XINCREF(c.here.last_error)
     if out.policy != NULL:
         exchange_locked(&c.here.policy, out.policy, out)
@@ -71,14 +118,42 @@ cdef void end_decision(Core *c, Outbox *out) noexcept nogil:
         c.here.rejected[out.refusal.reason] += 1
         out.refusal.last_error = c.here.last_error
         Py_XINCREF(out.refusal.last_error)
-    for i in range(out.count):
-        out.notes[i].turn = c.here.noted
-        out.notes[i].error = c.here.last_error
-        Py_XINCREF(out.notes[i].error)
-        c.here.noted += 1
-    c.here.mode = mode_locked(c)
+    if BK_UNLIKELY(out.count != 0):
+        post_locked(c, out)
+    out.undelivered = c.here.posts != NULL and c.here.deliverer == 0
     store_word_locked(c)
     unlock(c)
+
+
+cdef void post_locked(Core *c, Outbox *out) noexcept nogil:
+    """Put the notes of a decision behind those of the decisions before."""
+    cdef Post *post
+    cdef int i
+    for i in range(out.count):
+        post = c.here.spare
+        c.here.spare = post.after
+        c.here.spares -= 1
+        post.note = out.notes[i]
+        post.about = about_locked(c, out, post.note.kind)
+        Py_XINCREF(post.about)
+        post.telling = BEGUN
+        post.after = NULL
+        if c.here.posts == NULL:
+            c.here.posts = post
+        else:
+            c.here.last.after = post
+        c.here.last = post
+
+
+cdef PyObject *about_locked(const Core *c, const Outbox *out, int kind) noexcept nogil:
+    """The object that an event of this kind tells of, as it is now."""
+    if kind == STATE_CHANGED:
+        return c.here.last_error
+    if kind == CALL_FAILED:
+        return out.text
+    if kind == CREATED:
+        return c.here.policy
+    return out.update if kind == POLICY_UPDATED else NULL
 
 
 cdef void exchange_locked(PyObject **place, PyObject *owned, Outbox *out) noexcept nogil:
@@ -89,9 +164,11 @@ cdef void exchange_locked(PyObject **place, PyObject *owned, Outbox *out) noexce
     place[0] = owned
 
 
-cdef void store_word_locked(Core *c) noexcept nogil:
+cdef inline void store_word_locked(Core *c) noexcept nogil:
     """Make `Core.word` say what the fields say."""
-    cdef uint64_t word = (c.m.epoch << EPOCH_SHIFT) | <uint64_t>(mode_locked(c) << 2) | <uint64_t>c.m.state
+    cdef int mode = mode_locked(c)
+    cdef uint64_t word = (c.m.epoch << EPOCH_SHIFT) | <uint64_t>(mode << 2) | <uint64_t>c.m.state
+    c.here.mode = mode
     if c.m.streak:
         word |= STREAK
     if c.here.judged:

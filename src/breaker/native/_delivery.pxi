@@ -1,176 +1,210 @@
 # What was noted under the lock, delivered to the listeners after it: in order, one at a time per breaker, contained.
 #
-# A note's turn is given out under the lock, so turns are in the order of the transitions. The event is made after the
-# lock is released and put into a list ordered by turn. A thread that finds nobody delivering becomes the deliverer and
-# goes on until the next turn is missing; looking for it and giving up the role is one step under the lock, so no event
-# is left behind. A listener that uses the breaker finds a deliverer at work and leaves its own events to it.
-
-
-cdef void open_outbox(Breaker b, Outbox *out) noexcept:
-    out.count = 0
-    out.releases = 0
-    out.error = NULL
-    out.policy = NULL
-    # The collector may have cleared the listeners before it frees a permit of the same cycle.
-    out.listening = b.listeners is not None and b.listeners.listeners is not None and len(b.listeners.listeners) > 0
+# A decision that is heard puts its notes into the breaker's queue, under its lock and in memory that was there before it
+# began, so the queue is in the order of the decisions and nothing can be missing from it. A thread that finds nobody
+# delivering becomes the deliverer and goes on until the queue is empty; looking at it and giving up the role is one step
+# under the lock, so no event is left behind. A listener that uses the breaker finds a deliverer at work and leaves its
+# own events to it.
+#
+# An event is made when it is delivered. If that cannot be now (no memory, no stack, an interrupt) its post stays the
+# first of the queue, and the next decision that finds nobody delivering goes on.
 
 
 cdef class ListenersBase:
     """Who is notified, for all breakers of one provider. `breaker._listeners.Listeners` adds the rest."""
 
-    cdef public tuple listeners
+    cdef tuple known
+    cdef uint64_t heard     # is there any? Read without a lock, by each decision
 
     def __cinit__(self, *args, **kwargs):
-        self.listeners = ()
+        self.known = ()
+
+    @property
+    def listeners(self):
+        """A tuple that is replaced, never changed."""
+        with cython.critical_section(self):  # without the GIL another thread may be replacing it
+            return self.known
+
+    @listeners.setter
+    def listeners(self, tuple listeners not None):
+        with cython.critical_section(self):
+            before = self.known  # freed after the section
+            self.known = listeners
+            bk_store(&self.heard, <uint64_t>len(listeners))
+
+
+ctypedef int (*quiet_prepare)(Breaker, Post *) noexcept
+ctypedef int (*quiet_report)(Breaker, PyObject *, PyObject *, PyObject *) noexcept
 
 
 cdef int announce(Breaker b) except -1:
     """The first event of a breaker, queued before anybody else can know it."""
     cdef Outbox out
     open_outbox(b, &out)
-    start_decision(&b.core, &out)
+    if start_decision(&b.core, &out) < 0:
+        raise_set()
     note_locked(&b.core, &out, CREATED, 0, 0, 0, 0)
     end_decision(&b.core, &out)
-    enqueue(b, &out, None, None)
     return 0
 
 
-cdef int flush(Breaker b, Outbox *out, str text, extra) except -1:
-    """What is left to do after a decision: drop what was let go, make the events, deliver them."""
-    if out.releases or out.count:
-        if enqueue(b, out, text, extra):
-            deliver(b)
-    return 0
-
-
-cdef bint enqueue(Breaker b, Outbox *out, str text, extra) except -1:
-    """Make the events of an outbox and put them in the breaker's list. Returns whether there were any."""
-    cdef Post *item
-    cdef Note *note
-    trouble = None
+cdef int flush(Breaker b, Outbox *out) noexcept:
+    """What is left to do after a decision: drop what was let go, deliver. 0, or -1 with an error set."""
+    cdef int i
     for i in range(out.releases):
         Py_DECREF(out.released[i])
-    for i in range(out.count):
-        note = &out.notes[i]
-        error = None if note.error == NULL else steal(note.error)
-        events = ()
-        try:
-            events = events_of(b, note, error, text, extra)
-        except BaseException as raised:  # its turn must come all the same, or all that follow would wait for it
-            if trouble is None or isinstance(trouble, Exception):
-                trouble = raised
-        item = <Post *>malloc(sizeof(Post))
-        if item == NULL:
-            raise MemoryError()
-        item.turn = note.turn
-        item.events = <PyObject *>events
-        Py_INCREF(item.events)
-        lock(&b.core)
-        insert_locked(&b.core, item)
-        unlock(&b.core)
-    if isinstance(trouble, Exception):
-        b.listeners.report(None, None, trouble)
-    elif trouble is not None:
-        raise trouble
-    return out.count > 0
+    return deliver(b) if out.undelivered else 0
 
 
-cdef tuple events_of(Breaker b, Note *note, error, text, extra):
+cdef int deliver(Breaker b) noexcept:
+    """Be the deliverer, unless there is one, until nothing is left. 0, or -1 with an error set that is no `Exception`."""
+    cdef Core *c = &b.core
+    cdef Post *post
+    cdef PyObject *about
+    cdef int told = 1
+    lock(c)
+    if c.here.posts == NULL or c.here.deliverer != 0:
+        unlock(c)
+        return 0
+    c.here.deliverer = PyThread_get_thread_ident()
+    unlock(c)
+    while True:
+        told = tell(b, c.here.posts)  # nobody else takes from the queue
+        if told <= 0:
+            break
+        lock(c)
+        post = c.here.posts
+        about = post.about
+        c.here.posts = post.after
+        if c.here.spares < MOST_NOTES:
+            keep_spare_locked(c, post)
+            post = NULL
+        told = c.here.posts != NULL
+        if not told:
+            c.here.deliverer = 0
+        unlock(c)
+        PyMem_RawFree(post)
+        Py_XDECREF(about)
+        if not told:
+            return 0
+    lock(c)
+    c.here.deliverer = 0
+    unlock(c)
+    return told
+
+
+cdef int tell(Breaker b, Post *post) noexcept:
+    """Notify everybody of the first post, or go on with that. 1: done. 0: not now. -1: an error is set."""
+    cdef int done
+    if b.audience is None:
+        if not bk_has_room():
+            return 0
+        if (<quiet_prepare>prepare)(b, post) < 0:
+            if not lacks_room():
+                return contain(b, <PyObject *>None, <PyObject *>None)
+            PyErr_Clear()
+            return 0
+    while True:
+        done = tell_all(b, &post.telling)
+        if done <= 0:
+            return done
+        if post.note.kind != PROBES_LOST or post.note.number <= 1:
+            b.audience = None
+            b.event = None
+            return 1
+        post.note.number -= 1
+        post.telling = BEGUN
+
+
+cdef int tell_all(Breaker b, Telling *at) noexcept:
+    """The same for the event that is made. Those that had no memory get it once more, by the next delivery."""
+    cdef tuple audience = b.audience
+    event = b.event
+    cdef int place
+    while at.told < PyTuple_GET_SIZE_(<PyObject *>audience):
+        if not bk_has_room():
+            return 0
+        place = at.told
+        at.told += 1  # before the call: one that is interrupted, or forks, has been notified
+        if not at.second or (place < 64 and (at.again >> place) & 1):
+            if notify(b, PyTuple_GET_ITEM_(<PyObject *>audience, place), <PyObject *>event, at) < 0:
+                return -1
+    if at.again == 0 or at.second:
+        return 1
+    at.second = True
+    at.told = 0
+    return 0
+
+
+cdef int notify(Breaker b, PyObject *listener, PyObject *event, Telling *at) noexcept:
+    cdef PyObject *answer = PyObject_CallOneArg(listener, event)
+    if answer != NULL:
+        Py_DECREF(answer)
+        return 0
+    if PyErr_ExceptionMatches(PyExc_MemoryError) and not at.second and at.told <= 64:
+        PyErr_Clear()
+        at.again |= <uint64_t>1 << (at.told - 1)
+        return 0
+    return contain(b, listener, event)
+
+
+cdef int contain(Breaker b, PyObject *listener, PyObject *event) noexcept:
+    """An error is set. If it is an `Exception` it is reported and gone, and so is one of the report: 0; else -1."""
+    if not PyErr_ExceptionMatches(PyExc_Exception):
+        return -1
+    cdef PyObject *error = bk_take_exception()
+    cdef int reported = (<quiet_report>report)(b, listener, event, error)
+    Py_DECREF(error)
+    if reported < 0:
+        if not PyErr_ExceptionMatches(PyExc_Exception):
+            return -1
+        PyErr_Clear()
+    return 0
+
+
+cdef int report(Breaker b, listener, event, error) except -1:
+    if b.listeners is not None:
+        b.listeners.report(listener, event, error)
+    return 0
+
+
+cdef int prepare(Breaker b, Post *post) except -1:
+    """Make the event of a post, for those who listen now."""
+    cdef tuple audience = None if b.listeners is None else b.listeners.listeners
+    b.event = event_of(b, &post.note, post.about) if audience else None
+    b.audience = audience or ()
+    return 0
+
+
+cdef object event_of(Breaker b, const Note *note, PyObject *known):
+    about = None if known == NULL else <object>known
     make = b.listeners.events
     if note.kind == STATE_CHANGED:
-        return (make.StateChanged(
+        return make.StateChanged(
             name=b.name, from_state=STATES[note.before], to_state=STATES[note.after], reason=REASONS[note.reason],
-            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=error),)
+            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=about)
     if note.kind == CALL_FAILED:
-        return (make.CallFailed(name=b.name, error=text),)
+        return make.CallFailed(name=b.name, error=about)
     if note.kind == CREATED:
-        return (make.BreakerCreated(name=b.name, policy=b.policy),)
+        return make.BreakerCreated(name=b.name, policy=about)
     if note.kind == MODE_CHANGED:
-        return (make.ModeChanged(name=b.name, from_mode=MODES[note.before], to_mode=MODES[note.after]),)
+        return make.ModeChanged(name=b.name, from_mode=MODES[note.before], to_mode=MODES[note.after])
     if note.kind == POLICY_UPDATED:
-        return (make.PolicyUpdated(name=b.name, **extra),)
+        return make.PolicyUpdated(name=b.name, **about)
     if note.kind == WOULD_HAVE_OPENED:
-        return (make.WouldHaveOpened(name=b.name, consecutive_failures=note.number),)
-    return (make.ProbeLost(name=b.name),) * note.number
-
-
-cdef void insert_locked(Core *c, Post *item) noexcept nogil:
-    cdef Post **place = &c.here.posts
-    while place[0] != NULL and place[0].turn < item.turn:
-        place = &place[0].after
-    item.after = place[0]
-    place[0] = item
-
-
-cdef bint claim_locked(Core *c) noexcept nogil:
-    if c.here.deliverer != 0:
-        return False
-    c.here.deliverer = PyThread_get_thread_ident()
-    return True
-
-
-cdef Post *next_locked(Core *c) noexcept nogil:
-    """The next turn's events, or NULL: then the role is given up."""
-    cdef Local *here = &c.here
-    cdef Post *item = here.posts
-    if here.delivered < here.abandoned_below:
-        if item == NULL:
-            here.delivered = here.abandoned_below
-        else:
-            here.delivered = min(here.abandoned_below, max(here.delivered, item.turn))
-    if item == NULL or item.turn > here.delivered:
-        here.deliverer = 0
-        return NULL
-    here.posts = item.after
-    here.delivered = max(here.delivered, item.turn + 1)
-    return item
-
-
-cdef int deliver(Breaker b) except -1:
-    """Be the deliverer until nothing is left. An `Exception` of a listener is reported; any other ends the delivery."""
-    cdef Post *item
-    cdef bint mine
-    lock(&b.core)
-    mine = claim_locked(&b.core)
-    unlock(&b.core)
-    if not mine:
-        return 0
-    try:
-        while True:
-            deliver_pending(b)
-            lock(&b.core)
-            item = next_locked(&b.core)
-            unlock(&b.core)
-            if item == NULL:
-                mine = False
-                return 0
-            events = steal(item.events)
-            free(item)
-            b.telling = iter([(listener, event) for event in events for listener in b.listeners.listeners])
-    finally:
-        if mine:
-            lock(&b.core)
-            b.core.here.deliverer = 0
-            unlock(&b.core)
-
-
-cdef int deliver_pending(Breaker b) except -1:
-    """Go on with the deliveries under way; what an interrupt left is kept for the next deliverer."""
-    if b.telling is None:
-        return 0
-    for listener, event in b.telling:
-        try:
-            listener(event)
-        except Exception as error:
-            b.listeners.report(listener, event, error)
-    b.telling = None
-    return 0
+        return make.WouldHaveOpened(name=b.name, consecutive_failures=note.number)
+    return make.ProbeLost(name=b.name)
 
 
 cdef void drop_posts(Core *c) noexcept:
-    cdef Post *item = c.here.posts
-    while item != NULL:
-        c.here.posts = item.after
-        Py_DECREF(item.events)
-        free(item)
-        item = c.here.posts
+    """Free the queue of a breaker that is gone, and what lies ready for it."""
+    cdef Post *post
+    while c.here.posts != NULL:
+        post = c.here.posts
+        c.here.posts = post.after
+        Py_XDECREF(post.about)
+        PyMem_RawFree(post)
+    while c.here.spare != NULL:
+        post = c.here.spare
+        c.here.spare = post.after
+        PyMem_RawFree(post)

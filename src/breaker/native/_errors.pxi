@@ -63,3 +63,29 @@ cdef class BreakerOpenError(BreakerError):
         fields = (self.name, self.state, self.retry_after, self.reason, self.last_error)
         extra = getattr(self, "__dict__", None)
         return (type(self), fields, extra) if extra else (type(self), fields)
+
+
+# Rejections may hang together in long chains: one that is raised while another is handled holds it. Their subclasses
+# made in Python are freed by the interpreter, which breaks such recursions up by itself.
+cdef destructor free_error = (<PyTypeObject *>BreakerError).tp_dealloc
+cdef destructor free_open_error = (<PyTypeObject *>BreakerOpenError).tp_dealloc
+
+
+cdef void dealloc_error(PyObject *self) noexcept:
+    if Py_TYPE(self).tp_dealloc == dealloc_error:
+        PyObject_GC_UnTrack(self)
+        bk_free_chained(self, free_error)
+    else:
+        free_error(self)
+
+
+cdef void dealloc_open_error(PyObject *self) noexcept:
+    if Py_TYPE(self).tp_dealloc == dealloc_open_error:
+        PyObject_GC_UnTrack(self)
+        bk_free_chained(self, free_open_error)
+    else:
+        free_open_error(self)
+
+
+(<PyTypeObject *>BreakerError).tp_dealloc = dealloc_error
+(<PyTypeObject *>BreakerOpenError).tp_dealloc = dealloc_open_error

@@ -14,13 +14,11 @@ cdef void adopt_locked(Core *c) noexcept nogil:
             c.m.ignored += 1
         else:
             i += 1
-    c.here.abandoned_below = c.here.noted
     if c.here.deliverer != forker:
         c.here.deliverer = 0
 
 
 def _before_fork() -> None:
-    snapshot_type()  # if another thread is importing it now, the child would wait for that for ever
     bk_before_fork()
 
 

@@ -1,8 +1,5 @@
 # Does a call finish at once, or does it return something that runs later?
 
-from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
-from types import MethodType as _MethodType
-
 cdef enum:  # kinds of functions and of values
     PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
 

@@ -61,7 +61,7 @@ cdef void reclaim_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
 cdef int grow_leases(Core *c) noexcept:
     """Make room for more leases: 0, or -1 with an error set. The caller does not hold the lock."""
     cdef int16_t room = <int16_t>min(max(4, 2 * c.here.room), MOST_LEASES)
-    cdef Lease *larger = <Lease *>malloc(<size_t>room * sizeof(Lease))
+    cdef Lease *larger = <Lease *>PyMem_RawMalloc(<size_t>room * sizeof(Lease))
     if larger == NULL:
         PyErr_SetString(PyExc_MemoryError, "breaker: no memory for a probe")
         return -1
@@ -72,5 +72,5 @@ cdef int grow_leases(Core *c) noexcept:
         larger, c.here.leases = c.here.leases, larger
         c.here.room = room
     unlock(c)
-    free(larger)
+    PyMem_RawFree(larger)
     return 0

@@ -6,9 +6,9 @@
 
 # Cython gives a function that may raise a traceback entry at each of its callers. Called through these types it does
 # not, and the answer is looked at by hand.
-ctypedef int (*quiet_settle)(Breaker, const Ticket *, int, PyObject *) noexcept
+ctypedef int64_t (*quiet_clock)(Breaker) noexcept
+ctypedef PyObject *(*quiet_text)(PyObject *) noexcept
 ctypedef PyObject *(*quiet_object)(Breaker, Ticket *, PyObject *) noexcept
-ctypedef int (*quiet_flush)(Breaker, Outbox *, PyObject *, PyObject *) noexcept
 
 
 # ---- admission ------------------------------------------------------------------------------------------------
@@ -31,20 +31,21 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
     if b.clock is None:
         now = bk_monotonic_ns()
     else:
-        now = (<int64_t (*)(Breaker) noexcept>now_of)(b)
+        now = (<quiet_clock>now_of)(b)
         if now == -1 and PyErr_Occurred() != NULL:
             return -1
     open_outbox(b, &out)
     while True:
-        start_decision(&b.core, &out)
+        if start_decision(&b.core, &out) < 0:
+            return -1
         verdict = begin_locked(&b.core, now, ticket, &out)
         end_decision(&b.core, &out)
-        if verdict != NEEDS_ROOM:
+        if BK_LIKELY(verdict != NEEDS_ROOM):
             break
         if grow_leases(&b.core) < 0:
             return -1
-    if out.count or out.releases:
-        if flush_quietly(b, &out) < 0:  # a listener's Ctrl-C: the call will not run, its slot is free again
+    if BK_UNLIKELY(out.undelivered or out.releases):
+        if flush(b, &out) < 0:  # a listener's Ctrl-C: the call will not run, its slot is free again
             if verdict == DONE:
                 give_up(b, ticket)
             else:
@@ -56,20 +57,23 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
     return 0
 
 
-cdef int flush_quietly(Breaker b, Outbox *out) noexcept:
-    return (<quiet_flush>flush)(b, out, <PyObject *>None, <PyObject *>None)
+cdef newfunc make_open_error = (<PyTypeObject *>BreakerOpenError).tp_new
 
 
 cdef void raise_refusal(Breaker b, const Refusal *no) noexcept:
-    """Set the `BreakerOpenError` of a refusal, whose reference is taken."""
-    cdef BreakerOpenError error = BreakerOpenError.__new__(BreakerOpenError)
-    error.name = b.name
-    error.state_code = no.state
-    error.reason_code = no.reason
-    error.retry_after = no.wait / 1e9
+    """Set the `BreakerOpenError` of a refusal, whose reference is taken, or the error of having no memory for it."""
+    cdef PyObject *error = bk_make(make_open_error, <PyTypeObject *>BreakerOpenError)
+    if BK_UNLIKELY(error == NULL):
+        Py_XDECREF(no.last_error)
+        return
+    (<BreakerOpenError>error).name = b.name
+    (<BreakerOpenError>error).state_code = no.state
+    (<BreakerOpenError>error).reason_code = no.reason
+    (<BreakerOpenError>error).retry_after = no.wait / 1e9
     if no.last_error != NULL:
-        error.last_error = steal(no.last_error)
-    PyErr_SetObject(<PyObject *>BreakerOpenError, <PyObject *>error)
+        (<BreakerOpenError>error).last_error = steal(no.last_error)
+    PyErr_SetObject(<PyObject *>BreakerOpenError, error)
+    Py_DECREF(error)
 
 
 # ---- settling -------------------------------------------------------------------------------------------------
@@ -88,53 +92,96 @@ cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) n
     return False
 
 
+cdef str _FAILED_RESULT = "failed result"
+
+
 cdef int settle(Breaker b, Ticket *ticket, int outcome, error) except -1:
     """Record an outcome once. ``error``: the exception, or the text of a failure without one, else None."""
-    return settle_claimed(b, ticket, outcome, error) if bk_claim(&ticket.live) else 0
+    return settle_claimed(b, ticket, outcome, <PyObject *>error) if bk_claim(&ticket.live) else 0
 
 
-cdef int settle_claimed(Breaker b, const Ticket *ticket, int outcome, error) except -1:
-    """The same for a ticket that the caller has claimed.
+cdef int settle_claimed(Breaker b, const Ticket *ticket, int outcome, PyObject *error) noexcept:
+    """The same for a ticket that the caller has claimed. 0, or -1 with an error set.
 
-    Whatever the clock or the error's own ``__str__`` raises, the outcome is recorded first.
+    Whatever the clock or the error's own ``__str__`` raises, the outcome is recorded first. A failure that nothing can
+    be said of, for want of memory, is ignored.
     """
     cdef Outbox out
-    cdef str text = None
-    cdef int64_t now = UNKNOWN + 1  # should the clock fail: before all times, so the state's own beginning
-    open_outbox(b, &out)
-    trouble = None
-    try:
-        now = now_of(b)
-        if outcome == FAILURE:
-            text = describe(error)
-    except BaseException as raised:
-        trouble = raised
+    cdef PyObject *trouble = NULL
+    cdef PyObject *text = NULL
+    cdef int64_t now = (<quiet_clock>now_of)(b)
+    cdef int done
+    if now == -1 and PyErr_Occurred() != NULL:
+        trouble = bk_take_exception()
+        now = FIRST
     if outcome == FAILURE:
-        text = text or type(error).__name__
-        out.error = <PyObject *>text
-    settle_now(b, ticket, outcome, now, &out)
-    flush(b, &out, text, None)
-    if trouble is not None:
-        raise trouble
-    return 0
+        text = (<quiet_text>describe)(error)
+        if text == NULL:
+            trouble = graver(trouble, bk_take_exception())
+            text = (<quiet_text>name_of_type)(error)
+            if text == NULL:
+                trouble = graver(trouble, bk_take_exception())
+                outcome = IGNORED
+    open_outbox(b, &out)
+    out.text = text
+    done = settle_now(b, ticket, outcome, &now, &out)
+    if done >= 0:
+        done = flush(b, &out)
+    if trouble != NULL:
+        bk_give_exception(graver(trouble, bk_take_exception()) if done < 0 else trouble)
+        done = -1
+    Py_XDECREF(text)
+    return -1 if done < 0 else 0
 
 
-cdef int settle_now(Breaker b, const Ticket *ticket, int outcome, int64_t now, Outbox *out) noexcept:
-    start_decision(&b.core, out)
-    cdef int verdict = settle_locked(&b.core, ticket, outcome, now, out)
+cdef PyObject *graver(PyObject *first, PyObject *then) noexcept:
+    """Of two exceptions, whose references are taken, the one to raise: the first, but no `Exception` before others."""
+    if first == NULL:
+        return then
+    if (PyType_IsSubtype(Py_TYPE(first), <PyTypeObject *>PyExc_Exception)
+            and not PyType_IsSubtype(Py_TYPE(then), <PyTypeObject *>PyExc_Exception)):
+        first, then = then, first
+    Py_DECREF(then)
+    return first
+
+
+cdef inline int settle_now(Breaker b, const Ticket *ticket, int outcome, const int64_t *read, Outbox *out) noexcept:
+    """DONE, NEEDS_MORE, or -1 with an error set: there is no memory for events, and the call was ignored."""
+    cdef int verdict
+    if BK_UNLIKELY(start_decision(&b.core, out) < 0):
+        ignore_unheard(b, ticket)
+        return -1
+    verdict = settle_locked(&b.core, ticket, outcome, read, out)
     end_decision(&b.core, out)
     return verdict
+
+
+cdef void ignore_unheard(Breaker b, const Ticket *ticket) noexcept:
+    """Settle as ignored and do nothing that a listener would have to know: it needs no memory."""
+    cdef Outbox out
+    cdef int64_t now = FIRST
+    open_outbox(b, &out)
+    out.listening = False
+    out.cramped = True
+    start_decision(&b.core, &out)
+    settle_locked(&b.core, ticket, IGNORED, &now, &out)
+    end_decision(&b.core, &out)
 
 
 cdef int settle_quietly(Breaker b, Ticket *ticket, int outcome, PyObject *error) noexcept:
     """`settle` without a traceback entry: 0, or -1 with an error set. What moves nothing needs no clock, no Python."""
     cdef Outbox out
+    cdef int verdict
     if not bk_claim(&ticket.live):
         return 0
     open_outbox(b, &out)
-    if not (outcome == FAILURE and out.listening) and settle_now(b, ticket, outcome, UNKNOWN, &out) == DONE:
-        return flush_quietly(b, &out) if out.count or out.releases else 0
-    return (<quiet_settle>settle_claimed)(b, ticket, outcome, error)
+    if not (outcome == FAILURE and out.listening):
+        verdict = settle_now(b, ticket, outcome, NULL, &out)
+        if BK_LIKELY(verdict == DONE):
+            return flush(b, &out) if out.undelivered or out.releases else 0
+        if verdict < 0:
+            return -1
+    return settle_claimed(b, ticket, outcome, error)
 
 
 cdef void give_up(Breaker b, Ticket *ticket) noexcept:
@@ -148,12 +195,18 @@ cdef void give_up(Breaker b, Ticket *ticket) noexcept:
 
 cdef void settle_raised(Breaker b, Ticket *ticket) noexcept:
     """Settle by the exception that is set, and leave it set."""
-    cdef PyObject *error = bk_take_exception()
+    cdef PyObject *error = bk_take_raised()
     cdef int outcome = outcome_of(b, error)
     if outcome < 0:
         give_up(b, ticket)
         bk_chain_exception(error)
-    elif settle_quietly(b, ticket, outcome, error) < 0:
+    else:
+        settle_error(b, ticket, outcome, error)
+
+
+cdef inline void settle_error(Breaker b, Ticket *ticket, int outcome, PyObject *error) noexcept:
+    """Settle and set an exception, whose reference is taken; the error of settling has it as its context."""
+    if settle_quietly(b, ticket, outcome, error) < 0:
         bk_chain_exception(error)
     else:
         bk_give_exception(error)
@@ -168,15 +221,20 @@ cdef int settle_by(Breaker b, Ticket *ticket, error) except -1:
     return settle(b, ticket, outcome, error)
 
 
-cdef object judge(Breaker b, Ticket *ticket, value):
-    """Settle by what ``failed_result`` says of a value. Its own exception is raised from the call."""
-    cdef bint failed
-    try:
-        failed = bool(b.failed_result(value))
-    except BaseException as error:
-        settle(b, ticket, FAILURE if isinstance(error, Exception) else IGNORED, error)
-        raise
-    settle(b, ticket, FAILURE if failed else SUCCESS, "failed result" if failed else None)
+cdef PyObject *judge(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+    """Settle by what ``failed_result`` says of a value; returns it, owned. NULL: an error is set, perhaps its own."""
+    cdef int failed = -1
+    cdef PyObject *answer = PyObject_CallOneArg(<PyObject *>b.failed_result, value)
+    if answer != NULL:
+        failed = PyObject_IsTrue_(answer)
+        Py_DECREF(answer)
+    if failed < 0:
+        failed = PyErr_ExceptionMatches(PyExc_Exception)
+        settle_error(b, ticket, FAILURE if failed else IGNORED, bk_take_exception())
+        return NULL
+    if settle_quietly(b, ticket, FAILURE if failed else SUCCESS, <PyObject *>_FAILED_RESULT) < 0:
+        return NULL
+    Py_INCREF(value)
     return value
 
 
@@ -184,7 +242,7 @@ cdef PyObject *settle_value(Breaker b, Ticket *ticket, PyObject *value) noexcept
     """Settle by a value, whose reference is taken; returns it, or NULL with an error set."""
     cdef PyObject *judged
     if b.failed_result is not None:
-        judged = (<quiet_object>judge)(b, ticket, value)
+        judged = judge(b, ticket, value)
         Py_DECREF(value)
         return judged
     if settle_quietly(b, ticket, SUCCESS, <PyObject *>None) < 0:

@@ -53,6 +53,27 @@ static BK_COLD void bk_illegal_transition(int before, int state, int reason) {
 #endif
 }
 
+/* ---- is there stack for what others do ---------------------------------------------------------------------------
+ * A listener that finds none has not been notified, and nobody can tell that from an error of its own. So it is called
+ * where the interpreter's limits leave room for it and for what it calls. */
+#define BK_ROOM 50
+static inline int bk_has_room(void) {
+    PyThreadState *thread = PyThreadState_Get();
+#if PY_VERSION_HEX < 0x030C0000
+    return thread->recursion_remaining >= BK_ROOM;
+#elif PY_VERSION_HEX < 0x030E0000
+    return thread->py_recursion_remaining >= BK_ROOM && thread->c_recursion_remaining >= BK_ROOM;
+#else
+    if (thread->py_recursion_remaining < BK_ROOM) return 0;
+    if (Py_EnterRecursiveCall("") != 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_LeaveRecursiveCall();
+    return 1;
+#endif
+}
+
 /* ---- the exception that is set, taken away and given back as one object ------------------------------------ */
 static inline PyObject *bk_take_exception(void) {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -75,6 +96,17 @@ static inline void bk_give_exception(PyObject *exception) { /* takes the referen
 #else
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
 #endif
+}
+
+/* The exception that a call of the user's has raised. Without memory to unwind a Python function the interpreter loses
+ * it, and says so where it finds out. */
+static BK_COLD PyObject *bk_lost_exception(void) {
+    PyErr_SetString(PyExc_SystemError, "error return without exception set");
+    return bk_take_exception();
+}
+static inline PyObject *bk_take_raised(void) {
+    PyObject *error = bk_take_exception();
+    return BK_LIKELY(error != NULL) ? error : bk_lost_exception();
 }
 
 /* Set StopIteration(value), taking the reference. */
@@ -159,6 +191,13 @@ static inline int bk_may_run_later(PyObject *value) {
 
 /* ---- slots and methods set on the types when the module is made -------------------------------------------- */
 static PyObject *bk_no_args;
+/* Types are changed once: they outlive an import that fails, for want of memory, while they are being changed. */
+static int bk_begin_types(void) {
+    static int begun;
+    if (!begun++) return 0;
+    PyErr_SetString(PyExc_ImportError, "breaker: an earlier import failed half way; start the process again");
+    return -1;
+}
 static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
     PyObject *descriptor = PyDescr_NewMethod(type, method);
     if (descriptor == NULL) return -1;

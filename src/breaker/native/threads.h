@@ -9,8 +9,23 @@
  * same, so that the rule "only C scalars move under it" has one meaning everywhere. */
 #if PY_VERSION_HEX >= 0x030D0000
 typedef PyMutex bk_lock_t;
-static inline void bk_lock(bk_lock_t *lock) { PyMutex_Lock(lock); }
-static inline void bk_unlock(bk_lock_t *lock) { PyMutex_Unlock(lock); }
+#ifdef Py_GIL_DISABLED
+/* The thread that forks holds all locks for a while, see below, in which its fork handlers, the collector and signal
+ * handlers use breakers as ever. */
+static uintptr_t bk_forking;
+static inline int bk_is_forking(void) {
+    uintptr_t thread = __atomic_load_n(&bk_forking, __ATOMIC_RELAXED);
+    return BK_UNLIKELY(thread != 0) && thread == (uintptr_t)_Py_ThreadId();
+}
+#else
+static inline int bk_is_forking(void) { return 0; }
+#endif
+static inline void bk_lock(bk_lock_t *lock) {
+    if (!bk_is_forking()) PyMutex_Lock(lock);
+}
+static inline void bk_unlock(bk_lock_t *lock) {
+    if (!bk_is_forking()) PyMutex_Unlock(lock);
+}
 #else
 typedef char bk_lock_t;
 static inline void bk_lock(bk_lock_t *lock) {
@@ -107,13 +122,17 @@ static inline int bk_is_shared(PyObject *object) { (void)object; return 0; }
 
 /* ---- fork ---------------------------------------------------------------------------------------------------
  * Without the GIL another thread may be inside a breaker's lock at the moment of a fork; the child would find the lock
- * taken for ever, and what it guards half written. So the forking thread takes all of them for that moment. */
+ * taken for ever, and what it guards half written. So the forking thread takes all of them for that moment. A handler
+ * of its own may fork once more meanwhile. */
 #ifdef Py_GIL_DISABLED
 typedef struct bk_member { struct bk_member *before, *after; bk_lock_t *lock; } bk_member_t;
 static bk_member_t *bk_members;
 static bk_lock_t bk_members_lock;
+static int bk_forks;        /* one inside the other, of the thread that forks */
+static int bk_forks_child;  /* one of them has returned in a child */
 static inline void bk_join(bk_member_t *member, bk_lock_t *lock) {
     bk_lock(&bk_members_lock);
+    if (bk_is_forking()) PyMutex_Lock(lock); /* it will be released with the others */
     *member = (bk_member_t){NULL, bk_members, lock};
     if (bk_members != NULL) bk_members->before = member;
     bk_members = member;
@@ -128,16 +147,29 @@ static inline void bk_leave(bk_member_t *member) {
     bk_unlock(&bk_members_lock);
 }
 static inline void bk_before_fork(void) {
-    bk_lock(&bk_members_lock);
-    for (bk_member_t *member = bk_members; member != NULL; member = member->after) bk_lock(member->lock);
+    if (bk_is_forking()) {
+        bk_forks++;
+        return;
+    }
+    PyMutex_Lock(&bk_members_lock);
+    for (bk_member_t *member = bk_members; member != NULL; member = member->after) PyMutex_Lock(member->lock);
+    bk_forks = 1;
+    bk_forks_child = 0;
+    __atomic_store_n(&bk_forking, (uintptr_t)_Py_ThreadId(), __ATOMIC_RELAXED);
 }
 static inline void bk_after_fork(int in_child) {
-    for (bk_member_t *member = bk_members; member != NULL; member = member->after) {
-        if (in_child) *member->lock = (bk_lock_t){0}; /* threads that waited for it are not here to be woken */
-        else bk_unlock(member->lock);
+    if (in_child) {
+        bk_forks_child = 1;
+        bk_forking = (uintptr_t)_Py_ThreadId();
     }
-    if (in_child) bk_members_lock = (bk_lock_t){0};
-    else bk_unlock(&bk_members_lock);
+    if (--bk_forks > 0) return;
+    __atomic_store_n(&bk_forking, 0, __ATOMIC_RELAXED);
+    for (bk_member_t *member = bk_members; member != NULL; member = member->after) {
+        if (bk_forks_child) *member->lock = (bk_lock_t){0}; /* threads that waited are not here to be woken */
+        else PyMutex_Unlock(member->lock);
+    }
+    if (bk_forks_child) bk_members_lock = (bk_lock_t){0};
+    else PyMutex_Unlock(&bk_members_lock);
 }
 #else
 typedef char bk_member_t;
