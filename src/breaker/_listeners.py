@@ -24,24 +24,20 @@ if TYPE_CHECKING:
 class Listeners(ListenersBase):
     """Who is notified. ``listeners`` is a tuple that is replaced, never changed."""
 
+    events: ModuleType  # of event classes, for the core: there from when somebody listens
+
     def __init__(self, logger: Any = None) -> None:
         self.logger = logger
         self._logger_failed = False
         self._lock = threading.RLock()  # re-entrant: a signal handler or a finalizer may subscribe while it is held
 
-    @property
-    def events(self) -> ModuleType:
-        """The module of event classes, for the core: loaded when somebody listens."""
-        import breaker.events as events
-
-        return events
-
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Add a listener; the callable that is returned removes it again (twice does nothing more)."""
         if not callable(listener):
             raise TypeError(f"a listener is called with each event, got {type(listener).__name__}")
-        import breaker.events  # noqa: F401 - now, or the first event would import it in the middle of a call
+        import breaker.events as events  # now, or the first event would import it in the middle of a call
 
+        self.events = events
         with self._lock:
             self.listeners = (*self.listeners, listener)
         subscribed = True
