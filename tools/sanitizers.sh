@@ -20,3 +20,15 @@ build build/sanitized "$python" "$flags"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
     PYTHONMALLOC=malloc PYTHONPATH=build/sanitized "$python" -m pytest "$@"
+
+if [ ! -x "$free_threaded" ]; then
+    echo "not tested here: ThreadSanitizer, which needs a free-threaded Python (make free-threaded-python builds one)"
+    exit 0
+fi
+# The interpreter is not built with the sanitizer: what its own modules do is left out, what the core does is not.
+[ -x build/threads/bin/python ] || "$free_threaded" -m venv build/threads
+build/threads/bin/python -m pip install --quiet pytest pytest-timeout pytest-benchmark structlog 'hypothesis<6.152'
+build build/sanitized-threads build/threads/bin/python "-fsanitize=thread"
+LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" TSAN_OPTIONS=ignore_noninstrumented_modules=1 PYTHON_GIL=0 \
+    PYTHONPATH=build/sanitized-threads build/threads/bin/python -m pytest -p no:cacheprovider \
+    tests/core/test_threads.py tests/border/test_small_programs.py tests/border/test_storm.py
