@@ -26,42 +26,48 @@ static inline int bk_keep(bk_kept_t *kept, PyObject *object) {
 }
 
 /* ---- long chains -------------------------------------------------------------------------------------------------
- * Objects that hold one another in a long chain are freed one inside the other. The interpreter's trashcan breaks such
- * a recursion up and costs as much as all the rest of a short one, so it is used from a depth on. */
+ * Objects that hold one another in a long chain are freed one inside the other. Up to 3.13 the interpreter leaves it to
+ * each type to break such a recursion up. Its own means are not used: they cost as much as all the rest of a short one,
+ * on 3.13 they come after 10,000 frames of C, and a base class that uses them would take back at once what is put off. */
+#if PY_VERSION_HEX < 0x030E0000
 #define BK_DEEP 40
 #ifdef Py_GIL_DISABLED
 #define BK_OF_A_THREAD _Thread_local
+#define BK_LINK(object) ((object)->ob_tid)
+#define BK_LINK_FLAGS 0
 #else
-#define BK_OF_A_THREAD /* of all threads together: the trashcan only comes a little earlier */
+#define BK_OF_A_THREAD /* of all threads together: what is put off is freed a little earlier or later */
+#define BK_LINK(object) (((uintptr_t *)(object))[-1]) /* of the collector's list, in which it is no more */
+#define BK_LINK_FLAGS 3
 #endif
-#if PY_VERSION_HEX < 0x030E0000
 static BK_OF_A_THREAD int bk_depth;
-#endif
-#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
-static BK_OF_A_THREAD int bk_deposited;
+static BK_OF_A_THREAD PyObject *bk_later;
+static BK_COLD void bk_free_later(PyObject *object) {
+    BK_LINK(object) = (uintptr_t)bk_later | (BK_LINK(object) & BK_LINK_FLAGS);
+    bk_later = object;
+}
+static BK_COLD void bk_free_all_later(void) {
+    while (bk_later != NULL) {
+        PyObject *object = bk_later;
+        bk_later = (PyObject *)(BK_LINK(object) & ~(uintptr_t)BK_LINK_FLAGS);
+        BK_LINK(object) &= BK_LINK_FLAGS;
+        Py_TYPE(object)->tp_dealloc(object);
+    }
+}
 #endif
 /* In a tp_dealloc, of an object that is tracked no more: free it by `body`. */
 static inline void bk_free_chained(PyObject *self, destructor body) {
 #if PY_VERSION_HEX >= 0x030E0000
     body(self); /* the interpreter looks at the stack itself, for every object */
-#elif PY_VERSION_HEX >= 0x030D0000
-    if (BK_UNLIKELY(bk_depth >= BK_DEEP)) { /* its macro would come after 10,000 frames of C */
-        _PyTrash_thread_deposit_object(PyThreadState_Get(), self);
-        bk_deposited = 1;
+#else
+    if (BK_UNLIKELY(bk_depth >= BK_DEEP)) {
+        bk_free_later(self);
         return;
     }
     bk_depth++;
     body(self);
-    if (BK_UNLIKELY(--bk_depth == 0 && bk_deposited)) {
-        bk_deposited = 0;
-        _PyTrash_thread_destroy_chain(PyThreadState_Get());
-    }
-#else
-    Py_TRASHCAN_BEGIN_CONDITION(self, BK_UNLIKELY(bk_depth >= BK_DEEP))
-    bk_depth++;
-    body(self);
+    if (BK_UNLIKELY(bk_later != NULL && bk_depth == 1)) bk_free_all_later();
     bk_depth--;
-    Py_TRASHCAN_END
 #endif
 }
 
