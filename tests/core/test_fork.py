@@ -15,7 +15,7 @@ from breaker.events import StateChanged
 from breaker.sources import FileSource, MemorySource
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, Providers, drive_to, fail, rejected, succeed, trip
-from support.processes import FREE_THREADED, fork_and_check
+from support.processes import FREE_THREADED, fork_and_check, run_python
 from support.reading import counts, of_type
 from support.threads import in_another_thread
 from support.tree import FOLDER as PATH
@@ -274,3 +274,54 @@ def test_multiprocessing_children_use_the_breakers_they_inherit(make_breaker: Ma
         assert child.exitcode == 0
     assert [answers.get() for _ in children] == ["OPEN"] * 3
     assert breaker.state is State.CLOSED
+
+
+def test_fork_handlers_that_use_a_breaker_whether_registered_before_or_after_it() -> None:
+    # S152: without the interpreter's lock the forking thread holds all breakers' locks between its handlers and ours
+    run_python("""
+import gc, os
+uses = []
+def use(where):
+    for breaker in made[:1]:
+        breaker.do(int)
+        breaker.snapshot()
+        provider.get_breaker(f"{where} {len(uses)}").do(int)
+        gc.collect()
+        uses.append(where)
+def register(who):
+    os.register_at_fork(
+        before=lambda: use(f"{who}-before"),
+        after_in_parent=lambda: use(f"{who}-parent"),
+        after_in_child=lambda: use(f"{who}-child"),
+    )
+made = []
+register("first")
+from breaker import Provider, get_default_config
+register("last")
+provider = Provider(get_default_config("svc", "dev"))
+made.append(provider.get_breaker("a"))
+def fork():
+    child = os.fork()
+    if child == 0:
+        assert uses[-2:] == ["first-child", "last-child"], uses
+        before = made[0].snapshot().successes
+        made[0].do(int)
+        assert made[0].snapshot().successes == before + 1
+        assert all(breaker.do(int) == 0 for breaker in provider.breakers.values())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert uses[-4:] == ["last-before", "first-before", "first-parent", "last-parent"], uses
+fork()
+fork()
+nested = []
+def fork_inside():
+    if not nested:
+        nested.append(os.getpid())
+        fork()
+os.register_at_fork(after_in_parent=fork_inside)
+child = os.fork()
+if child == 0:
+    os._exit(made[0].do(int))
+assert os.waitpid(child, 0)[1] == 0
+assert len(nested) == 1 and made[0].do(int) == 0
+""")
