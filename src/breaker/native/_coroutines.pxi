@@ -98,24 +98,37 @@ cdef PyObject *call_later(
         Breaker b, PyObject *fn, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     """Call a function whose body runs later. Nothing is admitted yet; wrong arguments raise now, as without us."""
     cdef PyObject *inner = bk_call(fn, args, nargsf, kwnames)
+    cdef PyObject *flow
     if inner == NULL:
         return NULL
+    if BK_LIKELY(kind == COROUTINE):
+        flow = bk_take_kept(&kept_coroutines)
+        if BK_LIKELY(flow != NULL):
+            (<GuardedLater>flow).ticket = Ticket(epoch=0, lease=0, live=0)
+            (<GuardedLater>flow).begun = False
+            fill_kept(b, flow, inner)
+            return flow
     return new_flow(b, &NOT_ADMITTED, inner, kind)
 
 
-cdef inline PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
+cdef inline void fill_kept(Breaker b, PyObject *flow, PyObject *inner) noexcept:
+    """What a kept coroutine needs beside its ticket; the reference of ``inner`` is taken."""
+    Py_INCREF(<PyObject *>b)
+    held(flow)[0] = <PyObject *>b
+    held(flow)[1] = inner
+    (<GuardedLater>flow).judged = b.failed_result is not None
+    PyObject_GC_Track(flow)
+
+
+cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) noexcept:
     """Guard what a function returned, whose reference is taken, and hand on the ticket of the call if it has one."""
     cdef PyObject *flow
     if BK_LIKELY(kind == COROUTINE):
         flow = bk_take_kept(&kept_coroutines)
         if BK_LIKELY(flow != NULL):
-            Py_INCREF(<PyObject *>b)
-            held(flow)[0] = <PyObject *>b
-            held(flow)[1] = inner
-            (<GuardedLater>flow).judged = b.failed_result is not None
             (<GuardedLater>flow).ticket = ticket[0]
             (<GuardedLater>flow).begun = ticket.live
-            PyObject_GC_Track(flow)
+            fill_kept(b, flow, inner)
             return flow
         flow = bk_make(make_coroutine, <PyTypeObject *>GuardedCoroutine)
     elif kind == GENERATOR:
