@@ -425,7 +425,7 @@ def test_a_signal_in_the_middle_of_a_predicate_a_clock_and_a_listener_uses_the_b
     busy = [False]
 
     def handler(*_: object) -> None:
-        if not busy[0]:
+        if not busy[0] and used[0] < 200:  # or the events of each use would bring the next one, for ever
             busy[0] = True
             used[0] += 1
             with contextlib.suppress(BreakerOpenError, ValueError):
