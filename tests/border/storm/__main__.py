@@ -112,7 +112,9 @@ class Storm(Actors):
     def end_child(self) -> None:
         code = 1
         try:
-            signal.alarm(CHILD_HANGS_AFTER)  # not faulthandler: its thread is not in the child
+            # Not dump_traceback_later: its thread is not in the child.
+            faulthandler.register(signal.SIGALRM, chain=True)
+            signal.alarm(CHILD_HANGS_AFTER)
             self.check_child()
             code = 0
         except BaseException:
@@ -123,7 +125,7 @@ class Storm(Actors):
 
     def check_child(self) -> None:
         """No thread of the parent is here. Slots that they held are free, calls go on, and each is counted once."""
-        self.collects = False
+        self.in_child = True
         self.drop_all()  # what the parent left is settled before the books are opened
         before = {breaker.name: breaker.snapshot() for breaker in self.breakers}
         self.entries.clear()

@@ -157,7 +157,7 @@ class Actors(Forms):
             self.source.put(dice.choice((*NAMES, "default")), self.policy(dice))
         elif kind == 6:
             self.source.delete(breaker.name)
-        elif kind <= 9:
+        elif kind <= 9 and not self.in_child:
             self.clock.advance(dice.choice([0.1, 0.6, 2.0]))
         elif kind == 10:
             gc.collect(dice.randint(0, 2))

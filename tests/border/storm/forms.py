@@ -80,7 +80,8 @@ class Forms:
         self.entries: list[tuple[str, str]] = []
         self.bag: queue.SimpleQueue[tuple[Callable[[random.Random], object], Any]] = queue.SimpleQueue()
         self.decorated: dict[str, Any] = {}
-        self.collects = True  # not in a child of a fork in the middle of a collection: there is never one again
+        # A fork may come in the middle of a collection: no other follows then. Nor is the lock of the clock to be had.
+        self.in_child = False
 
     def enter(self, what: str, name: str) -> None:
         self.entries.append((what, name))
@@ -240,7 +241,7 @@ class Forms:
         self, breaker: Breaker, thing: Any, dice: random.Random, end: Callable[[random.Random], object] | None = None
     ) -> None:
         """Into a cycle for the collector, whichever thread that runs in, or into the bag."""
-        if self.collects and dice.random() < 0.4:
+        if not self.in_child and dice.random() < 0.4:
             cycle: list[Any] = [thing]
             cycle.append(cycle)
         else:
