@@ -7,6 +7,7 @@ end the breakers' totals are the same, no slot is held, and each breaker's event
 """
 
 import faulthandler
+import gc
 import os
 import random
 import signal
@@ -125,7 +126,8 @@ class Storm(Actors):
 
     def check_child(self) -> None:
         """No thread of the parent is here. Slots that they held are free, calls go on, and each is counted once."""
-        self.in_child = True
+        self.in_child = self.clock.in_child = True
+        gc.disable()
         self.drop_all()  # what the parent left is settled before the books are opened
         before = {breaker.name: breaker.snapshot() for breaker in self.breakers}
         self.entries.clear()

@@ -24,10 +24,11 @@ class RestlessClock(ManualClock):
     """Collects garbage now and then while it is read."""
 
     reads = 0
+    in_child = False
 
     def __call__(self) -> int:
         self.reads += 1
-        if self.reads % 37 == 0:
+        if self.reads % 37 == 0 and not self.in_child:
             gc.collect(0)
         return super().__call__()
 
@@ -159,9 +160,9 @@ class Actors(Forms):
             self.source.delete(breaker.name)
         elif kind <= 9 and not self.in_child:
             self.clock.advance(dice.choice([0.1, 0.6, 2.0]))
-        elif kind == 10:
+        elif kind == 10 and not self.in_child:
             gc.collect(dice.randint(0, 2))
-        elif kind == 11:
+        elif kind == 11 and not self.in_child:
             gc.freeze() if dice.random() < 0.5 else gc.unfreeze()
         elif kind == 12:
             assert self.provider.get_breaker(breaker.name) is breaker

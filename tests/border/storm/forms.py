@@ -80,7 +80,8 @@ class Forms:
         self.entries: list[tuple[str, str]] = []
         self.bag: queue.SimpleQueue[tuple[Callable[[random.Random], object], Any]] = queue.SimpleQueue()
         self.decorated: dict[str, Any] = {}
-        # A fork may come in the middle of a collection: no other follows then. Nor is the lock of the clock to be had.
+        # Another thread may have been in the collector at the moment of the fork, or have held the lock of the clock:
+        # neither is used in a child.
         self.in_child = False
 
     def enter(self, what: str, name: str) -> None:
@@ -259,8 +260,9 @@ class Forms:
         while not self.bag.empty():
             with contextlib.suppress(Interrupted, queue.Empty):
                 self.bag.get_nowait()
-        gc.unfreeze()
-        gc.collect()
+        if not self.in_child:
+            gc.unfreeze()
+            gc.collect()
 
 
 class _Steps:
