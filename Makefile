@@ -18,7 +18,7 @@ help:
 	@echo "make coverage            the lines, Python's and Cython's, that no test reaches (EVERYTHING=1 with etcd and programs)"
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
-	@echo "make test-memory         each allocation of each form of call fails once, about three minutes"
+	@echo "make test-memory         each allocation of each form of call fails once, in all states"
 	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core)"
 	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
