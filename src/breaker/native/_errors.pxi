@@ -73,7 +73,6 @@ cdef destructor free_open_error = (<PyTypeObject *>BreakerOpenError).tp_dealloc
 
 cdef void dealloc_error(PyObject *self) noexcept:
     if Py_TYPE(self).tp_dealloc == dealloc_error:
-        PyObject_GC_UnTrack(self)
         bk_free_chained(self, free_error)
     else:
         free_error(self)
@@ -81,7 +80,6 @@ cdef void dealloc_error(PyObject *self) noexcept:
 
 cdef void dealloc_open_error(PyObject *self) noexcept:
     if Py_TYPE(self).tp_dealloc == dealloc_open_error:
-        PyObject_GC_UnTrack(self)
         bk_free_chained(self, free_open_error)
     else:
         free_open_error(self)

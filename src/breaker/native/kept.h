@@ -43,6 +43,7 @@ static inline int bk_keep(bk_kept_t *kept, PyObject *object) {
 static BK_OF_A_THREAD int bk_depth;
 static BK_OF_A_THREAD PyObject *bk_later;
 static BK_COLD void bk_free_later(PyObject *object) {
+    PyObject_GC_UnTrack(object);
     BK_LINK(object) = (uintptr_t)bk_later | (BK_LINK(object) & BK_LINK_FLAGS);
     bk_later = object;
 }
@@ -55,7 +56,7 @@ static BK_COLD void bk_free_all_later(void) {
     }
 }
 #endif
-/* In a tp_dealloc, of an object that is tracked no more: free it by `body`. */
+/* In a tp_dealloc: free the object by `body`, now or a little later. */
 static inline void bk_free_chained(PyObject *self, destructor body) {
 #if PY_VERSION_HEX >= 0x030E0000
     body(self); /* the interpreter looks at the stack itself, for every object */
