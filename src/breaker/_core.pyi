@@ -33,6 +33,7 @@ class BreakerOpenError(BreakerError):
 
 @disjoint_base
 class ListenersBase:
+    service: str
     @property
     def listeners(self) -> tuple[Callable[[Any], object], ...]: ...
     @listeners.setter

@@ -42,7 +42,7 @@ from builtins import BaseExceptionGroup as _BaseExceptionGroup
 from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
 from types import MethodType as _MethodType
 
-from breaker.states import TRANSITIONS as _TRANSITIONS, Mode as _Mode, State as _State
+from breaker.states import TRANSITIONS as _TRANSITIONS, Mode as _Mode, Move as _Move, State as _State
 
 include "native/_capi.pxi"         # what headers declare; owned and borrowed references
 
@@ -53,8 +53,8 @@ cdef enum:  # states, in the order of the metric circuit_breaker_state_code
     CLOSED, OPEN, HALF_OPEN
 cdef enum:  # modes
     AUTO, FORCED_OPEN, DISABLED, SHADOW
-cdef enum:  # outcomes
-    SUCCESS, FAILURE, IGNORED
+cdef enum:  # outcomes, and the end of a probe whose visit is over
+    SUCCESS, FAILURE, IGNORED, LATE
 cdef enum:  # why a state was entered
     TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY
 cdef enum:  # why a call was rejected
@@ -70,6 +70,7 @@ cdef tuple STATES = (_State.CLOSED, _State.OPEN, _State.HALF_OPEN)
 cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
 cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy")
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
+cdef tuple ENDS_OF_PROBES = ("success", "failure", "ignored", "late")
 
 if STATES != tuple(_State) or MODES != tuple(_Mode):  # a policy has the number of its mode from there
     raise ImportError("breaker.states has other states or modes than the core, or another order of them")
@@ -140,6 +141,7 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
     uint64_t late
     uint64_t lost
     uint64_t granted        # leases given out: the id of the last one
+    uint64_t probes[4]      # ends of calls that held a slot: by outcome, and LATE
     uint32_t transitions[6]  # by pair of states, see PAIRS
     int32_t probe_successes
     int16_t in_flight       # leases that hold a slot: the first ones of the array
@@ -341,6 +343,7 @@ cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, const int64_t
         if place < 0:
             return DONE
         forget_locked(c, place)
+        c.m.probes[outcome if ticket.epoch == c.m.epoch else LATE] += 1
     if ticket.epoch != c.m.epoch:
         c.m.late += 1
         return DONE

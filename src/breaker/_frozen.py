@@ -1,20 +1,45 @@
-"""The base of the small immutable values `Policy` and `Config`.
+"""The base of the small immutable values `Policy`, `Config` and `Snapshot`.
 
-`dataclasses` would do the same, but it pulls in `inspect`, which costs more than all of this package, and these
-two are needed by every program that imports it.
+`dataclasses` would do the same, but it pulls in `inspect`, which costs more than all of this package, and the first
+two are needed by every program that imports it. Who asks finds dataclasses all the same.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from dataclasses import Field
+    from typing import Any, ClassVar, Self
+
+
+class _DataclassFields:
+    """What makes a class a dataclass to others, made when they ask: `asdict`, `fields`, `replace`, encoders."""
+
+    def __init__(self) -> None:
+        self._made: dict[type[Frozen], dict[str, Field[Any]]] = {}  # by class: one inherits no others' fields
+
+    def __get__(self, instance: object, owner: type[Frozen]) -> dict[str, Field[Any]]:
+        if owner not in self._made:
+            from dataclasses import make_dataclass
+
+            model: Any = make_dataclass(owner.__name__, owner._field_types().items())
+            self._made[owner] = model.__dataclass_fields__
+        return self._made[owner]
 
 
 class Frozen:
     """A frozen value: equality, hash, repr and pickling by the names in ``__slots__``."""
 
     __slots__: tuple[str, ...] = ()
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    else:
+        __dataclass_fields__ = _DataclassFields()
+
+    @classmethod
+    def _field_types(cls) -> dict[str, Any]:
+        """The names of the fields, in their order, with what their annotations say."""
+        return {name: cls.__annotations__.get(name, object) for name in cls.__slots__}
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen: make a new one instead of setting {name!r}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from types import ModuleType
 
 from breaker._core import Breaker, exception_types
+from breaker._function_checks import refuse_function_that_runs_later
 from breaker.config import Config
 from breaker.policies.policy import Policy
 
@@ -36,11 +38,29 @@ def same_options(
     return breaker
 
 
+def check_predicate(option: str, predicate: object) -> None:
+    """Raise `TypeError` for a predicate whose call judges nothing; whether it can be called is asked by the core."""
+    if predicate is not None:
+        refuse_function_that_runs_later(predicate, option, "its answer is needed at once")
+
+
 def _refuse_option(name: str, option: str, own: object, given: object) -> None:
-    raise ValueError(
-        f"breaker {name!r} exists with {option}={own!r} and cannot get {option}={given!r}; "
-        "give options where the breaker is made first, or use another name"
-    )
+    remedy = "give options where the breaker is made first, or use another name"
+    if _are_one_function_made_twice(own, given):
+        remedy = (
+            f"this is one function that is made anew by each call of the code around it: define it once, at module "
+            f"level, and pass that as {option} each time"
+        )
+    raise ValueError(f"breaker {name!r} exists with {option}={own!r} and cannot get {option}={given!r}; {remedy}")
+
+
+def _are_one_function_made_twice(own: object, given: object) -> bool:
+    """Two objects of one ``def`` or ``lambda``, or partials, or bound methods, of such or of the same function."""
+    for inner in ("func", "__func__"):
+        if type(own) is type(given) and hasattr(own, inner) and hasattr(given, inner):
+            own, given = getattr(own, inner), getattr(given, inner)
+    code = getattr(given, "__code__", None)
+    return code is not None and getattr(own, "__code__", None) is code
 
 
 def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: Any, start_timeout: Any) -> None:
@@ -62,16 +82,14 @@ def check_arguments(config: Any, logger: Any, source: Any, policy: Any, clock: A
 
 
 def check_logger(logger: Any) -> None:
-    """Raise `TypeError` unless it takes key-value pairs; the text says what to pass."""
-    import logging
-
-    if isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        raise TypeError(
-            'logger must be a structlog logger, got one of the standard library; pass structlog.get_logger("breaker")'
-        )
-    missing = [level for level in ("debug", "info", "warning", "error") if not hasattr(logger, level)]
-    if missing:
-        raise TypeError(f"logger must be a structlog logger, got {type(logger).__name__} without .{missing[0]}()")
+    """Raise `TypeError` unless it has the methods that are called; the text says what to pass."""
+    advice = 'pass structlog.get_logger("breaker") or logging.getLogger("breaker")'
+    if isinstance(logger, type | ModuleType):
+        kind = "class" if isinstance(logger, type) else "module"
+        raise TypeError(f"logger must be a logger, got the {kind} {logger.__name__}; {advice}")
+    for level in ("debug", "info", "warning", "error"):
+        if not callable(getattr(logger, level, None)):
+            raise TypeError(f"logger must be a logger, got {type(logger).__name__} without .{level}(); {advice}")
 
 
 def check_source(source: Any) -> None:

@@ -1,10 +1,12 @@
-"""One structlog line per event, and the JSON configuration for programs that want exactly ours.
+"""One line per event, through structlog or `logging`, and the JSON configuration for programs that want exactly ours.
 
 A library configures nothing: `configure_json` is the program's to call. A call that succeeds logs nothing.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 from breaker.events import (
@@ -31,30 +33,92 @@ if TYPE_CHECKING:
     from breaker.events import Event
 
 
-def log_listener(logger: Any) -> Callable[[Event], None]:
+def log_listener(logger: Any, service: str = "") -> Callable[[Event], None]:
     """A listener that logs each event, one line for each; `Provider` subscribes it for its ``logger``.
 
     Args:
         logger: A structlog logger, which is not bound further: that would freeze a configuration that the program may
-            still make.
+            still make. Or a `logging.Logger`, see `Provider`.
+        service: The key ``service`` of each line.
 
     .. versionadded:: 0.1
     """
+    return LineLog(logger, service)
 
-    def log(event: Event) -> None:
+
+class LineLog:
+    """A logger, whatever kind it is: what `Listeners` write through, and a listener that writes each event.
+
+    Args:
+        logger: A structlog logger, or one of the standard library.
+        service: The key ``service`` of each line.
+    """
+
+    def __init__(self, logger: Any, service: str) -> None:
+        import logging
+
+        self._logger = logger
+        self._service = service
+        self._is_standard = isinstance(logger, logging.Logger | logging.LoggerAdapter)
+        self._renamed: dict[str, str] = {}  # keys that structlog hands on to a record that has them already
+
+    def __call__(self, event: Event) -> None:
         level, message, keys = _LINES[type(event)](event)
-        getattr(logger, level)(message, **keys)
+        self.write(level, message, keys)
 
-    return log
+    def write(self, level: str, message: str, keys: dict[str, object]) -> None:
+        """Write one line, with ``service`` and ``pid`` behind its keys."""
+        keys = {**keys, "service": self._service, "pid": os.getpid()}
+        if self._is_standard:
+            self._write_record(level, message, keys)
+        else:
+            self._write_keys(level, message, keys)
+
+    def _write_record(self, level: str, message: str, keys: dict[str, object]) -> None:
+        """A message for people, and each key in ``extra`` under a name that no record has."""
+        number = _NUMBERS[level]
+        if self._logger.isEnabledFor(number):
+            text = " ".join(f"{key}={_shown(value)}" for key, value in keys.items())
+            extra = {_PREFIX + key: value for key, value in keys.items()}
+            self._logger.log(number, "%s: %s", message, text, extra=extra)
+
+    def _write_keys(self, level: str, message: str, keys: dict[str, object]) -> None:
+        """Each key as it is; one that `logging` refuses, if structlog ends there, has another name from then on."""
+        while True:
+            try:
+                getattr(self._logger, level)(message, **{self._renamed.get(key, key): keys[key] for key in keys})
+                return
+            except KeyError as refusal:
+                refused = _key_of_a_record(refusal, keys)
+                if refused is None or refused in self._renamed:
+                    raise
+                self._renamed[refused] = _PREFIX + refused
+
+
+_PREFIX = "breaker_"
+_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}  # of `logging`
+
+
+def _shown(value: object) -> str:
+    """A value as ``key=value`` shows it: quoted where it would not be seen where it ends."""
+    text = str(value)
+    return repr(text) if not text or not text.isprintable() or " " in text or "=" in text else text
+
+
+def _key_of_a_record(refusal: KeyError, keys: dict[str, object]) -> str | None:
+    """The key that `logging.Logger.makeRecord` refuses because a record has an attribute of that name."""
+    return next((key for key in keys if refusal.args == (f"Attempt to overwrite {key!r} in LogRecord",)), None)
 
 
 def configure_json(stream: TextIO | None = None, level: str = "info", *, timestamps: bool = False) -> None:
     """Configure structlog for one JSON object per line: ``{"level": …, "msg": …, "name": …, …}``.
 
-    Call it once, at the program's start: the library itself configures nothing.
+    Call it once, at the program's start: the library itself configures nothing. Each line of a breaker ends in the
+    keys ``service`` and ``pid``.
 
     Args:
-        stream: Where lines go; None: standard output, as it is when a line is written.
+        stream: Where lines go; None: standard output, as it is when a line is written. Into a file, a pipe or a
+            terminal each line is written by one `os.write`, past what the program has not flushed yet.
         level: The lowest level that is written; ``"debug"`` includes each failed operation.
         timestamps: Add ``"time"`` to each line, in UTC, ISO 8601.
 
@@ -86,7 +150,8 @@ class _LineWriter:
     """Writes each line in one piece.
 
     Without a lock, unlike structlog's: one that another thread holds while the process forks stays held in the child,
-    and the first line that a breaker logs there would hang its call.
+    and the first line that a breaker logs there would hang its call. A stream's own buffer has such a lock too, so
+    where the stream is a file the line goes past it, to the file's descriptor.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -94,10 +159,24 @@ class _LineWriter:
 
     def msg(self, line: str) -> None:
         stream = self._stream or sys.stdout
-        stream.write(line + "\n")
-        stream.flush()
+        descriptor = _descriptor_of(stream)
+        if descriptor is None:
+            stream.write(line + "\n")
+            stream.flush()
+            return
+        left = (line + "\n").encode(stream.encoding, stream.errors or "strict")
+        while left:  # once, but for a line that a pipe takes a part of
+            left = left[os.write(descriptor, left) :]
 
     debug = info = warn = warning = error = critical = fatal = exception = log = msg
+
+
+def _descriptor_of(stream: Any) -> int | None:
+    """Where the text of a stream ends up as it is: not in what compresses it, counts it or keeps it in memory."""
+    if type(stream) is not io.TextIOWrapper or "\n".encode(stream.encoding) != b"\n":
+        return None
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    return raw.fileno() if type(raw) is io.FileIO else None
 
 
 def _level_and_message_first(_: Any, __: str, line: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 
 from breaker._core import Breaker, Registry, take_snapshots_as
 from breaker._listeners import Listeners
-from breaker._options import check_arguments, check_source, check_timeout, same_options
+from breaker._options import check_arguments, check_predicate, check_source, check_timeout, same_options
 from breaker._updates import Updates
 from breaker._view import BreakersView
 from breaker.config import Config
@@ -36,6 +37,7 @@ __all__ = ["Provider"]
 
 take_snapshots_as(Snapshot)  # the machine is below it
 
+MANY_BREAKERS = 1000  # more in one provider are most likely a mistake
 _CLOSE_LIMIT = 2.0  # seconds that close() waits for the watcher
 
 
@@ -44,7 +46,8 @@ class Provider(Registry):
 
     Args:
         config: Whose policies, see `Config`.
-        logger: A structlog logger; None logs nothing.
+        logger: A structlog logger, which gets keys, or a `logging.Logger`, which gets a message and the same keys in
+            ``extra``, each with ``breaker_`` before it. None logs nothing.
         policy_source: Where documents come from (`breaker.sources`). None: every breaker has ``default_policy``, until
             `follow` attaches a source.
         default_policy: What fills the fields that no document sets; None: ``Policy()``.
@@ -71,6 +74,7 @@ class Provider(Registry):
         "_listeners",
         "_lock",
         "_updates",
+        "_warned_of_many",
         "_watch",
         "config",
     )
@@ -89,11 +93,12 @@ class Provider(Registry):
         check_arguments(config, logger, policy_source, policy, clock, start_timeout)
         self.config = config
         self._clock = clock
-        self._listeners = _listeners_with(logger)
+        self._listeners = Listeners(config.service_name, logger)
         self._updates = Updates(config.policies_path, self._breakers, self._listeners, policy, clock)
         self._lock = threading.RLock()  # of the two below
         self._watch: ProviderWatch | None = None
         self._closed = False
+        self._warned_of_many = False
         _providers.add(self)
         if policy_source is not None:
             self._attach(policy_source, start_timeout)
@@ -154,7 +159,8 @@ class Provider(Registry):
             A callable that ends the subscription; calling it again does nothing.
 
         Raises:
-            TypeError: A listener that cannot be called.
+            TypeError: A listener that cannot be called, or whose call would run nothing: a coroutine function or a
+                generator function (S181).
         """
         return self._listeners.subscribe(listener)
 
@@ -169,6 +175,7 @@ class Provider(Registry):
     ) -> Breaker:
         """What `get_breaker` does for a name that is new, and for options."""
         check_name(name)
+        check_predicate("failed_result", failed_result)
         name = str.__str__(name)
         breaker = self._breakers.get(name)
         if breaker is None:
@@ -184,7 +191,24 @@ class Provider(Registry):
             )
             breaker = self._updates.register(made)  # if another was faster, nobody ever sees the one made here
         breaker._deliver()
+        if len(self._breakers) > MANY_BREAKERS and not self._warned_of_many:
+            self._warn_of_many(name)
         return same_options(breaker, failure_on, success_on, ignore_on, failed_result)
+
+    def _warn_of_many(self, name: str) -> None:
+        """Once: whoever has so many has most likely put something into the name that never comes again (S148)."""
+        with self._lock:
+            warned, self._warned_of_many = self._warned_of_many, True
+        if not warned:
+            count = len(self._breakers)
+            self._listeners.log("warning", "circuit breaker provider has very many breakers", breakers=count, last=name)
+            warnings.warn(
+                f"the provider of {self.config.service_name!r} has {count:,} breakers, the last one is {name!r}: is "
+                "there an identifier in the name (of a user, a request, a URL with its query)? Each name has a breaker "
+                "of its own, which is kept until it is removed; name the dependency instead",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     # -- policies --
 
@@ -276,15 +300,6 @@ class Provider(Registry):
         if parents is not None and not self._closed:
             self._watch = parents.successor(self._updates)
             self._watch.start_after_fork(parents)
-
-
-def _listeners_with(logger: Any) -> Listeners:
-    listeners = Listeners(logger)
-    if logger is not None:
-        from breaker.logs import log_listener  # brings the events, of which a program without listeners needs none
-
-        listeners.subscribe(log_listener(logger))
-    return listeners
 
 
 _providers: weakref.WeakSet[Provider] = weakref.WeakSet()

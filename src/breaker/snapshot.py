@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Mapping
 
 from breaker._frozen import Frozen
+from breaker.policies.policy import Policy
+from breaker.states import Mode, Move, State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from dataclasses import dataclass
     from typing import Any
+else:
 
-    from breaker.policies.policy import Policy
-    from breaker.states import Mode, State
+    def dataclass(**_options):  # to the checkers; to others by what `Frozen` has
+        return lambda decorated: decorated
 
 __all__ = ["Snapshot"]
 
 
+@dataclass(frozen=True)
 class Snapshot(Frozen):
     """Everything a breaker knows, read at one moment under its lock (S161). Reading never causes a transition (S160).
 
+    `dataclasses.asdict` and encoders that take dataclasses take it, `as_dict` is for JSON (S162). Its mappings belong
+    to it alone.
+
     Args:
         name: of the breaker.
+        service: of the provider's `Config`.
         state: underneath any overlay.
+        seconds_in_state: since it was entered.
         mode: in force: the operator's override, else the policy's.
         epoch: grows with each change of state; results of an older one are late.
         consecutive_failures: in a row, in CLOSED.
+        last_error: text of the failure that opened the breaker, None once it has closed (S85).
         half_open_successes: of probes, in this visit to HALF_OPEN.
         half_open_in_flight: probe slots that are taken.
-        successes: total since the breaker was made, as are the next five.
+        successes: total since the breaker was made, as are all numbers from here to ``probes``.
         failures: total.
         ignored: total.
         rejected: total of the calls that were not admitted, for any reason.
+        rejected_by_reason: the same for each reason of `BreakerOpenError`.
         late: total of the results that came after a change of state.
         lost: total of the probes that were silent beyond their lease. Every admitted call ends in exactly one of
             successes, failures, ignored, late, lost.
+        openings: how often the breaker opened.
+        transitions: how often it moved from one state to another, by the pair (from, to), for each that may happen.
+        probes: how probes ended: ``"success"``, ``"failure"``, ``"ignored"``, ``"late"`` (S163).
         retry_after: seconds until a call can be admitted.
         state_seconds: seconds spent in each state.
         policy: in force.
@@ -42,83 +56,53 @@ class Snapshot(Frozen):
     .. versionadded:: 0.1
     """
 
-    __slots__ = __match_args__ = (
-        "name",
-        "state",
-        "mode",
-        "epoch",
-        "consecutive_failures",
-        "half_open_successes",
-        "half_open_in_flight",
-        "successes",
-        "failures",
-        "ignored",
-        "rejected",
-        "late",
-        "lost",
-        "retry_after",
-        "state_seconds",
-        "policy",
-    )
     name: str
+    service: str
     state: State
+    seconds_in_state: float
     mode: Mode
     epoch: int
     consecutive_failures: int
+    last_error: str | None
     half_open_successes: int
     half_open_in_flight: int
     successes: int
     failures: int
     ignored: int
     rejected: int
+    rejected_by_reason: Mapping[str, int]
     late: int
     lost: int
+    openings: int
+    transitions: Mapping[tuple[State, State], int]
+    probes: Mapping[str, int]
     retry_after: float
     state_seconds: Mapping[State, float]
     policy: Policy
+    __slots__ = tuple(__annotations__)
+    if not TYPE_CHECKING:
+        __match_args__ = __slots__
 
-    def __init__(
-        self,
-        name: str,
-        state: State,
-        mode: Mode,
-        epoch: int,
-        consecutive_failures: int,
-        half_open_successes: int,
-        half_open_in_flight: int,
-        successes: int,
-        failures: int,
-        ignored: int,
-        rejected: int,
-        late: int,
-        lost: int,
-        retry_after: float,
-        state_seconds: Mapping[State, float],
-        policy: Policy,
-    ) -> None:
-        self._set(
-            name=name,
-            state=state,
-            mode=mode,
-            epoch=epoch,
-            consecutive_failures=consecutive_failures,
-            half_open_successes=half_open_successes,
-            half_open_in_flight=half_open_in_flight,
-            successes=successes,
-            failures=failures,
-            ignored=ignored,
-            rejected=rejected,
-            late=late,
-            lost=lost,
-            retry_after=retry_after,
-            state_seconds=MappingProxyType(dict(state_seconds)),
-            policy=policy,
-        )
+    def __init__(self, **values: Any) -> None:
+        if values.keys() != set(self.__slots__):
+            raise TypeError(f"a snapshot is made of exactly these, by name: {', '.join(self.__slots__)}")
+        self._set(**values)
 
     def __repr__(self) -> str:
         return f"Snapshot({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def as_dict(self) -> dict[str, Any]:
+        """The snapshot in values that `json` writes: plain text as every key, the policy as its document.
+
+        .. versionadded:: 0.1
+        """
         values = dict(zip(self.__slots__, self._values(), strict=True))
-        values["state_seconds"] = dict(self.state_seconds)  # a mapping proxy cannot be pickled
-        return type(self), tuple(values.values())
+        return values | {
+            "state": self.state.value,
+            "mode": self.mode.value,
+            "rejected_by_reason": dict(self.rejected_by_reason),
+            "transitions": {Move(pair).value: count for pair, count in self.transitions.items()},
+            "probes": dict(self.probes),
+            "state_seconds": {state.value: spent for state, spent in self.state_seconds.items()},
+            "policy": self.policy.document(whole=True),
+        }

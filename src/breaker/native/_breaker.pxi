@@ -229,23 +229,35 @@ cdef object snapshot_of(Breaker b):
     cdef Machine seen = b.core.m
     cdef Local here = b.core.here
     Py_XINCREF(here.policy)
+    Py_XINCREF(here.last_error)
     unlock(&b.core)
     policy = None if here.policy == NULL else steal(here.policy)
-    seen.state_ns[seen.state] += elapsed(seen.since, now)
+    last_error = None if here.last_error == NULL else steal(here.last_error)
+    cdef uint64_t spent = elapsed(seen.since, now)
+    seen.state_ns[seen.state] += spent
+    moves = {move: seen.transitions[PAIRS[STATES.index(move[0])][STATES.index(move[1])]] for move in _Move}
+    rejected = {reason: here.rejected[i] for i, reason in enumerate(REJECTIONS)}
     return make(
         name=b.name,
+        service="" if b.listeners is None else b.listeners.service,
         state=STATES[seen.state],
+        seconds_in_state=spent / 1e9,
         mode=MODES[here.mode],
         epoch=seen.epoch,
         consecutive_failures=seen.streak,
+        last_error=last_error,
         half_open_successes=seen.probe_successes,
         half_open_in_flight=seen.in_flight,
         successes=successes,
         failures=seen.failures,
         ignored=seen.ignored,
-        rejected=here.rejected[WHILE_OPEN] + here.rejected[WHILE_HALF_OPEN] + here.rejected[BY_OPERATOR],
+        rejected=sum(rejected.values()),
+        rejected_by_reason=rejected,
         late=seen.late,
         lost=seen.lost,
+        openings=sum([count for move, count in moves.items() if move[1] is _State.OPEN]),
+        transitions=moves,
+        probes={end: seen.probes[i] for i, end in enumerate(ENDS_OF_PROBES)},
         retry_after=wait / 1e9,
         state_seconds={STATES[i]: seen.state_ns[i] / 1e9 for i in range(3)},
         policy=policy,

@@ -13,11 +13,13 @@
 cdef class ListenersBase:
     """Who is notified, for all breakers of one provider. `breaker._listeners.Listeners` adds the rest."""
 
+    cdef public str service     # of the provider
     cdef tuple known
     cdef uint64_t heard     # is there any? Read without a lock, by each decision
 
     def __cinit__(self, *args, **kwargs):
         self.known = ()
+        self.service = ""
 
     @property
     def listeners(self):

@@ -12,6 +12,7 @@ cdef void adopt_locked(Core *c) noexcept nogil:
         if c.here.leases[i].owner != forker:
             forget_locked(c, i)
             c.m.ignored += 1
+            c.m.probes[IGNORED] += 1
         else:
             i += 1
     if c.here.deliverer != forker:

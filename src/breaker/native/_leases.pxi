@@ -14,6 +14,7 @@ cdef uint64_t grant_locked(Core *c, int64_t now) noexcept nogil:
     if c.m.leases == c.here.room:
         forget_locked(c, c.m.in_flight)
         c.m.late += 1
+        c.m.probes[LATE] += 1
     c.m.granted += 1
     leases[c.m.leases] = leases[c.m.in_flight]
     leases[c.m.in_flight] = Lease(

@@ -54,6 +54,10 @@ class Record(Frozen):
             return self
         return self._holding({name: held.get(name, mine) for name, mine in self._held.items()})
 
+    @classmethod
+    def _field_types(cls) -> dict[str, Any]:
+        return dict.fromkeys(cls.fields, object)  # encoders then write what is there
+
     def _values(self) -> tuple[Any, ...]:
         return tuple(self._held.values())
 
