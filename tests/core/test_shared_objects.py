@@ -128,8 +128,8 @@ def test_only_so_many_live_for_ever() -> None:
     program = """
 import sys, threading
 from breaker import Config, Provider
-provider = Provider(Config("svc", "/config/dev/svc/breakers/"))
-found = [provider.get_breaker(str(number)) for number in range(1040)]
+providers = [Provider(Config("svc", "/config/dev/svc/breakers/")) for _ in range(2)]
+found = [providers[number % 2].get_breaker(str(number)) for number in range(1040)]
 def work():
     for breaker in found:
         do = breaker.do

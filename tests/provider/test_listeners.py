@@ -1,7 +1,13 @@
 """Subscriptions: who is notified, and until when."""
 
-from collections.abc import Callable
+import asyncio
+import functools
+import inspect
+import sys
+import types
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -47,3 +53,104 @@ def test_a_subscription_that_ends_takes_no_listener_with_it_that_equals_its_own(
 def test_a_listener_is_callable(provider_of: Callable[..., Provider], listener: Any) -> None:
     with pytest.raises(TypeError, match="a listener is called with each event, got "):
         provider_of().subscribe(listener)
+
+
+class Awaited:
+    """Objects and methods whose calls make a coroutine."""
+
+    async def __call__(self, event: Any) -> None: ...
+
+    async def method(self, event: Any) -> None: ...
+
+    @classmethod
+    async def of_the_class(cls, event: Any) -> None: ...
+
+    @staticmethod
+    async def static(event: Any) -> None: ...
+
+
+async def awaited(event: Any) -> None: ...
+
+
+def generated(event: Any) -> Iterator[None]:
+    yield
+
+
+async def generated_later(event: Any) -> AsyncIterator[None]:
+    yield
+
+
+@types.coroutine
+def awaited_of_old(event: Any) -> Iterator[None]:
+    yield
+
+
+def marked(event: Any) -> None: ...
+
+
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(marked)
+else:
+    marked._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+NEVER_RUN = [
+    awaited,
+    generated,
+    generated_later,
+    awaited_of_old,
+    marked,
+    Awaited(),
+    Awaited().method,
+    Awaited.of_the_class,
+    Awaited.static,
+    functools.partial(awaited),
+    functools.partial(functools.partial(Awaited()), 1),
+    functools.partial(Awaited().method),
+    mock.AsyncMock(),
+    mock.create_autospec(awaited),
+]
+
+
+@pytest.mark.parametrize("callback", NEVER_RUN, ids=repr)
+def test_what_would_never_run_is_refused(provider_of: Callable[..., Provider], callback: Any) -> None:
+    # S181
+    provider = provider_of()
+    with pytest.raises(TypeError, match=r"a listener must be a plain function, got the (coroutine|generator) function"):
+        provider.subscribe(callback)
+    with pytest.raises(TypeError, match="failed_result must be a plain function, got the"):
+        provider.get_breaker("a", failed_result=callback)
+    assert not provider.breakers
+    provider.get_breaker("a")
+    with pytest.raises(TypeError, match="failed_result must be a plain function, got the"):
+        provider.get_breaker("a", failed_result=callback)
+
+
+def test_what_a_guarded_coroutine_function_would_do_is_known_too(provider_of: Callable[..., Provider]) -> None:
+    # S181
+    provider = provider_of()
+    guarded = provider.get_breaker("a")(awaited)
+    with pytest.raises(TypeError, match="got the coroutine function"):
+        provider.subscribe(guarded)
+
+
+class Called:
+    def __call__(self, event: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        list[Any]().append,
+        print,
+        mock.Mock(),
+        mock.MagicMock(),
+        Called(),
+        functools.partial(Called()),
+        bool,
+    ],
+    ids=repr,
+)
+def test_what_runs_at_once_is_taken(provider_of: Callable[..., Provider], callback: Any) -> None:
+    provider = provider_of()
+    provider.subscribe(callback)()
+    provider.get_breaker("a", failed_result=callback)

@@ -1,6 +1,8 @@
 """The options of `get_breaker`: they are for the creation, and never dropped silently."""
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -133,3 +135,65 @@ def test_an_option_that_does_not_exist_is_a_type_error(provider_of: Callable[...
         provider_of().get_breaker(NAME, retry_on=Boom)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         provider_of().get_breaker(NAME, Boom)  # type: ignore[call-arg]
+
+
+def request_handler(provider: Provider, kind: str) -> Any:
+    """As a request handler asks for its breaker each time it runs."""
+    limit = 500
+    judge = Judge()
+    made: dict[str, Any] = {
+        "lambda": lambda value: value >= limit,
+        "partial": partial(lambda limit, value: value >= limit, limit),
+        "method": type("Local", (), {"judge": Judge.judge})().judge,
+        "object": judge.judge,
+    }
+    return provider.get_breaker(NAME, failed_result=made[kind])
+
+
+@pytest.mark.parametrize("kind", ["lambda", "partial", "method", "object"])
+def test_an_option_that_is_made_anew_by_each_request_is_explained(
+    provider_of: Callable[..., Provider], kind: str
+) -> None:
+    # S45
+    provider = provider_of()
+    request_handler(provider, kind)
+    with pytest.raises(
+        ValueError, match=r"made anew by each call .* define it once, at module level, and pass that as"
+    ):
+        request_handler(provider, kind)
+
+
+# -- very many breakers --
+
+
+def test_more_than_a_thousand_breakers_are_warned_of_once(provider_of: Callable[..., Provider]) -> None:
+    # S148
+    logger = logging.Logger("many")
+    written = list[str]()
+    logger.addHandler(handler := logging.Handler())
+    handler.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
+    provider = provider_of(logger=logger)
+    for number in range(1000):
+        provider.get_breaker(f"http:users/{number}")
+    with pytest.warns(RuntimeWarning, match="an identifier in the name") as warned:
+        assert [provider.get_breaker(f"http:users/{number}").name for number in range(1000, 1010)]
+    (warning,) = warned
+    assert warning.filename == __file__
+    assert "the provider of 'svc' has 1,001 breakers, the last one is 'http:users/1000'" in str(warning.message)
+    told = [message for message in written if "very many" in message]
+    assert len(told) == 1
+    assert "breakers=1001 last=http:users/1000" in told[0]
+    for number in range(1010):
+        provider.remove(f"http:users/{number}")
+    for number in range(1010):
+        provider.get_breaker(f"http:users/{number}")
+
+
+def test_a_warning_that_is_an_error_leaves_the_breaker(provider_of: Callable[..., Provider]) -> None:
+    # S148
+    provider = provider_of()
+    for number in range(1000):
+        provider.get_breaker(str(number))
+    with pytest.raises(RuntimeWarning):
+        provider.get_breaker("1000")
+    assert provider.get_breaker("1000") is provider.breakers["1000"]

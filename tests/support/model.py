@@ -16,10 +16,12 @@ from breaker.events import (
     StateChanged,
     WouldHaveOpened,
 )
+from breaker.states import TRANSITIONS
 
 SUCCESS, FAILURE, IGNORED = "successes", "failures", "ignored"
 NO_SLOT = -1
 VERDICTS = (SUCCESS, FAILURE, IGNORED)
+ENDS = {SUCCESS: "success", FAILURE: "failure", IGNORED: "ignored"}  # as the ends of probes are counted
 
 
 def ns(seconds: float) -> int:
@@ -59,6 +61,9 @@ class Model:
         self.state, self.epoch, self.since = State.CLOSED, epoch, now
         self.spent = dict.fromkeys(State, 0)
         self.totals: dict[str, int] = dict.fromkeys((*VERDICTS, "rejected", "late", "lost"), 0)
+        self.rejected = dict.fromkeys(("open", "half_open", "operator"), 0)
+        self.moves = {(before, state): 0 for before, state in TRANSITIONS if before is not state}
+        self.probes = dict.fromkeys((*ENDS.values(), "late"), 0)
         self.streak, self.probe_successes = 0, 0
         self.slots: list[Token] = []
         self.opened_at, self.reopenings = 0, 0
@@ -105,6 +110,12 @@ class Model:
             "half_open_successes": self.probe_successes,
             "half_open_in_flight": len(self.slots),
             **self.totals,
+            "rejected_by_reason": dict(self.rejected),
+            "openings": sum(count for (_, state), count in self.moves.items() if state is State.OPEN),
+            "transitions": dict(self.moves),
+            "probes": dict(self.probes),
+            "last_error": self.last_error,
+            "seconds_in_state": seconds(now - self.since),
             "retry_after": self.retry_after(now),
             "state_seconds": {state: seconds(time) for state, time in spent.items()},
             "policy": self.policy,
@@ -132,6 +143,7 @@ class Model:
 
     def _refuse(self, state: State, reason: Any, now: int) -> Refusal:
         self.totals["rejected"] += 1
+        self.rejected[reason] += 1
         return Refusal(state, reason, self.retry_after(now), self.last_error)
 
     def _reclaim(self, now: int) -> None:
@@ -151,6 +163,8 @@ class Model:
             self.events.append(CallFailed(self.name, error))
         if token.lost:
             return
+        if token.lease_end != NO_SLOT:
+            self.probes[ENDS[verdict] if token.epoch == self.epoch else "late"] += 1
         if token.epoch != self.epoch:
             self.totals["late"] += 1
             return
@@ -200,6 +214,7 @@ class Model:
         elif state is State.CLOSED:
             self.reopenings, self.last_error = 0, None
         if before is not state:
+            self.moves[before, state] += 1
             retry_after = seconds(self.open_span) if state is State.OPEN else 0.0
             self.events.append(
                 StateChanged(self.name, before, state, reason, self.epoch, streak, retry_after, self.last_error)
