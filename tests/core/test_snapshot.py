@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,12 @@ def test_moves_are_the_pairs_that_may_happen() -> None:
     # S11
     assert {tuple(move) for move in Move} == {pair for pair in TRANSITIONS if pair[0] is not pair[1]}
     assert Move.OPENED.value == str(Move.OPENED) == "CLOSED->OPEN"
-    assert Move((State.CLOSED, State.OPEN)) is Move("CLOSED->OPEN") is Move.OPENED
+    made: Any = Move
+    assert made((State.CLOSED, State.OPEN)) is made("CLOSED->OPEN") is Move.OPENED
     assert pickle.loads(pickle.dumps(Move.RESET)) is copy.deepcopy(Move.RESET) is Move.RESET
     for wrong in ((State.CLOSED, State.CLOSED), "OPEN", 5, (1,)):
         with pytest.raises(ValueError, match="is not a valid Move"):
-            Move(wrong)
+            made(wrong)
 
 
 def driven(make_breaker: Make, clock: ManualClock) -> Breaker:

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ def test_an_opening_is_a_readable_message_with_its_fields(provider_of: Providers
         "breaker_pid": os.getpid(),
     }
     assert record.msg == "%s: %s"
-    assert record.args
+    assert isinstance(record.args, tuple)
     assert record.args[0] == "circuit breaker state changed"
 
 
@@ -151,7 +150,7 @@ def test_a_value_shows_where_it_ends(provider_of: Providers, logger: logging.Log
 
 
 @pytest.fixture
-def rendered_to_kwargs(logger: logging.Logger, fresh_structlog: None) -> Iterator[Any]:
+def rendered_to_kwargs(logger: logging.Logger, fresh_structlog: None) -> Any:
     """structlog as its page on the standard library shows it for formatters of `logging`."""
     structlog.configure(
         processors=[structlog.stdlib.add_log_level, structlog.stdlib.render_to_log_kwargs],

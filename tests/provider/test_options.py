@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -144,7 +145,7 @@ def request_handler(provider: Provider, kind: str) -> Any:
     made: dict[str, Any] = {
         "lambda": lambda value: value >= limit,
         "partial": partial(lambda limit, value: value >= limit, limit),
-        "method": type("Local", (), {"judge": Judge.judge})().judge,
+        "method": MethodType(lambda self, value: value >= limit, judge),
         "object": judge.judge,
     }
     return provider.get_breaker(NAME, failed_result=made[kind])
