@@ -23,7 +23,7 @@ from breaker.events import (
 )
 from breaker.states import Mode, State
 
-__all__ = ["configure_json", "log_listener"]
+__all__ = ["LineLog", "configure_json", "log_listener"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ __all__ = ["Provider"]
 
 take_snapshots_as(Snapshot)  # the machine is below it
 
-MANY_BREAKERS = 1000  # more in one provider are most likely a mistake
+_MANY_BREAKERS = 1000  # more in one provider are most likely a mistake
 _CLOSE_LIMIT = 2.0  # seconds that close() waits for the watcher
 
 
@@ -191,7 +191,7 @@ class Provider(Registry):
             )
             breaker = self._updates.register(made)  # if another was faster, nobody ever sees the one made here
         breaker._deliver()
-        if len(self._breakers) > MANY_BREAKERS and not self._warned_of_many:
+        if len(self._breakers) > _MANY_BREAKERS and not self._warned_of_many:
             self._warn_of_many(name)
         return same_options(breaker, failure_on, success_on, ignore_on, failed_result)
 

@@ -17,6 +17,7 @@ else:
     def dataclass(**_options):  # to the checkers; to others by what `Frozen` has
         return lambda decorated: decorated
 
+
 __all__ = ["Snapshot"]
 
 

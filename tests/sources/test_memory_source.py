@@ -105,7 +105,7 @@ def test_a_mapping_that_is_no_json_is_the_callers_error_and_changes_nothing(prov
     source = MemorySource({NAME: {"failureThreshold": 2}})
     breaker = provider_of(Policy(), policy_source=source).get_breaker(NAME)
     with pytest.raises(TypeError, match="not JSON serializable"):
-        source.put(NAME, {"mode": Mode.SHADOW})
+        source.put(NAME, {"mode": {Mode.SHADOW}})
     source.put("other", {})
     assert breaker.policy == Policy(2)
 

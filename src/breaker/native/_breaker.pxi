@@ -255,7 +255,7 @@ cdef object snapshot_of(Breaker b):
         rejected_by_reason=rejected,
         late=seen.late,
         lost=seen.lost,
-        openings=sum([count for move, count in moves.items() if move[1] is _State.OPEN]),
+        openings=seen.transitions[PAIRS[CLOSED][OPEN]] + seen.transitions[PAIRS[HALF_OPEN][OPEN]],
         transitions=moves,
         probes={end: seen.probes[i] for i, end in enumerate(ENDS_OF_PROBES)},
         retry_after=wait / 1e9,
