@@ -1,4 +1,4 @@
-"""One line per event, through structlog or `logging`, and the JSON configuration for programs that want exactly ours.
+"""One line per event, through structlog or ``logging``, and the JSON configuration for programs that want exactly ours.
 
 A library configures nothing: `configure_json` is the program's to call. A call that succeeds logs nothing.
 """
@@ -47,7 +47,7 @@ def log_listener(logger: Any, service: str = "") -> Callable[[Event], None]:
 
 
 class LineLog:
-    """A logger, whatever kind it is: what `Listeners` write through, and a listener that writes each event.
+    """A logger, whatever kind it is: what ``Listeners`` write through, and a listener that writes each event.
 
     Args:
         logger: A structlog logger, or one of the standard library.

@@ -25,7 +25,7 @@ __all__ = ["Snapshot"]
 class Snapshot(Frozen):
     """Everything a breaker knows, read at one moment under its lock (S161). Reading never causes a transition (S160).
 
-    `dataclasses.asdict` and encoders that take dataclasses take it, `as_dict` is for JSON (S162). Its mappings belong
+    ``dataclasses.asdict`` and encoders that take dataclasses take it, `as_dict` is for JSON (S162). Its mappings belong
     to it alone.
 
     Args:
@@ -93,7 +93,7 @@ class Snapshot(Frozen):
         return f"Snapshot({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
     def as_dict(self) -> dict[str, Any]:
-        """The snapshot in values that `json` writes: plain text as every key, the policy as its document.
+        """The snapshot in values that ``json`` writes: plain text as every key, the policy as its document.
 
         .. versionadded:: 0.1
         """
