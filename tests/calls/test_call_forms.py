@@ -51,7 +51,7 @@ class Thing:
 
 LAZY: list[Any] = [
     *(coroutine, generator, async_generator, Thing.static, Thing.made, Thing().static, Thing().made),
-    *(Thing().coroutine, Thing().generator, Thing().async_generator, Thing().__call__),
+    *(Thing().coroutine, Thing().generator, Thing().async_generator, Thing().__call__, Thing()),
 ]
 WRAPS: dict[str, Callable[[Breaker, Any], Any]] = {
     "itself": lambda breaker, fn: fn,
@@ -71,7 +71,7 @@ def first_step(later: Any) -> Any:
     return later.send if hasattr(later, "send") else later.__anext__().send
 
 
-@pytest.mark.parametrize("function", LAZY, ids=lambda fn: fn.__qualname__)
+@pytest.mark.parametrize("function", LAZY, ids=lambda fn: getattr(fn, "__qualname__", "callable object"))
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_what_runs_later_is_not_admitted_at_the_call(make_breaker: Make, function: Any, wrap: str) -> None:
     # S31
@@ -86,7 +86,7 @@ def test_what_runs_later_is_not_admitted_at_the_call(make_breaker: Make, functio
 
 @pytest.mark.parametrize(
     "function",
-    [Thing(), len, Thing, str.upper, lambda *_: None, functools.partial(len), print, [].append, "x".join, Breaker.do],
+    [len, Thing, str.upper, lambda *_: None, functools.partial(len), print, [].append, "x".join, Breaker.do],
     ids=lambda fn: getattr(fn, "__qualname__", type(fn).__name__),
 )
 def test_other_callables_are_admitted_at_the_call(make_breaker: Make, function: Any) -> None:
@@ -98,15 +98,14 @@ def test_other_callables_are_admitted_at_the_call(make_breaker: Make, function: 
             call()
 
 
-@pytest.mark.parametrize("function", [*LAZY[:3], Thing()], ids=lambda fn: getattr(fn, "__name__", "callable object"))
+@pytest.mark.parametrize("function", LAZY[:3], ids=lambda fn: fn.__name__)
 def test_what_a_plain_callable_returns_is_admitted_at_the_call_and_settles_at_its_end(
     make_breaker: Make, function: Any
 ) -> None:
     # S32
     breaker = make_breaker(Policy(1, 1, 60))
-    plain = function if isinstance(function, Thing) else lambda: function()
-    later: Any = breaker.do(plain)
-    dropped = breaker.do(plain)
+    later: Any = breaker.do(lambda: function())
+    dropped = breaker.do(lambda: function())
     assert counts(breaker) == {}
     if hasattr(dropped, "close"):
         dropped.close()

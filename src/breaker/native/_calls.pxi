@@ -74,8 +74,14 @@ cdef PyObject *breaker_do "bk_do_entry"(
 
 # ---- the decorated function -----------------------------------------------------------------------------------
 
-cdef tuple _OF_A_FUNCTION = (
-    "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__")
+# A function that has the attributes of one, for callables that have none: a class, a built-in, an object.
+cdef dict _shape = {"__name__": __name__}
+exec("def guarded(*args, **kwargs): ...", _shape)
+cdef object SHAPE = _shape["guarded"]
+cdef frozenset OF_A_FUNCTION = frozenset((
+    "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__",
+    "__builtins__", "__type_params__"))
+cdef frozenset FOR_THE_CLASS = frozenset(("__init_subclass__", "__class_getitem__"))
 
 
 # `no_gc_clear`: the collector leaves the fields alone, for a finalizer of the same garbage may call it; a cycle through
@@ -88,7 +94,8 @@ cdef class GuardedFunction:
     cdef vectorcallfunc vectorcall
     cdef Breaker breaker
     cdef object fn
-    cdef object innermost   # the Python function that runs in the end, whose code says its kind; None: there is none
+    cdef object innermost   # the Python function that runs in the end, whose code says its kind; None: `kind` does
+    cdef int kind
     cdef bint shared        # among threads, or that was tried
     cdef dict __dict__
     cdef object __weakref__
@@ -96,6 +103,12 @@ cdef class GuardedFunction:
     def __call__(self, *args, **kwargs):
         # For ``f.__call__``; a call goes through the slot that `bk_make_callable` sets.
         return self.breaker.do(self.fn, *args, **kwargs)
+
+    @property
+    def __class__(self):
+        # For `isinstance`, as libraries ask whether they have a function. C code that relies on the layout of one looks
+        # at the type itself.
+        return _FunctionType
 
     def __get__(self, instance, owner):
         if instance is None:
@@ -105,11 +118,24 @@ cdef class GuardedFunction:
             raise_set()
         return steal(method)
 
+    def __set_name__(self, owner, name):
+        # `type` does so by itself with what has the layout of a function.
+        if vars(owner).get(name) is not self:
+            return
+        if name in FOR_THE_CLASS:
+            type.__setattr__(owner, name, classmethod(self))
+        elif name == "__new__":
+            type.__setattr__(owner, name, staticmethod(self))
+
     def __getattr__(self, name):
         # What inspect asks a function for; a wrapped partial or method answers with the function inside it.
-        if name in _OF_A_FUNCTION:
-            return getattr(innermost(self.fn), name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name in OF_A_FUNCTION:
+            return of_a_function(self.fn, name)
+        if name == "__annotations__":
+            annotations = {}
+            setattr(self, name, annotations)
+            return annotations
+        raise AttributeError(f"'function' object has no attribute {name!r}")
 
     def __repr__(self):
         return f"<{self.fn!r} guarded by {name_of(self.breaker)!r}>"
@@ -118,31 +144,53 @@ cdef class GuardedFunction:
         return self.__qualname__  # by reference, as functions are
 
 
+cdef object of_a_function(fn, str name):
+    for layer in (unwrapped(fn), innermost(fn)):
+        try:
+            return getattr(layer, name)
+        except AttributeError:
+            pass
+    return getattr(SHAPE, name)
+
+
 cdef object new_function(Breaker b, fn):
     from functools import update_wrapper
 
-    runs = innermost(fn)  # may run code of the user's, so it comes first: nobody finds a function that is half filled
+    # May run code of the user's, so it comes first: nobody finds a function that is half filled.
+    runs = innermost(fn)
+    cdef int kind = kind_inside(<PyObject *>fn)
     cdef GuardedFunction guarded = GuardedFunction.__new__(GuardedFunction)
     guarded.breaker = b
     guarded.fn = fn
-    guarded.innermost = runs if PyFunction_Check(<PyObject *>runs) else None
+    guarded.kind = kind
+    if PyFunction_Check(<PyObject *>runs) and kind == kind_of_flags(bk_code_flags(<PyObject *>runs)):
+        guarded.innermost = runs
     guarded.vectorcall = call_guarded  # until now a call says that it is not supported
-    return update_wrapper(guarded, fn)
+    update_wrapper(guarded, fn)
+    # Who copies a function by its code and its dict, to another process for instance, would copy the one inside, and
+    # lose its protection without a word. So they find the breaker, which says why it cannot be copied.
+    setattr(guarded, "__breaker__", b)
+    return guarded
 
 
 cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     cdef PyObject *fn = <PyObject *>(<GuardedFunction>self).fn
     cdef PyObject *b = <PyObject *>(<GuardedFunction>self).breaker
     cdef PyObject *runs = <PyObject *>(<GuardedFunction>self).innermost
-    cdef int flags
+    cdef int kind
     if BK_LIKELY(runs != <PyObject *>None):
-        flags = bk_code_flags(runs)  # as it is now: the function's code may have been replaced
-        if BK_UNLIKELY(flags != 0):
-            if bk_is_shared(b) and bk_may_share(self) and not (<GuardedFunction>self).shared:
-                (<GuardedFunction>self).shared = True  # once: where it fails it would fail for long
-                bk_share(self)
-            return call_later(<Breaker>b, fn, kind_of_flags(flags), args, nargsf, kwnames)
-    return call(b, self, fn, args, nargsf, kwnames)
+        kind = bk_code_flags(runs)  # as it is now: the function's code may have been replaced
+        if BK_LIKELY(kind == 0):
+            return call(b, self, fn, args, nargsf, kwnames)
+        kind = kind_of_flags(kind)
+    else:
+        kind = (<GuardedFunction>self).kind
+        if kind == PLAIN:
+            return call(b, self, fn, args, nargsf, kwnames)
+    if bk_is_shared(b) and bk_may_share(self) and not (<GuardedFunction>self).shared:
+        (<GuardedFunction>self).shared = True  # once: where it fails it would fail for long
+        bk_share(self)
+    return call_later(<Breaker>b, fn, kind, args, nargsf, kwnames)
 
 
 cdef int make_callable() except -1:

@@ -3,9 +3,12 @@
 cdef enum:  # kinds of functions and of values
     PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
 
+cdef tuple MARKS = (
+    ("inspect", "_is_coroutine_mark", "_is_coroutine_marker"), ("asyncio.coroutines", "_is_coroutine", "_is_coroutine"))
 
-cdef object innermost(fn):
-    """The function inside partials, bound methods and guarded functions."""
+
+cdef object unwrapped(fn):
+    """The callable inside partials, bound methods and guarded functions."""
     while True:
         if isinstance(fn, GuardedFunction):
             fn = (<GuardedFunction>fn).fn
@@ -17,6 +20,18 @@ cdef object innermost(fn):
             return fn
 
 
+cdef object innermost(fn):
+    """The Python function that a call of it runs, if there is one; an object runs the ``__call__`` of its class."""
+    while True:
+        fn = unwrapped(fn)
+        if bk_function_flags(<PyObject *>fn) >= 0 or isinstance(fn, type):
+            return fn
+        called = getattr(type(fn), "__call__", None)
+        if not (isinstance(called, (_FunctionType, _MethodType, _partial))):
+            return fn
+        fn = called
+
+
 cdef int kind_of_function(PyObject *fn) noexcept:
     """What calling it gives: a value at once, or something that runs later. -1: an error is set."""
     cdef int flags = bk_function_flags(fn)
@@ -25,9 +40,35 @@ cdef int kind_of_function(PyObject *fn) noexcept:
     return (<int (*)(PyObject *) noexcept>kind_inside)(fn)
 
 
-cdef int kind_inside(PyObject *fn) except -1:
-    inner = innermost(<object>fn)
-    return kind_of_flags(bk_function_flags(<PyObject *>inner))
+cdef int kind_inside(PyObject *borrowed) except -1:
+    fn = unwrapped(<object>borrowed)
+    cdef int flags = bk_function_flags(<PyObject *>fn)
+    if flags >= 0 or isinstance(fn, type):
+        return kind_of_flags(flags)
+    try:
+        if is_marked(fn):
+            return COROUTINE
+        code = getattr(fn, "__code__", None)  # of functions that Cython made, of what wrapt wraps, of an AsyncMock
+        if isinstance(code, _CodeType):
+            return kind_of_flags(code.co_flags)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:
+        pass  # an object that cannot even say what it is: its class does
+    fn = innermost(fn)
+    return kind_of_flags(bk_function_flags(<PyObject *>fn))
+
+
+cdef bint is_marked(fn) except -1:
+    """By `inspect.markcoroutinefunction`, or in the way in which asyncio did so before there was that.
+
+    A module that is not loaded has marked nothing.
+    """
+    for module, mark, attribute in MARKS:
+        mark = getattr(_sys.modules.get(module), mark, None)
+        if mark is not None and getattr(fn, attribute, None) is mark:
+            return True
+    return False
 
 
 cdef inline int kind_of_flags(int flags) noexcept:

@@ -149,11 +149,27 @@ static BK_COLD void bk_chain_exception(PyObject *error) {
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
 #define BK_RUNS_LATER (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
 
+/* Has inspect.markcoroutinefunction, which came with 3.12, marked a Python function? */
+static BK_COLD int bk_is_marked(PyObject *dict) {
+#if PY_VERSION_HEX >= 0x030C0000
+    static PyObject *mark;
+    if (mark == NULL) mark = PyUnicode_InternFromString("_is_coroutine_marker");
+    int found = mark == NULL ? -1 : PyDict_Contains(dict, mark);
+    if (found < 0) PyErr_Clear();
+    return found > 0;
+#else
+    (void)dict;
+    return 0;
+#endif
+}
 /* Flags of BK_RUNS_LATER for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
 static inline int bk_function_flags(PyObject *fn) {
     if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
-    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
+    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type))) {
+        PyObject *dict = ((PyFunctionObject *)fn)->func_dict;
+        if (BK_UNLIKELY(dict != NULL) && bk_is_marked(dict)) return CO_COROUTINE;
         return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & BK_RUNS_LATER;
+    }
     return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
 }
 /* The same flags of a generator. */
