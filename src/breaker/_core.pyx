@@ -440,3 +440,4 @@ include "native/_registry.pxi"     # breakers by name
 include "native/_function_kinds.pxi"   # does a call finish at once, or run later?
 include "native/_coroutines.pxi"   # coroutines and generators
 include "native/_async_generators.pxi"
+include "native/_awaitables.pxi"   # futures, other awaitables, context managers

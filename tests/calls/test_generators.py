@@ -103,8 +103,8 @@ def test_the_return_value_is_the_functions_own(make_breaker: Make, value: Any) -
         (echo, [("__next__",), ("send", "end")], {"successes": 1}),
         (empty, [("__next__",)], {"successes": 1}),
         (raising, [("__next__",), ("__next__",)], {"failures": 1}),
-        (echo, [("__next__",), ("close",)], {"ignored": 1}),
-        (ends_by_exit_with_a_value, [("__next__",), ("close",)], {"ignored": 1}),
+        (echo, [("__next__",), ("close",)], {"successes": 1}),
+        (ends_by_exit_with_a_value, [("__next__",), ("close",)], {"successes": 1}),
         (stubborn, [("__next__",), ("close",)], {"failures": 1}),
         (echo, [("__next__",), ("throw", Boom("x"))], {"failures": 1}),
         (echo, [("__next__",), ("throw", KeyboardInterrupt())], {"ignored": 1}),
@@ -158,7 +158,7 @@ def test_closed_open_a_generator_begins_after_the_trip_and_is_rejected_at_next(m
 
 
 def test_half_open_a_suspended_generator_holds_the_probe_slot(make_breaker: Make, clock: ManualClock) -> None:
-    breaker = make_breaker(Policy(1, 1, 60))
+    breaker = make_breaker(Policy(1, 2, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     generator = breaker.do(echo)
     assert breaker.snapshot().half_open_in_flight == 0
@@ -167,16 +167,18 @@ def test_half_open_a_suspended_generator_holds_the_probe_slot(make_breaker: Make
     rejected(breaker)
     generator.close()
     assert breaker.snapshot().half_open_in_flight == 0
-    assert breaker.state is State.HALF_OPEN
+    assert (breaker.state, breaker.snapshot().half_open_successes) == (State.HALF_OPEN, 1)
     assert list(breaker.do(empty)) == []
     assert breaker.state is State.CLOSED
 
 
-def test_an_abandoned_generator_is_ignored_and_gives_its_slot_back(make_breaker: Make, clock: ManualClock) -> None:
+def test_a_generator_that_is_left_after_an_item_succeeded_and_gives_its_slot_back(
+    make_breaker: Make, clock: ManualClock
+) -> None:
     # S34
-    breaker = make_breaker(Policy(1, 1, 60))
+    breaker = make_breaker(Policy(1, 6, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
-    before = breaker.snapshot().ignored
+    before = breaker.snapshot().successes
     for _ in range(3):  # memory is used again
         generator = breaker.do(echo)
         next(generator)
@@ -195,7 +197,7 @@ def test_an_abandoned_generator_is_ignored_and_gives_its_slot_back(make_breaker:
     box = []
     gc.collect()
     assert breaker.snapshot().half_open_in_flight == 0
-    assert breaker.snapshot().ignored == before + 5
+    assert breaker.snapshot().successes == before + 5
     succeed(breaker)
 
 
@@ -235,7 +237,7 @@ def test_yield_from_passes_everything_through(make_breaker: Make) -> None:
     assert steps_of(outer(breaker.do(echo)), script) == steps_of(outer(echo()), script)
     closing = [("__next__",), ("close",)]
     assert steps_of(outer(breaker.do(echo)), closing) == steps_of(outer(echo()), closing)
-    assert counts(breaker) == {"successes": 1, "ignored": 1}
+    assert counts(breaker) == {"successes": 2}
 
 
 def test_whatever_takes_iterators_takes_it(make_breaker: Make) -> None:
@@ -250,7 +252,7 @@ def test_whatever_takes_iterators_takes_it(make_breaker: Make) -> None:
     assert [*itertools.chain(numbers(), numbers())] == [0, 1, 2, 0, 1, 2]
     assert counts(breaker) == {"successes": 5}
     assert [*itertools.islice(numbers(), 2)] == [0, 1]
-    assert counts(breaker) == {"successes": 5, "ignored": 1}
+    assert counts(breaker) == {"successes": 6}
 
 
 def test_a_context_manager_made_of_it_is_one_call_as_long_as_its_block(make_breaker: Make) -> None:
@@ -279,7 +281,7 @@ def test_a_context_manager_made_of_it_is_one_call_as_long_as_its_block(make_brea
         assert counts(breaker)[ends] == before + 1
     with contextlib.closing(breaker.do(echo)) as generator:
         next(generator)
-    assert counts(breaker) == {"successes": 2, "failures": 2, "ignored": 2}
+    assert counts(breaker) == {"successes": 3, "failures": 2, "ignored": 1}
 
 
 def test_a_plain_function_that_returns_a_generator_is_admitted_at_the_call(make_breaker: Make) -> None:
@@ -308,8 +310,19 @@ def test_a_generator_that_meddles_with_itself_is_refused_and_counts_once(make_br
     generator = breaker.do(meddles)
     steps_of(generator, [("__next__",), end])
     assert [answer[1] for answer in answered] == [ValueError] * 4
-    ends = {"__next__": "successes", "close": "ignored", "throw": "failures"}
+    ends = {"__next__": "successes", "close": "successes", "throw": "failures"}
     assert counts(breaker) == {ends[end[0]]: 1}
+
+
+def test_a_generator_that_is_left_before_its_first_item_is_ignored(make_breaker: Make) -> None:
+    # S34, S39
+    breaker = make_breaker(Policy(1))
+    admitted = breaker.do(lambda: echo())
+    admitted.close()
+    assert counts(breaker) == {"ignored": 1}
+    del admitted
+    breaker.do(lambda: echo())  # dropped
+    assert counts(breaker) == {"ignored": 2}
 
 
 def test_failed_result_does_not_see_generators(make_breaker: Make) -> None:

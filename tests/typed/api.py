@@ -5,8 +5,9 @@ A line with an ignore is one that must be refused: both checkers report an ignor
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, assert_type
+from typing import Any, Protocol, Self, TypeVar, assert_type
 
 import breaker
 from breaker import (
@@ -24,6 +25,8 @@ from breaker import (
 )
 from breaker.sources import EtcdSource, FileSource, MemorySource, PolicySource, PolicyStore, Revision, StoredPolicy
 from breaker.testing import ManualClock, recorded
+
+T = TypeVar("T")
 
 
 def plain(x: int, *, flag: bool = False) -> str:
@@ -112,7 +115,54 @@ async def decorations(b: Breaker) -> None:
     decorated("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Guarded().method("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await decorated_later("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    b(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    b(5)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+
+
+class Loads(Protocol):
+    async def load(self, key: str) -> str: ...
+
+
+class Store:
+    async def load(self, key: str) -> str:
+        return key
+
+    @classmethod
+    def open(cls) -> Self:
+        return cls()
+
+
+def types_kept(b: Breaker) -> None:
+    @b
+    def first(items: list[T]) -> T:
+        return items[0]
+
+    class Guarded(Store):
+        @b
+        async def load(self, key: str) -> str:
+            return await super().load(key)
+
+    class Alone:
+        @b
+        async def load(self, key: str) -> str:
+            return key
+
+        @classmethod
+        @b
+        def made(cls) -> Self:
+            return cls()
+
+    @b
+    @contextmanager
+    def connection(url: str) -> Iterator[int]:
+        yield len(url)
+
+    each: list[Loads] = [Guarded(), Alone(), Alone.made()]
+    assert_type(first([1]), int)
+    assert_type(first(["a"]), str)
+    assert_type(Guarded.open(), Guarded)
+    with connection("x") as opened:
+        assert_type(opened, int)
+    each.append(Client())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def permits(b: Breaker) -> int:
@@ -128,6 +178,8 @@ def permits(b: Breaker) -> int:
 
 
 async def awaiting_with_a_permit(b: Breaker) -> str:
+    async with b.acquire() as held:
+        assert_type(held, Permit)
     with b.acquire() as permit:
         answer = await later(1)
         assert_type(permit.ignore(), None)

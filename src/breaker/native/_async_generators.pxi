@@ -60,10 +60,11 @@ cdef class AsyncStep:
         """Raise an exception where the step waits. One that has not begun takes no permit."""
         try:
             return self.inner.throw(*error)
-        except StopIteration:
-            if self.closes or not self.flow.begun:
-                settle_step(self, None)
+        except StopIteration as stop:
             self.done = True
+            value = stop.value
+            if step_returned(self, <PyObject *>value) < 0:
+                raise_set()
             raise
         except BaseException as raised:
             settle_step(self, raised)
@@ -103,12 +104,22 @@ cdef int settle_step(AsyncStep step, error) except -1:
     if not flow.ticket.live:
         return 0
     if error is None:
-        return settle_flow(flow, IGNORED, None)
+        return settle_flow(flow, left_early(flow), None)
     if not over and (step.done or not step.closes or shows(flow, RUNNING)):
         return 0  # the step was refused; but one that could not close the generator has failed
     if isinstance(error, StopAsyncIteration):
         return settle_flow(flow, SUCCESS, None)
     return settle_flow_by(flow, error)
+
+
+cdef int step_returned(AsyncStep step, PyObject *value) noexcept:
+    """A step has returned: an item, unless it closes. -1: an error is set."""
+    if step.flow is None:
+        return 0
+    if step.closes or not step.flow.begun:
+        return (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(step, <PyObject *>None)
+    step.flow.gave = True
+    return entered(step.flow, value) if BK_UNLIKELY(step.flow.enters) else 0
 
 
 cdef void settle_step_set(AsyncStep step) noexcept:
@@ -141,11 +152,10 @@ cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) 
         return how
     if how == PYGEN_ERROR:
         settle_step_set(step)
-    elif step.flow is not None and (step.closes or not step.flow.begun):
-        if (<int (*)(AsyncStep, PyObject *) noexcept>settle_step)(step, <PyObject *>None) < 0:
-            Py_DECREF(result[0])
-            result[0] = NULL
-            how = PYGEN_ERROR
+    elif step_returned(step, result[0]) < 0:
+        Py_DECREF(result[0])
+        result[0] = NULL
+        how = PYGEN_ERROR
     step.done = True
     return how
 

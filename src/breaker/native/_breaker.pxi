@@ -80,7 +80,7 @@ cdef class Breaker:
         if isinstance(fn, (staticmethod, classmethod)):
             return type(fn)(self(fn.__func__))
         if not callable(fn):
-            raise TypeError(f"breaker {self.name!r} can only protect something callable, got {type(fn).__name__}")
+            refuse_uncallable(<PyObject *>self, <PyObject *>fn)
         return new_function(self, fn)
 
     # -- reading --

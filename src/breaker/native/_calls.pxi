@@ -36,7 +36,7 @@ cdef PyObject *call_admitted(
 
 
 cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
-    """The end of a call that was admitted: settle it, or hand its ticket on to the coroutine it returned."""
+    """The end of a call that was admitted: settle it, or hand its ticket on to what it returned that runs later."""
     cdef int kind
     if value == NULL:
         settle_raised(b, ticket)
@@ -47,9 +47,30 @@ cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
             Py_DECREF(value)
             give_up(b, ticket)
             return NULL
+        if kind == FUTURE:
+            return follow_future(b, ticket, value)
+        if kind == ENTERED:
+            return guard_entering(b, ticket, value)
+        if kind == AWAITABLE or kind == AWAITED_OR_ENTERED:
+            return new_awaitable(b, ticket, value, kind)
         if kind != PLAIN:
             return new_flow(b, ticket, value, kind)
     return settle_value(b, ticket, value)
+
+
+cdef int refuse_uncallable(PyObject *b, PyObject *borrowed) except -1:
+    """Raise the TypeError for something that cannot be called: it is a mistake of the caller's, so nothing is counted."""
+    fn = <object>borrowed
+    got, name = type(fn).__name__, "fetch"
+    if isinstance(fn, _Coroutine):
+        name = getattr(fn, "__name__", name)
+        got = f"the coroutine object that {name}(…) returned"
+        if not (getattr(fn, "cr_running", False) or getattr(fn, "cr_suspended", False)):
+            fn.close()  # nobody is going to await it: Python would warn of that too
+    raise TypeError(
+        f"breaker {name_of(<Breaker>b)!r} can only protect something callable, got {got}: "
+        f"pass the function and its arguments, do({name}, …)"
+    )
 
 
 cdef PyObject *breaker_do "bk_do_entry"(
@@ -62,6 +83,9 @@ cdef PyObject *breaker_do "bk_do_entry"(
     fn = args[0]
     kind = bk_function_flags(fn)
     if BK_UNLIKELY(kind != 0):
+        if BK_UNLIKELY(kind < 0 and not PyCallable_Check(fn)):
+            (<int (*)(PyObject *, PyObject *) noexcept>refuse_uncallable)(self, fn)
+            return NULL
         kind = kind_of_flags(kind) if BK_LIKELY(kind > 0) else kind_of_function(fn)
         if BK_UNLIKELY(kind < 0):
             return NULL

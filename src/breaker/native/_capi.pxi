@@ -61,6 +61,7 @@ cdef extern from "Python.h":
     PyObject *PyObject_GetAttr_ "PyObject_GetAttr"(PyObject *o, PyObject *name) noexcept  # owned
     int PyObject_IsTrue_ "PyObject_IsTrue"(PyObject *o) noexcept
     bint PyFunction_Check(PyObject *o) noexcept
+    bint PyCallable_Check(PyObject *o) noexcept
     PyObject *PyObject_CallMethodNoArgs(PyObject *o, PyObject *name) noexcept  # owned
     PyObject *PyTuple_GET_ITEM_ "PyTuple_GET_ITEM"(PyObject *t, Py_ssize_t i) noexcept nogil  # borrowed
     Py_ssize_t PyTuple_GET_SIZE_ "PyTuple_GET_SIZE"(PyObject *t) noexcept nogil
@@ -118,6 +119,7 @@ cdef extern from "native/core.h":
     int bk_code_flags(PyObject *function) noexcept
     int bk_generator_flags(PyObject *generator) noexcept
     bint bk_may_run_later(PyObject *value) noexcept
+    void bk_runs_nothing_later(PyTypeObject *type) noexcept
     PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept  # owned
     PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) noexcept  # the result is owned
     int bk_dict_find(PyObject *dict, PyObject *key, PyObject **found) noexcept  # what is found is owned

@@ -1,8 +1,9 @@
 # Calls that run later, in steps: coroutines, generators and async generators.
 #
 # A flow wraps what the function returned. It is admitted at its first step (or was at the call, where a plain function
-# returned it) and settles at its end: returning is a success, an exception is what it means, being closed or dropped on
-# the way is ignored. Values, `send`, `throw`, `close` and the return value pass through.
+# returned it) and settles at its end: returning is a success, an exception is what it means. One that is closed or
+# dropped on the way is ignored, or a success if it is a generator that has given an item. Values, `send`, `throw`,
+# `close` and the return value pass through.
 
 
 # ---- one flow -------------------------------------------------------------------------------------------------
@@ -23,6 +24,13 @@ cdef class GuardedLater:
     cdef Ticket ticket
     cdef bint judged        # failed_result sees the value it returns
     cdef bint begun         # was admitted or refused, or was over before
+    cdef bint gave          # a generator: an item, at least
+    cdef bint enters        # a generator of a context manager: its first item ends the call
+
+    @property
+    def __class__(self):
+        # For `isinstance`, as libraries ask what they have. C code that relies on a layout looks at the type itself.
+        return type(self) if self.inner is None else self.inner.__class__
 
     def __getattr__(self, name):
         # cr_frame, gi_running, ag_code, __qualname__ …: what a debugger or asyncio asks
@@ -71,7 +79,7 @@ cdef void drop_coroutine(PyObject *self) noexcept:
     cdef PyObject *breaker = held(self)[0]
     cdef PyObject *inner = held(self)[1]
     if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
-        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
+        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket, IGNORED)
         free_coroutine(self)
     elif BK_LIKELY(bk_keep(&kept_coroutines, self)):
         Py_DECREF(inner)
@@ -87,11 +95,18 @@ cdef void dealloc_flow(PyObject *self) noexcept:
 
 cdef void drop_flow(PyObject *self) noexcept:
     if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
-        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket)
+        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket, left_early(<GuardedLater>self))
     if Py_TYPE(self) == <PyTypeObject *>GuardedGenerator:
         free_generator(self)
-    else:
+    elif Py_TYPE(self) == <PyTypeObject *>GuardedAsyncGenerator:
         free_async_generator(self)
+    else:
+        free_awaitable(self)
+
+
+cdef inline int left_early(GuardedLater flow) noexcept:
+    """What it means that a flow was closed or dropped."""
+    return SUCCESS if flow.gave and not flow.enters else IGNORED
 
 
 cdef PyObject *call_later(
@@ -101,6 +116,16 @@ cdef PyObject *call_later(
     cdef PyObject *flow
     if inner == NULL:
         return NULL
+    if BK_UNLIKELY(kind == COROUTINE and not PyCoro_CheckExact(inner)):
+        # It was marked as a coroutine function, or has an awaitable class of its own.
+        kind = kind_of_value(inner)
+        if kind == AWAITABLE or kind == FUTURE or kind == AWAITED_OR_ENTERED:
+            return new_awaitable(b, &NOT_ADMITTED, inner, kind)
+        if kind == PLAIN or kind == ENTERED:
+            return inner
+        if kind < 0:
+            Py_DECREF(inner)
+            return NULL
     if BK_LIKELY(kind == COROUTINE):
         flow = bk_take_kept(&kept_coroutines)
         if BK_LIKELY(flow != NULL):
@@ -151,9 +176,9 @@ cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) no
 
 
 cdef const char *kind_name(GuardedLater flow) noexcept:
-    if isinstance(flow, GuardedCoroutine):
-        return "coroutine"
-    return "generator" if isinstance(flow, GuardedGenerator) else "async generator"
+    if isinstance(flow, GuardedAsyncGenerator):
+        return "async generator"
+    return "generator" if isinstance(flow, GuardedGenerator) else "coroutine"
 
 
 cdef inline int begin_flow(GuardedLater flow) noexcept:
@@ -300,10 +325,42 @@ cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) 
     return step(self, value, result)
 
 
-cdef PyObject *flow_next(PyObject *self) noexcept:
+cdef PySendResult generator_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
+    """The same for a generator: what it yields are its items."""
+    cdef PySendResult how = step(self, value, result)
+    if BK_LIKELY(how == PYGEN_NEXT):
+        (<GuardedLater>self).gave = True
+        if BK_UNLIKELY((<GuardedLater>self).enters) and entered(<GuardedLater>self, result[0]) < 0:
+            Py_DECREF(result[0])
+            result[0] = NULL
+            return PYGEN_ERROR
+    return how
+
+
+cdef int entered(GuardedLater flow, PyObject *value) noexcept:
+    """Settle the entering of a context manager by what was entered. -1: an error is set."""
+    cdef PyObject *judged
+    if not flow.ticket.live:
+        return 0
+    Py_INCREF(value)
+    if flow.judged:
+        judged = settle_value(flow.breaker, &flow.ticket, value)
+        if judged == NULL:
+            bk_stop_is_no_end(kind_name(flow), isinstance(flow, GuardedAsyncGenerator))
+            return -1
+        Py_DECREF(judged)
+        return 0
+    Py_DECREF(value)
+    if settle_quietly(flow.breaker, &flow.ticket, SUCCESS, <PyObject *>None) < 0:
+        bk_stop_is_no_end(kind_name(flow), isinstance(flow, GuardedAsyncGenerator))
+        return -1
+    return 0
+
+
+cdef PyObject *generator_next(PyObject *self) noexcept:
     """The same as ``__next__``: a return is a StopIteration that carries the value."""
     cdef PyObject *result
-    if step(self, <PyObject *>None, &result) == PYGEN_RETURN:
+    if generator_send(self, <PyObject *>None, &result) == PYGEN_RETURN:
         raise_stop(result)
         return NULL
     return result
@@ -335,7 +392,7 @@ cdef class SteppedLater(GuardedLater):
     def send(self, value, /):
         """Go on with ``value``; returns what is yielded, raises StopIteration at the end."""
         cdef PyObject *result
-        cdef PySendResult how = flow_send(<PyObject *>self, <PyObject *>value, &result)
+        cdef PySendResult how = bk_send(<PyObject *>self, <PyObject *>value, &result)
         if how == PYGEN_NEXT:
             return steal(result)
         if how == PYGEN_RETURN:
@@ -350,20 +407,33 @@ cdef class SteppedLater(GuardedLater):
         """End it early; a call that was admitted is ignored, unless it raises an error while closing."""
         self.begun = True
         try:
-            value = self.inner.close()
+            value = close_inner(self.inner)
         except BaseException as error:
             if self.ticket.live and not shows(self, RUNNING):
                 settle_flow_by(self, error)
             raise
         if self.ticket.live:
-            settle_flow(self, IGNORED, None)
+            settle_flow(self, left_early(self), None)
         return value
+
+
+cdef object close_inner(inner):
+    close = getattr(inner, "close", None)  # not every iterator that is awaited has it, nor ``throw``
+    return None if close is None else close()
+
+
+cdef object throw_inner(inner, error):
+    throw = getattr(inner, "throw", None)
+    if throw is not None:
+        return throw(*error)
+    raised = error[0]
+    raise raised if isinstance(raised, BaseException) else raised()
 
 
 cdef object throw_into(GuardedLater flow, error):
     """A step by ``throw``: a flow that has not begun is over without having been admitted."""
     try:
-        return flow.inner.throw(*error)
+        value = throw_inner(flow.inner, error)
     except StopIteration as stop:
         flow.begun = True
         if flow.ticket.live:
@@ -378,6 +448,11 @@ cdef object throw_into(GuardedLater flow, error):
             if flow.ticket.live:
                 settle_flow_by(flow, raised)
         raise
+    if isinstance(flow, GuardedGenerator):
+        flow.gave = True
+        if flow.enters and entered(flow, <PyObject *>value) < 0:
+            raise_set()
+    return value
 
 
 cdef int judge_flow(GuardedLater flow, value) except -1:
@@ -431,6 +506,6 @@ cdef int check_layout() except -1:
 bk_make_stops()
 check_layout()
 bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, coroutine_next)
-bk_make_iterator(<PyTypeObject *>GuardedGenerator, flow_send, flow_next)
+bk_make_iterator(<PyTypeObject *>GuardedGenerator, generator_send, generator_next)
 (<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_coroutine
 (<PyTypeObject *>GuardedGenerator).tp_dealloc = dealloc_flow

@@ -2,6 +2,8 @@
 
 cdef enum:  # kinds of functions and of values
     PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
+    FUTURE, AWAITABLE, AWAITED_OR_ENTERED, ENTERED  # of values alone
+    AWAITED_STEPS           # what an awaitable's ``__await__`` returns
 
 cdef tuple MARKS = (
     ("inspect", "_is_coroutine_mark", "_is_coroutine_marker"), ("asyncio.coroutines", "_is_coroutine", "_is_coroutine"))
@@ -80,7 +82,7 @@ cdef inline int kind_of_flags(int flags) noexcept:
 
 
 cdef int kind_of_value(PyObject *value) noexcept:
-    """Coroutines and generators of other makers count too; futures and other awaitables are plain values.
+    """Coroutines and generators of other makers count too.
 
     -1: an error is set, of what was asked or of having no memory or stack to ask.
     """
@@ -95,15 +97,35 @@ cdef int kind_of_value(PyObject *value) noexcept:
 
 cdef int kind_of_foreign(PyObject *borrowed) except -1:
     value = <object>borrowed
+    cdef int kind = PLAIN
     try:
-        if isinstance(value, _Coroutine):
-            return COROUTINE
-        if isinstance(value, _AsyncGenerator):
-            return ASYNC_GENERATOR
-        if isinstance(value, _Generator):
-            return GENERATOR
+        kind = kind_by_class(value, type(value))
     except (MemoryError, RecursionError):
         raise
     except Exception:
         pass  # a value that cannot even say what it is runs nothing later that we could follow
-    return PLAIN
+    if kind == PLAIN:
+        bk_runs_nothing_later(Py_TYPE(borrowed))
+    return kind
+
+
+cdef int kind_by_class(value, kind) except -1:
+    # What nobody has loaded yet, nothing is an instance of.
+    if issubclass(kind, loaded("contextlib", "_GeneratorContextManagerBase")):
+        return ENTERED
+    if issubclass(kind, loaded("concurrent.futures._base", "Future")):
+        return FUTURE
+    if getattr(kind, "_asyncio_future_blocking", None) is not None:  # as asyncio.isfuture asks
+        return FUTURE
+    if isinstance(value, _Coroutine):
+        return AWAITED_OR_ENTERED if hasattr(kind, "__aenter__") else COROUTINE
+    if isinstance(value, _AsyncGenerator):
+        return ASYNC_GENERATOR
+    if isinstance(value, _Generator):
+        return GENERATOR
+    return AWAITABLE if hasattr(kind, "__await__") else PLAIN
+
+
+cdef object loaded(str module, str name):
+    """A class of a module, or () where it is not loaded."""
+    return getattr(_sys.modules.get(module), name, ())

@@ -54,8 +54,35 @@ cdef class Permit:
             settle_by(self.breaker, &self.ticket, exc)
         return False
 
+    def __aenter__(self):
+        return new_ready(self)
+
+    def __aexit__(self, kind, exc, traceback):
+        return new_ready(self.__exit__(kind, exc, traceback))
+
     def __reduce__(self):
         raise TypeError("a permit cannot be pickled or copied: it is one call of this process")
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Ready:
+    """An awaitable that has its value: nothing here ever waits."""
+
+    cdef object value
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        raise_stop(new_reference(self.value))
+        raise_set()
+
+
+cdef Ready new_ready(value):
+    cdef Ready ready = Ready.__new__(Ready)
+    ready.value = value
+    return ready
 
 
 cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) noexcept:
@@ -79,10 +106,11 @@ cdef destructor free_permit = (<PyTypeObject *>Permit).tp_dealloc
 
 cdef void dealloc_permit(PyObject *self) noexcept:
     if BK_UNLIKELY((<Permit>self).ticket.live != 0):
-        drop(self, (<Permit>self).breaker, &(<Permit>self).ticket)
+        drop(self, (<Permit>self).breaker, &(<Permit>self).ticket, IGNORED)
     free_permit(self)
 
 
 bk_add_method(<PyTypeObject *>Breaker, &bk_acquire_method)
 (<PyTypeObject *>Permit).tp_dealloc = dealloc_permit
 bk_forbid_making(<PyTypeObject *>Permit)
+bk_forbid_making(<PyTypeObject *>Ready)

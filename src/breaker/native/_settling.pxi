@@ -251,12 +251,12 @@ cdef PyObject *settle_value(Breaker b, Ticket *ticket, PyObject *value) noexcept
     return value
 
 
-cdef void drop(PyObject *self, Breaker b, Ticket *ticket) noexcept:
+cdef void drop(PyObject *self, Breaker b, Ticket *ticket, int outcome) noexcept:
     """Settle the ticket of an object that is being freed. It lives a moment longer, for listeners may run in here."""
     cdef PyObject *error = bk_take_exception()
     PyObject_GC_UnTrack(self)
     Py_SET_REFCNT(self, 1)
-    if settle_quietly(b, ticket, IGNORED, <PyObject *>None) < 0:
+    if settle_quietly(b, ticket, outcome, <PyObject *>None) < 0:
         PyErr_WriteUnraisable(<PyObject *>b)
     Py_SET_REFCNT(self, 0)
     if error != NULL:

@@ -199,11 +199,19 @@ static inline PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject
     if (BK_LIKELY(async != NULL && async->am_send != NULL)) return async->am_send(iterator, value, result);
     return PyIter_Send(iterator, value, result);
 }
-/* False for every value that cannot be a coroutine, a generator or an async generator. */
+/* False for every value that cannot be a coroutine, a generator, an awaitable, a future or a context manager whose
+ * entering is the call. Futures of threads and context managers are instances of Python classes without a slot that
+ * says so; the classes that are known to be neither are remembered by their version tags, which are given out once. */
+#define BK_CLASSES 256
+static uint32_t bk_plain_classes[BK_CLASSES];
 static inline int bk_may_run_later(PyObject *value) {
-    PyAsyncMethods *async = Py_TYPE(value)->tp_as_async;
-    return async != NULL && (async->am_send != NULL || async->am_await != NULL || async->am_anext != NULL);
+    PyTypeObject *type = Py_TYPE(value);
+    PyAsyncMethods *async = type->tp_as_async;
+    if (BK_LIKELY(async == NULL)) return 0;
+    if (async->am_send != NULL || async->am_await != NULL || async->am_anext != NULL) return 1;
+    return type->tp_version_tag == 0 || bk_plain_classes[type->tp_version_tag % BK_CLASSES] != type->tp_version_tag;
 }
+static void bk_runs_nothing_later(PyTypeObject *type) { bk_plain_classes[type->tp_version_tag % BK_CLASSES] = type->tp_version_tag; }
 
 /* ---- slots and methods set on the types when the module is made -------------------------------------------- */
 static PyObject *bk_no_args;
