@@ -88,7 +88,7 @@ def test_the_class_treats_its_special_methods_as_it_treats_functions(make_breake
 
         @breaker
         def __new__(cls, *args: Any) -> Any:
-            made = object.__new__(cls)
+            made: Any = object.__new__(cls)
             made.args = args
             return made
 

@@ -54,20 +54,23 @@ cdef int watch_future(PyObject *watch, PyObject *borrowed) except -1:
 
 
 cdef int settle_by_future(Breaker b, Ticket *ticket, future) except -1:
+    cdef PyObject *judged
     if future.cancelled():
         return settle(b, ticket, IGNORED, None)
     # Not `exception()`: asyncio would take it for read, and say nothing of one that nobody looks at.
     error = future._exception if hasattr(future, "_exception") else future.exception()
     if error is not None:
         return settle_by(b, ticket, error)
-    if b.failed_result is None:
-        return settle(b, ticket, SUCCESS, None)
+    result = future.result()
+    judged = settle_value(b, ticket, new_reference(result))
     try:
-        judge(b, ticket, future.result())
-    except Exception as raised:  # there is no caller who could get it
-        if b.listeners is None:
+        if judged == NULL:
+            raise_set()
+        Py_DECREF(judged)
+    except Exception as raised:
+        if b.failed_result is None or b.listeners is None:
             raise
-        b.listeners.report(b.failed_result, None, raised)
+        b.listeners.report(b.failed_result, None, raised)  # there is no caller who could get it
     return 0
 
 
