@@ -182,7 +182,8 @@ def marked(fn: Any) -> Any:
 def test_it_is_admitted_when_it_is_awaited(make_breaker: Make, kind: str, decorated: bool) -> None:
     # S31
     breaker = make_breaker(Policy(1, 1, 60))
-    called = breaker(ASYNC[kind]()) if decorated else functools.partial(breaker.do, ASYNC[kind]())
+    do: Any = breaker.do
+    called = breaker(ASYNC[kind]()) if decorated else functools.partial(do, ASYNC[kind]())
     assert drive(called())[0] == "stop"
     made = called()
     breaker.acquire().failure()

@@ -104,7 +104,8 @@ async def decorations(b: Breaker) -> None:
             return 1
 
     assert_type(decorated(1), str)
-    assert_type(await assert_type(decorated_later(1), Coroutine[Any, Any, str]), str)
+    as_declared: Coroutine[Any, Any, str] = decorated_later(1)
+    assert_type(await as_declared, str)
     assert_type(Guarded().method(1), str)
     assert_type(await Guarded().method_later(1), str)
     assert_type(Guarded.static(1), str)
