@@ -6,7 +6,10 @@ cdef enum:  # kinds of functions and of values
     AWAITED_STEPS           # what an awaitable's ``__await__`` returns
 
 cdef tuple MARKS = (
-    ("inspect", "_is_coroutine_mark", "_is_coroutine_marker"), ("asyncio.coroutines", "_is_coroutine", "_is_coroutine"))
+    ("inspect", "_is_coroutine_mark", "_is_coroutine_marker"),
+    ("inspect", "_is_coroutine_marker", "_is_coroutine_marker"),  # its first name, in early releases of 3.12
+    ("asyncio.coroutines", "_is_coroutine", "_is_coroutine"),
+)
 
 
 cdef object unwrapped(fn):
