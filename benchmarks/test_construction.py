@@ -10,6 +10,7 @@ from benchmarks.meter import Meter
 from benchmarks.subjects import CLOSED, floor, provider
 
 
+@pytest.mark.filterwarnings("ignore:the provider of:RuntimeWarning")  # that it has very many is what is measured
 @pytest.mark.parametrize("kind", ["floor", "breaker"])
 def test_construction_breaker(meter: Meter, kind: str) -> None:
     """The floor makes an empty C object and puts it into a dict under a new name."""

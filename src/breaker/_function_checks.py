@@ -38,7 +38,7 @@ def _kind(callback: object) -> str | None:
 
 def _is_marked(callback: object) -> bool:
     """Marked by `inspect.markcoroutinefunction`, or by what asyncio and Cython mark their coroutine functions with."""
-    return _own(callback, "_is_coroutine_mark") is not None or _own(callback, "_is_coroutine") is not None
+    return _own(callback, "_is_coroutine_marker") is not None or _own(callback, "_is_coroutine") is not None
 
 
 def _own(callback: Any, mark: str) -> object:
