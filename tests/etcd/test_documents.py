@@ -139,6 +139,7 @@ def test_a_name_of_any_kind_has_its_document(server: Server, follow: Follow, nam
         subjects.eventually(lambda each: each.threshold(name) == 2)
 
 
+@pytest.mark.filterwarnings("ignore:the provider of:RuntimeWarning")  # of more than 1,000 breakers
 @pytest.mark.alone
 @pytest.mark.every_version
 @pytest.mark.timeout(120)

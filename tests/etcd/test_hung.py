@@ -32,6 +32,7 @@ def test_hung_for_twenty_seconds(server: Server, follow_filled: Follow) -> None:
         assert (len(subject.losses), len(subject.returns)) == (1, 1)
 
 
+@pytest.mark.filterwarnings("ignore:the provider of:RuntimeWarning")  # of more than 1,000 breakers
 def test_breakers_are_made_without_asking_a_hung_server(server: Server, follow: Follow) -> None:
     server.api.put(f"{PATH}new-07.json", '{"failureThreshold": 7}')
     subjects = follow(server.endpoint)
