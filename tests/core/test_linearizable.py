@@ -70,7 +70,7 @@ def follow(model: Model, now: int) -> None:
     for time, verdict in ((opened, FAILURE), (opened, FAILURE), (now, IGNORED)):
         token = model.admit(time)
         assert isinstance(token, Token)
-        model.settle(token, verdict, time)
+        model.settle(token, verdict, time, "Boom: down")  # what `drive_to` fails with
     model.events.clear()
 
 
