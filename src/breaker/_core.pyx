@@ -1,14 +1,15 @@
 """The state machine of one breaker and its counters.
 
     CLOSED ──(failures in a row reach failure_threshold)──▶ OPEN ──(open timeout over, next call)──▶ HALF_OPEN
-       ▲                                                     ▲                                          │
-       ├──(success_threshold probe successes)────────────────┼──────────────────────────────────────────┤
-       └──(reset)                                            └──────────────(a probe fails)─────────────┘
+       ▲                                                     ▲                                                │
+       ├──(success_threshold probe successes)────────────────┼────────────────────────────────────────────────┤
+       └──(reset)                                            └──(a probe fails, or the visit proves nothing)──┘
 
 Every call takes a *ticket* when it is admitted and gives it back with an outcome when it ends. The ticket holds the
 epoch of its admission. Entering a state starts a new epoch, so the result of a call that began before a transition is
 known as late: it is counted as that and decides nothing. In HALF_OPEN a ticket also names a *lease*: one of few slots,
-for a limited time, so that a caller who never comes back cannot keep it.
+for a limited time, so that a caller who never comes back cannot keep it. A probe that has lost its slot so is overdue;
+its result still decides. A call inside the function of a probe needs no lease and decides nothing (`_nested.pxi`).
 
 Four rules keep it right under threads, finalizers, signals and listeners that call back:
 
@@ -31,7 +32,7 @@ Read on: the C structs → the gate → time → begin → settle → operate �
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
-from libc.math cimport pow
+from libc.math cimport llround
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -57,26 +58,26 @@ cdef enum:  # modes
 cdef enum:  # outcomes, and the end of a probe whose visit is over
     SUCCESS, FAILURE, IGNORED, LATE
 cdef enum:  # why a state was entered
-    TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY
+    TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY, INCONCLUSIVE
 cdef enum:  # why a call was rejected
     WHILE_OPEN, WHILE_HALF_OPEN, BY_OPERATOR
 cdef enum:  # what a locked function answers
     DONE, REFUSED, NEEDS_ROOM, NEEDS_MORE
 cdef enum:  # what is noted for the listeners
-    CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_LOST
+    CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_OVERDUE
 cdef enum:  # what a decision does with last_error
     KEPT, REPLACED, CLEARED
 
 cdef tuple STATES = (_State.CLOSED, _State.OPEN, _State.HALF_OPEN)
 cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
-cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy")
+cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy", "inconclusive")
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
 cdef tuple ENDS_OF_PROBES = ("success", "failure", "ignored", "late")
 
 if STATES != tuple(_State) or MODES != tuple(_Mode):  # a policy has the number of its mode from there
     raise ImportError("breaker.states has other states or modes than the core, or another order of them")
 
-cdef bint LEGAL[3][3][6]    # by state before, state after, reason
+cdef bint LEGAL[3][3][7]    # by state before, state after, reason
 cdef int8_t PAIRS[3][3]     # the place of a pair in the table
 
 
@@ -103,6 +104,12 @@ cdef enum:
 
 cdef enum:
     MOST_LEASES = 2048      # more than half_open_max_calls may be; see grant_locked
+    IGNORED_PER_SLOT = 10   # ignored probes of a visit, for each slot, before the next one ends it as inconclusive
+
+cdef enum:  # what a ticket's `live` says of a call that is not settled
+    RUNS = 1, PROBES
+cdef int64_t SECOND = 1000000000
+cdef int64_t LEASE_BOUND = 60 * SECOND      # doubling makes no lease longer, except one that is longer by itself
 
 
 cdef struct PolicyNumbers:  # a policy in numbers, each by the name of its field; replaced as a whole
@@ -127,7 +134,7 @@ cdef struct Lease:          # a half-open slot, held for a time
 cdef struct Ticket:
     uint64_t epoch
     uint64_t lease          # its id, 0: holds no slot
-    int live                # 0: settled, or never admitted
+    int live                # RUNS or PROBES; 0: settled, or never admitted
 
 
 cdef struct Machine:        # the state machine: no pointer and no object, so it may lie in any memory
@@ -135,21 +142,24 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
     uint64_t state_ns[3]    # time spent in each state before that: together more than a signed number holds
     uint64_t epoch
     int64_t streak          # failures in a row
-    int64_t reopenings      # failed half-open visits since it was closed
+    int64_t last_span       # of the opening before this state, as it was when OPEN was left; 0: there was none
+    double growth           # of the open timeout: 1 at the first opening, more with each reopening
     double drawn            # the random part of this opening, 0 … 1
     uint64_t failures
     uint64_t ignored
     uint64_t late
-    uint64_t lost
+    uint64_t overdue
     uint64_t granted        # leases given out: the id of the last one
     uint64_t probes[4]      # ends of calls that held a slot: by outcome, and LATE
     uint32_t transitions[6]  # by pair of states, see PAIRS
     int32_t probe_successes
+    int32_t probes_ignored  # in this visit
     int16_t in_flight       # leases that hold a slot: the first ones of the array
-    int16_t leases          # and with those whose visit is over, until their tickets report
+    int16_t leases          # and with the overdue, and those whose visit is over, until their tickets report
     int8_t state
     int8_t override         # the operator's own, -1: none
     int8_t would_have_opened  # a shadow episode goes on
+    int8_t doublings        # of the leases that are given out, in this visit
 
 
 cdef struct Local:          # what belongs to this process
@@ -180,7 +190,7 @@ cdef struct Core:
 
 cdef inline Ticket admitted(uint64_t epoch, uint64_t lease) noexcept nogil:
     """The ticket of a call that runs; `NOT_ADMITTED` is the other one."""
-    return Ticket(epoch=epoch, lease=lease, live=1)
+    return Ticket(epoch=epoch, lease=lease, live=PROBES if lease else RUNS)
 
 
 cdef Ticket NOT_ADMITTED = Ticket(epoch=0, lease=0, live=0)
@@ -192,9 +202,12 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     """The one place that writes the state. A new epoch begins, counts start at 0, all slots are free."""
     cdef int before = c.m.state
     cdef int64_t streak = c.m.streak
+    cdef bint again = reopens_locked(c, state, now)
     if not LEGAL[before][state][reason]:
         bk_illegal_transition(before, state, reason)
         return
+    if before == OPEN:
+        c.m.last_span = open_span_locked(c)
     c.m.state_ns[before] += elapsed(c.m.since, now)
     c.m.since = now
     c.m.state = state
@@ -202,14 +215,17 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     c.m.streak = 0
     c.m.would_have_opened = False
     c.m.probe_successes = 0
+    c.m.probes_ignored = 0
+    c.m.doublings = 0
     c.m.in_flight = 0
     if state == OPEN:
-        c.m.reopenings = c.m.reopenings + 1 if before == HALF_OPEN else 0
+        c.m.growth = grown_locked(c) if again else 1
         c.m.drawn = bk_draw()
         out.last_error = REPLACED
     elif state == CLOSED:
-        c.m.reopenings = 0
         out.last_error = CLEARED
+    if reason == RESET:
+        c.m.last_span = 0
     if before != state:
         c.m.transitions[PAIRS[before][state]] += 1
         if reason == PROBE_FAILED:
@@ -231,18 +247,32 @@ cdef inline int mode_locked(const Core *c) noexcept nogil:
 
 # ---- time -----------------------------------------------------------------------------------------------------
 
+cdef inline double ceiling_locked(const Core *c) noexcept nogil:
+    """How long a grown open timeout may get; the timeout itself is never shortened."""
+    return <double>max(c.here.numbers.open_timeout_max_ns, c.here.numbers.open_state_timeout_ns)
+
+
 cdef int64_t open_span_locked(const Core *c) noexcept nogil:
-    """How long this opening lasts by the policy of now: the open timeout, grown per reopening, plus the jitter."""
+    """How long this opening lasts by the policy of now: the open timeout, grown, plus the jitter."""
     cdef const PolicyNumbers *by = &c.here.numbers
-    cdef double span
-    cdef double ceiling
-    if by.open_timeout_jitter == 0 and (by.open_timeout_multiplier == 1 or c.m.reopenings == 0):
+    cdef double span = <double>by.open_state_timeout_ns
+    if by.open_timeout_jitter == 0 and c.m.growth <= 1:
         return by.open_state_timeout_ns
-    span = <double>by.open_state_timeout_ns
-    ceiling = <double>max(by.open_timeout_max_ns, by.open_state_timeout_ns)
-    span = min(span * pow(by.open_timeout_multiplier, <double>c.m.reopenings), ceiling)
+    if c.m.growth > 1:
+        span = min(span * c.m.growth, ceiling_locked(c))
     span *= 1 + by.open_timeout_jitter * c.m.drawn
-    return <int64_t>span if span < 9.2e18 else INT64_MAX
+    return llround(span) if span < 9.2e18 else INT64_MAX
+
+
+cdef double grown_locked(const Core *c) noexcept nogil:
+    """The growth after one more reopening, no more than the ceiling has use for."""
+    cdef double most = ceiling_locked(c) / <double>c.here.numbers.open_state_timeout_ns
+    return min(c.m.growth * c.here.numbers.open_timeout_multiplier, most)
+
+
+cdef bint reopens_locked(const Core *c, int state, int64_t now) noexcept nogil:
+    """Is the state that is entered an opening soon after another one? Flapping is no recovery."""
+    return state == OPEN and (c.m.state == HALF_OPEN or left_of(c.m.since, c.m.last_span, now) > 0)
 
 
 cdef inline uint64_t elapsed(int64_t start, int64_t now) noexcept nogil:
@@ -259,31 +289,25 @@ cdef inline int64_t left_of(int64_t start, int64_t span, int64_t now) noexcept n
 cdef int64_t wait_locked(const Core *c, int64_t now) noexcept nogil:
     """Nanoseconds until a call can be admitted, as known now."""
     cdef int mode = mode_locked(c)
-    cdef int64_t wait = INT64_MAX
-    cdef int16_t i
     if mode != AUTO:
         return c.here.numbers.open_state_timeout_ns if mode == FORCED_OPEN else 0
     if c.m.state == OPEN:
         return left_of(c.m.since, open_span_locked(c), now)
-    if c.m.state == CLOSED or c.m.in_flight == 0 or has_room_locked(c):
-        return 0
-    for i in range(c.m.in_flight):
-        wait = min(wait, left_of(c.here.leases[i].granted, c.here.leases[i].span, now))
-    return wait
+    return 0 if c.m.state == CLOSED else wait_for_room_locked(c, now)
 
 
 # ---- begin: may this call run? --------------------------------------------------------------------------------
 
-cdef bint has_room_locked(const Core *c) noexcept nogil:
-    return (c.m.in_flight < c.here.numbers.half_open_max_calls
-            and c.m.in_flight + c.m.probe_successes < c.here.numbers.success_threshold)
+cdef int32_t room_locked(const Core *c) noexcept nogil:
+    """How many slots may be held at once; less than 1 where the successes of the visit are enough."""
+    return min(c.here.numbers.half_open_max_calls, c.here.numbers.success_threshold - c.m.probe_successes)
 
 
-cdef void close_if_done_locked(Core *c, int reason, int64_t now, Outbox *out) noexcept nogil:
-    """Close a half-open breaker that has its successes, once nothing is in flight."""
+cdef void close_if_done_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
+    """Close a half-open breaker whose policy asks for no more successes than it has, once no slot is held."""
     if (mode_locked(c) == AUTO and c.m.state == HALF_OPEN and c.m.in_flight == 0
             and c.m.probe_successes >= c.here.numbers.success_threshold):
-        enter_locked(c, CLOSED, reason, now, out)
+        enter_locked(c, CLOSED, POLICY, now, out)
 
 
 cdef inline int refuse(Outbox *out, int state, int reason, int64_t wait) noexcept nogil:
@@ -293,26 +317,33 @@ cdef inline int refuse(Outbox *out, int state, int reason, int64_t wait) noexcep
     return REFUSED
 
 
-cdef int begin_locked(Core *c, int64_t now, Ticket *ticket, Outbox *out) noexcept nogil:
-    """DONE: the call is admitted, the ticket is filled. REFUSED: the refusal is. NEEDS_ROOM: for one more lease."""
+cdef int begin_locked(Core *c, int64_t now, const Ticket *around, Ticket *ticket, Outbox *out) noexcept nogil:
+    """DONE: the call is admitted, the ticket is filled. REFUSED: the refusal is. NEEDS_ROOM: for one more lease.
+
+    ``around``: the ticket of the probe inside whose function the call is made, if it is inside one.
+    """
     cdef int mode = mode_locked(c)
     cdef int64_t left = 0
     cdef uint64_t lease = 0
+    cdef bint nested = runs_locked(c, around)
+    if nested and mode != FORCED_OPEN:
+        ticket[0] = admitted(c.m.epoch, 0)
+        return DONE
     now = max(now, c.m.since)  # read before the lock was taken: another thread may have moved on
     if c.m.state == OPEN:
         left = left_of(c.m.since, open_span_locked(c), now)
     if (mode == AUTO and c.m.state != CLOSED and left == 0
             and c.m.leases == c.here.room and c.here.room < MOST_LEASES):
         return NEEDS_ROOM
-    if c.m.state == HALF_OPEN:
+    if c.m.state == HALF_OPEN and not nested:
         reclaim_locked(c, now, out)
-        close_if_done_locked(c, POLICY, now, out)
+        close_if_done_locked(c, now, out)
     if mode == FORCED_OPEN:
         return refuse(out, OPEN, BY_OPERATOR, wait_locked(c, now))
     if mode == AUTO and c.m.state != CLOSED:
         if left > 0:
             return refuse(out, OPEN, WHILE_OPEN, left)
-        if c.m.state == HALF_OPEN and not has_room_locked(c):
+        if c.m.state == HALF_OPEN and c.m.in_flight >= room_locked(c):
             return refuse(out, HALF_OPEN, WHILE_HALF_OPEN, wait_locked(c, now))
         if c.m.state == OPEN:
             enter_locked(c, HALF_OPEN, TIMEOUT, now, out)
@@ -384,14 +415,22 @@ cdef void judge_closed_locked(Core *c, int outcome, int64_t now, Outbox *out) no
 
 
 cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
-    """The half-open verdict: the first failure reopens, enough successes close."""
+    """The half-open verdict: the first failure reopens, enough successes close, and nothing but ignored ends reopen."""
     if outcome == FAILURE:
         enter_locked(c, OPEN, PROBE_FAILED, now, out)
-    elif outcome == SUCCESS:
+        return
+    if outcome == SUCCESS:
         c.m.probe_successes += 1
-        close_if_done_locked(c, RECOVERED, now, out)
-    elif not out.cramped:  # else the next call that asks for admission closes it
-        close_if_done_locked(c, POLICY, now, out)
+        if c.m.probe_successes >= c.here.numbers.success_threshold:
+            enter_locked(c, CLOSED, RECOVERED, now, out)
+        return
+    c.m.probes_ignored += 1
+    if out.cramped:
+        return  # the next call that asks for admission closes, the next that is ignored reopens
+    if c.m.probe_successes == 0 and c.m.probes_ignored > IGNORED_PER_SLOT * c.here.numbers.half_open_max_calls:
+        enter_locked(c, OPEN, INCONCLUSIVE, now, out)
+    else:
+        close_if_done_locked(c, now, out)
 
 
 # ---- operate --------------------------------------------------------------------------------------------------
@@ -421,13 +460,14 @@ cdef void replace_locked(Core *c, const PolicyNumbers *numbers, int64_t now, Out
         c.m.would_have_opened = False
     note_locked(c, out, POLICY_UPDATED, c.m.state, c.m.state, 0, 0)
     notice_mode_locked(c, out)
-    close_if_done_locked(c, POLICY, max(now, c.m.since), out)
+    close_if_done_locked(c, max(now, c.m.since), out)
 
 
 # ---- what uses it ---------------------------------------------------------------------------------------------
 
 include "native/_decision.pxi"     # from the lock to the outbox and back
 include "native/_leases.pxi"       # half-open slots, for a time
+include "native/_nested.pxi"       # calls inside a probe's function
 include "native/_fork.pxi"         # what a child process takes over
 include "native/_errors.pxi"       # BreakerError, BreakerOpenError
 include "native/_outcomes.pxi"     # which exception means which outcome

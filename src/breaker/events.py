@@ -19,7 +19,7 @@ __all__ = [
     "ModeChanged",
     "PolicyRejected",
     "PolicyUpdated",
-    "ProbeLost",
+    "ProbeOverdue",
     "Reason",
     "SourceLost",
     "SourceRegained",
@@ -27,7 +27,7 @@ __all__ = [
     "WouldHaveOpened",
 ]
 
-Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "policy"]
+Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "policy", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class StateChanged:
         epoch: of the new state.
         consecutive_failures: the streak that tripped the breaker, 1 for a failed probe, else 0.
         retry_after: seconds that the breaker stays open, 0 for other states.
-        last_error: the failure that opened the breaker, None for a breaker that has closed.
+        last_error: the failure that opened the breaker, or that its probes were inconclusive; None for a breaker that
+            has closed.
 
     .. versionadded:: 0.1
     """
@@ -156,8 +157,8 @@ class WouldHaveOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeLost:
-    """A half-open probe did not report within its lease; its slot was taken back. Rule S62.
+class ProbeOverdue:
+    """A half-open probe did not end within its lease; its slot was taken back, its end still decides. Rules S66, S67.
 
     Args:
         name: of the breaker.
@@ -206,7 +207,7 @@ Event = (
     | PolicyRejected
     | CallFailed
     | WouldHaveOpened
-    | ProbeLost
+    | ProbeOverdue
     | SourceLost
     | SourceRegained
 )

@@ -15,7 +15,7 @@ from breaker.events import (
     ModeChanged,
     PolicyRejected,
     PolicyUpdated,
-    ProbeLost,
+    ProbeOverdue,
     SourceLost,
     SourceRegained,
     StateChanged,
@@ -233,7 +233,7 @@ _LINES: dict[type, Callable[[Any], _LogLine]] = {
         "circuit breaker would have opened",
         {"name": e.name, "failures": e.consecutive_failures},
     ),
-    ProbeLost: lambda e: ("warning", "circuit breaker probe lost", {"name": e.name}),
+    ProbeOverdue: lambda e: ("warning", "circuit breaker probe overdue", {"name": e.name}),
     SourceLost: lambda e: ("error", "circuit breaker policy source failed", _source(e) | {"error": e.error}),
     SourceRegained: lambda e: (
         "info",

@@ -45,8 +45,8 @@ class Snapshot(Frozen):
         rejected: total of the calls that were not admitted, for any reason.
         rejected_by_reason: the same for each reason of `BreakerOpenError`.
         late: total of the results that came after a change of state.
-        lost: total of the probes that were silent beyond their lease. Every admitted call ends in exactly one of
-            successes, failures, ignored, late, lost.
+        overdue: total of the probes that had not ended when their lease was over. Every admitted call, these too, ends
+            in exactly one of successes, failures, ignored, late.
         openings: how often the breaker opened.
         transitions: how often it moved from one state to another, by the pair (from, to), for each that may happen.
         probes: how probes ended: ``"success"``, ``"failure"``, ``"ignored"``, ``"late"`` (S163).
@@ -73,7 +73,7 @@ class Snapshot(Frozen):
     rejected: int
     rejected_by_reason: Mapping[str, int]
     late: int
-    lost: int
+    overdue: int
     openings: int
     transitions: Mapping[tuple[State, State], int]
     probes: Mapping[str, int]

@@ -40,7 +40,7 @@ TRANSITIONS = MappingProxyType(
     {
         (State.CLOSED, State.OPEN): ("tripped",),
         (State.OPEN, State.HALF_OPEN): ("timeout",),
-        (State.HALF_OPEN, State.OPEN): ("probe_failed",),
+        (State.HALF_OPEN, State.OPEN): ("probe_failed", "inconclusive"),
         (State.HALF_OPEN, State.CLOSED): ("recovered", "policy", "reset"),
         (State.OPEN, State.CLOSED): ("reset",),
         (State.CLOSED, State.CLOSED): ("reset",),  # a new epoch without an event

@@ -117,7 +117,7 @@ class Setting:
     def settled(self) -> int:
         """How many calls have ended in a count."""
         seen = self.breaker.snapshot()
-        return seen.successes + seen.failures + seen.ignored + seen.late + seen.lost
+        return seen.successes + seen.failures + seen.ignored + seen.late
 
     def check(self) -> None:
         """Nothing in flight, an unbroken chain of events, and a breaker that goes on."""

@@ -317,11 +317,15 @@ def test_a_context_manager_made_of_it_is_one_call_as_long_as_its_block(make_brea
 
 
 @pytest.mark.parametrize(
-    "end", [("__anext__",), ("aclose",), ("athrow", KeyError())], ids=["fails", "closed", "thrown"]
+    ("end", "state"),
+    [(("__anext__",), State.OPEN), (("aclose",), State.CLOSED), (("athrow", KeyError()), State.OPEN)],
+    ids=["fails", "closed", "thrown"],
 )
-def test_a_lost_async_generator_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock, end: Step) -> None:
-    # S63
-    breaker = make_breaker(Policy(1, 1, 60))
+def test_an_overdue_async_generator_still_decides_when_it_ends(
+    make_breaker: Make, clock: ManualClock, end: Step, state: State
+) -> None:
+    # S67
+    breaker = make_breaker(Policy(1, 2, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
 
     async def main() -> None:
@@ -330,10 +334,10 @@ def test_a_lost_async_generator_changes_nothing_when_it_ends(make_breaker: Make,
         clock.advance(60)
         succeed(breaker)
         before = breaker.snapshot()
-        assert before.lost == 1
+        assert (before.overdue, before.state) == (1, State.HALF_OPEN)
         await answers(hung, [end])
         assert hung.ag_frame is None
-        assert breaker.snapshot() == before
+        assert breaker.state is state
 
     asyncio.run(main())
 

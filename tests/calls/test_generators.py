@@ -198,23 +198,39 @@ def test_a_generator_that_is_left_after_an_item_succeeded_and_gives_its_slot_bac
     gc.collect()
     assert breaker.snapshot().half_open_in_flight == 0
     assert breaker.snapshot().successes == before + 5
+    assert breaker.state is State.HALF_OPEN
     succeed(breaker)
+    assert breaker.state is State.CLOSED
 
 
-@pytest.mark.parametrize("end", [("__next__",), ("close",), ("throw", KeyError())], ids=["fails", "closed", "thrown"])
-def test_a_lost_generator_changes_nothing_when_it_ends(make_breaker: Make, clock: ManualClock, end: Step) -> None:
-    # S63
-    breaker = make_breaker(Policy(1, 1, 60))
+def test_a_generator_left_before_it_has_given_an_item_is_ignored(make_breaker: Make) -> None:
+    # S34: admitted at the call (S32), and closed or dropped before its first step
+    breaker = make_breaker(Policy(1))
+    breaker.do(lambda: echo()).close()
+    breaker.do(lambda: echo())
+    gc.collect()
+    assert counts(breaker) == {"ignored": 2}
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [(("__next__",), State.OPEN), (("close",), State.CLOSED), (("throw", KeyError()), State.OPEN)],
+    ids=["fails", "closed", "thrown"],
+)
+def test_an_overdue_generator_still_decides_when_it_ends(
+    make_breaker: Make, clock: ManualClock, end: Step, state: State
+) -> None:
+    # S67
+    breaker = make_breaker(Policy(1, 2, 60))
     drive_to(breaker, clock, State.HALF_OPEN)
     hung = breaker.do(raising)
     next(hung)
     clock.advance(60)
     succeed(breaker)
-    before = breaker.snapshot()
-    assert before.lost == 1
+    assert (breaker.state, breaker.snapshot().overdue) == (State.HALF_OPEN, 1)
     steps_of(hung, [end])
     assert inspect.getgeneratorstate(hung) == "GEN_CLOSED"
-    assert breaker.snapshot() == before
+    assert breaker.state is state
 
 
 def test_a_generator_that_outlives_a_trip_is_late(make_breaker: Make) -> None:

@@ -185,7 +185,7 @@ def expected(operations: list[Operation], answers: Answers, log: Log) -> set[str
     if any(began <= at < ended and answers[at][0] == "error" for at in closes):
         return {"failures"}  # it refused to be closed
     if ended == len(operations) or (ended in closes and answers[ended][0] != "error"):
-        return {"successes"} if any(what == "gives" for _, what in log) else {"ignored"}
+        return {"successes"} if any(what == "gives" and at < ended for at, what in log) else {"ignored"}  # S34
     if operations[ended][0].startswith("step."):
         return {"successes", "failures", "ignored"}
     if answers[ended][0] == "stop" and (len(answers[ended]) == 2) is (operations[ended][0] != "whole"):

@@ -39,6 +39,8 @@ DOCUMENTS = st.fixed_dictionaries(
         "halfOpenMaxCalls": THRESHOLDS,
         "probeTimeout": TIMES,
         "mode": st.sampled_from(["auto", "auto", "forced_open", "disabled", "shadow"]),
+        "openTimeoutMultiplier": st.sampled_from([1, 1.5, 2, 3]),
+        "openTimeoutMax": TIMES,
     },
 )
 # What may happen while a call runs: (method of the twin, its arguments).
@@ -50,7 +52,7 @@ STEPS = st.one_of(
     st.tuples(st.just("override"), st.none() | st.sampled_from(Mode)),
     st.tuples(st.just("reset")),
 )
-ENDED = ("successes", "failures", "ignored", "late", "lost")
+ENDED = ("successes", "failures", "ignored", "late")
 
 
 class BreakerAndModel(RuleBasedStateMachine):
@@ -128,10 +130,10 @@ class BreakerAndModel(RuleBasedStateMachine):
 
     @invariant()
     def every_admitted_call_is_counted_once(self) -> None:
-        # S1: a lost probe is counted while its permit may still be held
+        # S1: an overdue probe is one of those in flight
         snapshot = self.twin.breaker.snapshot()
-        held = sum(not token.lost for _, token in self.twin.pending)
-        assert sum(getattr(snapshot, name) for name in ENDED) + held == self.twin.admitted
+        in_flight = len(self.twin.pending)
+        assert sum(getattr(snapshot, name) for name in ENDED) + in_flight == self.twin.admitted
 
     @invariant()
     def the_transitions_are_a_chain(self) -> None:
@@ -180,7 +182,7 @@ def random_policy(choice: random.Random) -> Policy:
         half_open_max_calls=choice.randint(1, 4),
         probe_timeout=choice.choice([None, choice.randint(1, 40) / 4]),
         open_timeout_multiplier=choice.choice([1.0, 1.0, 2.0]),
-        open_timeout_max=choice.choice([20.0, 60.0]),
+        open_timeout_max=choice.choice([None, 20.0, 60.0]),
     )
 
 
@@ -192,6 +194,8 @@ def random_document(choice: random.Random) -> dict[str, Any]:
         "halfOpenMaxCalls": choice.randint(1, 4),
         "probeTimeout": choice.randint(1, 40) / 4,
         "mode": choice.choice(["auto", "auto", "auto", "forced_open", "disabled", "shadow"]),
+        "openTimeoutMultiplier": choice.choice([1, 1.5, 2, 3]),
+        "openTimeoutMax": choice.randint(1, 160) / 4,
     }
     return {name: value for name, value in fields.items() if choice.random() < 0.4}
 
@@ -202,6 +206,7 @@ class Driver:
     def __init__(self, twin: Twin, choice: random.Random, judge_results: bool) -> None:
         self.twin, self.choice, self.judge_results = twin, choice, judge_results
         self.failing = 0.5  # the health of the dependency, which changes now and then
+        self.hanging_up = 0.08  # the patience of the callers, which does too
         self.steps = self.depth = 0
         self.acts: list[Callable[[], None]] = [
             self.admit, self.settle, self.drop, self.again, self.call, self.advance, self.cool,
@@ -210,7 +215,7 @@ class Driver:
         self.weights = [14, 18, 2, 2, 40, 8, 8, 1, 3, 1, 3, 2]
 
     def verdict(self) -> str:
-        if self.choice.random() < 0.08:
+        if self.choice.random() < self.hanging_up:
             return IGNORED
         return FAILURE if self.choice.random() < self.failing else SUCCESS
 
@@ -260,6 +265,7 @@ class Driver:
 
     def weather(self) -> None:
         self.failing = self.choice.choice([0.02, 0.1, 0.5, 0.9])
+        self.hanging_up = self.choice.choice([0.05, 0.1, 0.1, 0.95])
 
 
 def close_in_time(twin: Twin) -> None:
@@ -268,7 +274,7 @@ def close_in_time(twin: Twin) -> None:
     twin.delete()
     twin.override(Mode.AUTO)
     breaker, policy = twin.breaker, twin.breaker.policy
-    longest = max(policy.open_state_timeout, policy.open_timeout_max or 0)
+    longest = max(policy.open_state_timeout, policy.open_timeout_max or 600)
     lease = policy.probe_timeout or policy.open_state_timeout
     waited, call_time = 0.0, 0.25
     while breaker.state is not State.CLOSED:
@@ -299,7 +305,7 @@ def one_episode(seed: int, steps: int) -> int:
 
 @pytest.mark.timeout(240)
 def test_a_million_random_steps_equal_the_model() -> None:
-    # S1, S11, S12, S13, S14, S23, S50, S51, S60, S62, S80, S160: BREAKER_SEED=n repeats a run
+    # S1, S11, S12, S13, S14, S23, S50, S51, S57, S60, S66, S67, S68, S77, S78, S80, S160: BREAKER_SEED=n repeats a run
     seed = int(os.environ.get("BREAKER_SEED") or random.SystemRandom().getrandbits(32))
     done = 0
     while done < 1_000_000:

@@ -31,7 +31,7 @@ def spans(breaker: Breaker, clock: ManualClock, openings: int) -> list[float]:
 def test_each_failed_probe_doubles_the_timeout_up_to_the_maximum(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
-    # S73
+    # S78
     breaker = make_breaker(growing())
     assert spans(breaker, clock, 7) == [1, 2, 4, 8, 16, 16, 16]
     heard = [change.retry_after for change in of_type(events, StateChanged) if change.to_state is State.OPEN]
@@ -39,80 +39,132 @@ def test_each_failed_probe_doubles_the_timeout_up_to_the_maximum(
 
 
 def test_the_grown_timeout_is_the_deadline(make_breaker: Make, clock: ManualClock) -> None:
-    # S73
+    # S78
     breaker = make_breaker(growing())
     spans(breaker, clock, 2)
     fail(breaker)
     recovers_after(breaker, clock, 4)
 
 
-def test_closing_starts_again_at_the_base(make_breaker: Make, clock: ManualClock) -> None:
-    # S73
+def test_having_been_closed_for_as_long_as_it_was_open_starts_again_at_the_base(
+    make_breaker: Make, clock: ManualClock
+) -> None:
+    # S78
     breaker = make_breaker(growing())
     assert spans(breaker, clock, 2) == [1, 2]
     succeed(breaker)
+    clock.advance(2)
     trip(breaker)
+    assert breaker.retry_after == 1
     clock.advance(0.5)
     rejected(breaker)
-    clock.advance(1)
+    clock.advance(0.5)
     succeed(breaker)
+    clock.advance(1)
     assert spans(breaker, clock, 3) == [1, 2, 4]
 
 
+def test_a_flapping_dependency_keeps_the_growth(make_breaker: Make, clock: ManualClock) -> None:
+    # S78: it answers its probe and fails again, always a moment before the last span is over
+    breaker = make_breaker(growing())
+    found = []
+    for _ in range(6):
+        trip(breaker)
+        found.append(breaker.retry_after)
+        cool(breaker, clock)
+        succeed(breaker)
+        assert breaker.state is State.CLOSED
+        clock.advance(found[-1] - 0.001)
+    assert found == [1, 2, 4, 8, 16, 16]
+
+
+def test_the_last_span_is_the_one_in_force_when_it_left_open(provider_of: Callable[..., Provider]) -> None:
+    # S78: with the jitter, and with the policy of that moment
+    clock, source = ManualClock(), MemorySource()
+    provider = provider_of(growing(longest=None, open_timeout_jitter=1.0), policy_source=source, clock=clock)
+    breaker = provider.get_breaker(NAME)
+    trip(breaker)
+    last = breaker.retry_after
+    cool(breaker, clock)
+    succeed(breaker)
+    source.put(NAME, document(openStateTimeout="9s", openTimeoutJitter=0))
+    clock.advance(last - 0.001)
+    trip(breaker)
+    assert breaker.retry_after == 18
+    source.put(NAME, document(openStateTimeout="1s", openTimeoutJitter=0))
+    cool(breaker, clock)
+    succeed(breaker)
+    clock.advance(2)
+    trip(breaker)
+    assert breaker.retry_after == 1
+
+
+def test_a_visit_that_proved_nothing_grows_the_timeout_too(make_breaker: Make, clock: ManualClock) -> None:
+    # S57, S78
+    breaker = make_breaker(growing())
+    assert spans(breaker, clock, 1) == [1]
+    while breaker.retry_after == 0:
+        breaker.acquire().ignore()
+    assert breaker.retry_after == 2
+
+
 def test_a_reset_starts_again_at_the_base(make_breaker: Make, clock: ManualClock) -> None:
-    # S73, S99
+    # S78, S99
     breaker = make_breaker(growing())
     spans(breaker, clock, 3)
     breaker.reset()
     assert spans(breaker, clock, 2) == [1, 2]
 
 
-def test_an_ignored_or_lost_probe_does_not_grow_the_timeout(make_breaker: Make, clock: ManualClock) -> None:
-    # S73
+def test_an_ignored_or_overdue_probe_does_not_grow_the_timeout(make_breaker: Make, clock: ManualClock) -> None:
+    # S78
     breaker = make_breaker(growing())
     assert spans(breaker, clock, 2) == [1, 2]
     breaker.acquire().ignore()
-    lost = breaker.acquire()
+    hung = breaker.acquire()
     clock.advance(100)
     assert spans(breaker, clock, 2) == [4, 8]
-    del lost
+    del hung
 
 
 def test_without_options_nothing_grows(make_breaker: Make, clock: ManualClock) -> None:
-    # S73
+    # S78
     breaker = make_breaker(Policy(1, 1, 10))
     assert spans(breaker, clock, 6) == [10] * 6
 
 
 def test_a_maximum_below_the_base_does_not_shorten_it(make_breaker: Make, clock: ManualClock) -> None:
-    # S73: the configured time is the minimum
+    # S78: the configured time is the minimum
     breaker = make_breaker(growing(base=10, longest=4))
     assert spans(breaker, clock, 3) == [10, 10, 10]
 
 
 def test_a_multiplier_between_one_and_two(make_breaker: Make, clock: ManualClock) -> None:
-    # S73
+    # S78
     breaker = make_breaker(growing(base=8, times=1.5, longest=None))
     assert spans(breaker, clock, 4) == [8, 12, 18, 27]
 
 
-def test_a_long_outage_without_a_maximum_does_not_wrap_round(make_breaker: Make, clock: ManualClock) -> None:
-    # S75: 10 ** 27 seconds fit in no 64-bit count of nanoseconds; the timeout may stop growing, but never shrinks
-    breaker = make_breaker(growing(times=1000, longest=None))
-    found = []
-    for _ in range(10):
-        fail(breaker)
-        found.append(breaker.retry_after)
-        clock.advance(min(found[-1], 1e9))
-        if breaker.retry_after:
-            rejected(breaker)
-            break
-    assert found[:3] == [1, 1e3, 1e6]
-    assert found == sorted(found)
+@pytest.mark.parametrize(("base", "found"), [(1, [1, 500, 600, 600]), (400, [400, 600, 600]), (900, [900] * 3)])
+def test_without_a_maximum_it_is_ten_minutes_or_the_base(
+    make_breaker: Make, clock: ManualClock, base: float, found: list[float]
+) -> None:
+    # S78
+    assert spans(make_breaker(growing(base, 500, longest=None)), clock, len(found)) == found
+
+
+def test_the_longest_spans_do_not_wrap_round(make_breaker: Make, clock: ManualClock) -> None:
+    # S75
+    longest = float(2**63 // 10**9)
+    breaker = make_breaker(growing(longest / 4, 1000, longest=longest, open_timeout_jitter=1.0))
+    trip(breaker)
+    cool(breaker, clock)
+    fail(breaker)
+    assert longest <= breaker.retry_after <= 2**63 / 1e9
 
 
 def test_a_thousand_reopenings_stay_at_the_maximum(make_breaker: Make, clock: ManualClock) -> None:
-    # S73: 2.0 ** 1024 is no float
+    # S78: 2.0 ** 1024 is no float
     breaker = make_breaker(growing(longest=2))
     assert set(spans(breaker, clock, 1100)[1:]) == {2.0}
 
@@ -183,19 +235,19 @@ def test_a_new_base_is_grown_like_the_old_and_keeps_its_jitter(
 
 
 @pytest.mark.parametrize(
-    ("fields", "span"),
+    ("fields", "span", "after"),
     [
-        ({"openTimeoutMultiplier": 3}, 90),
-        ({"openTimeoutMultiplier": 1}, 10),
-        ({"openTimeoutMax": "25s"}, 25),
-        ({"openTimeoutMax": "5s"}, 10),
-        ({"openTimeoutMultiplier": 10, "openTimeoutMax": "1h"}, 1000),
+        ({"openTimeoutMultiplier": 3}, 40, 120),
+        ({"openTimeoutMultiplier": 1}, 40, 40),
+        ({"openTimeoutMax": "25s"}, 25, 25),
+        ({"openTimeoutMax": "5s"}, 10, 10),
+        ({"openTimeoutMultiplier": 1000, "openTimeoutMax": "1h"}, 40, 3600),
     ],
 )
-def test_a_new_multiplier_or_maximum_moves_the_deadline_of_now(
-    provider_of: Callable[..., Provider], clock: ManualClock, fields: dict[str, Any], span: float
+def test_a_new_multiplier_is_for_the_next_opening_and_a_new_maximum_for_this_one_too(
+    provider_of: Callable[..., Provider], clock: ManualClock, fields: dict[str, Any], span: float, after: float
 ) -> None:
-    # S112: the second reopening, which has lasted 7 s of its 40
+    # S78, S112: the second reopening, which has lasted 7 s of its 40
     source = MemorySource()
     breaker = provider_of(growing(base=10, longest=1000), policy_source=source).get_breaker(NAME)
     spans(breaker, clock, 2)
@@ -203,7 +255,20 @@ def test_a_new_multiplier_or_maximum_moves_the_deadline_of_now(
     assert breaker.retry_after == 40
     clock.advance(7)
     source.put(NAME, document(**fields))
-    assert breaker.retry_after == span - 7
+    assert breaker.retry_after == max(span - 7, 0)
+    cool(breaker, clock)
+    fail(breaker)
+    assert breaker.retry_after == after
+
+
+def test_growth_stops_at_what_the_maximum_has_use_for(provider_of: Callable[..., Provider], clock: ManualClock) -> None:
+    # S78: after twenty reopenings at a maximum of 16 s the growth is 16, not a million
+    source = MemorySource()
+    breaker = provider_of(growing(), policy_source=source).get_breaker(NAME)
+    spans(breaker, clock, 20)
+    source.put(NAME, document(openTimeoutMax="1h"))
+    fail(breaker)
+    assert breaker.retry_after == 32
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from breaker.events import (
     CallFailed,
     ModeChanged,
     PolicyUpdated,
-    ProbeLost,
+    ProbeOverdue,
     StateChanged,
     WouldHaveOpened,
 )
@@ -82,8 +82,8 @@ def test_the_fields_of_an_event_are_known_by_name() -> None:
     assert (mode.from_mode, mode.to_mode) == (Mode.AUTO, Mode.SHADOW)
     assert CallFailed(name=NAME, error="Boom: x").error == "Boom: x"
     assert WouldHaveOpened(name=NAME, consecutive_failures=3).consecutive_failures == 3
-    assert ProbeLost(name=NAME) != ProbeLost(name="db:main")
-    assert ProbeLost(name=NAME) != BreakerCreated(name=NAME, policy=Policy())
+    assert ProbeOverdue(name=NAME) != ProbeOverdue(name="db:main")
+    assert ProbeOverdue(name=NAME) != BreakerCreated(name=NAME, policy=Policy())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_fields_of_an_event_are_known_by_name() -> None:
         (StateChanged(NAME, State.CLOSED, State.OPEN, "tripped", 1, 5, 60.0, None), "to_state"),
         (ModeChanged(NAME, Mode.AUTO, Mode.SHADOW), "to_mode"),
         (CallFailed(NAME, "Boom: x"), "error"),
-        (ProbeLost(NAME), "name"),
+        (ProbeOverdue(NAME), "name"),
     ],
 )
 def test_events_are_frozen(event: Any, field: str) -> None:
@@ -117,7 +117,7 @@ def test_the_failure_comes_before_the_shadow_warning(make_breaker: Make, events:
     assert events[1:] == [CallFailed(NAME, "Boom: down"), WouldHaveOpened(NAME, 1)]
 
 
-def test_lost_probes_come_before_the_closing_they_allow(
+def test_overdue_probes_come_before_the_closing_they_allow(
     provider_of: Callable[..., Provider], clock: ManualClock, events: list[Any]
 ) -> None:
     # S86
@@ -131,7 +131,7 @@ def test_lost_probes_come_before_the_closing_they_allow(
     clock.advance(60)
     del events[:]
     succeed(breaker)
-    assert events[:2] == [ProbeLost(NAME), ProbeLost(NAME)]
+    assert events[:2] == [ProbeOverdue(NAME), ProbeOverdue(NAME)]
     assert transitions(events[2:]) == [(State.HALF_OPEN, State.CLOSED, "policy")]
     assert len(events) == 3
     del probes

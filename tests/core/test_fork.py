@@ -5,6 +5,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_the_forking_thread_keeps_its_own_probe_on_both_sides(make_breaker: Make
     def probe() -> None:
         def child() -> None:
             assert breaker.snapshot().half_open_in_flight == 1
-            rejected(breaker)
+            Context().run(rejected, breaker)  # a call that is not inside the probe
 
         fork_and_check(child)
 

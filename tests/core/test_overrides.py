@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breaker import Mode, Policy, State
-from breaker.events import ModeChanged, ProbeLost, StateChanged
+from breaker.events import ModeChanged, ProbeOverdue, StateChanged
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, drive_to, fail, ignored, rejected, succeed, trip
 from support.reading import counts, of_type, standing, transitions
@@ -175,7 +175,7 @@ def test_the_mode_in_force_at_the_result_judges(make_breaker: Make, verdict: str
 def test_an_ended_lease_is_reclaimed_by_any_asker_in_any_mode(
     make_breaker: Make, clock: ManualClock, events: list[Any], overlay: Mode
 ) -> None:
-    # S62
+    # S66
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
     probe = breaker.acquire()
     breaker.override(overlay)
@@ -191,9 +191,11 @@ def test_an_ended_lease_is_reclaimed_by_any_asker_in_any_mode(
     else:
         succeed(breaker)
     assert breaker.snapshot().half_open_in_flight == 0
-    assert of_type(events, ProbeLost) == [ProbeLost(NAME)]
+    assert of_type(events, ProbeOverdue) == [ProbeOverdue(NAME)]
+    ended = breaker.snapshot().successes
     probe.success()
-    assert counts(breaker)["lost"] == 1
+    assert (counts(breaker)["overdue"], breaker.snapshot().successes) == (1, ended + 1)
+    assert (breaker.state, breaker.snapshot().half_open_successes) == (State.HALF_OPEN, 0)
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -34,7 +34,7 @@ def half_open_with_one_in_flight(breaker: Breaker, put: Put, clock: ManualClock)
     put(successThreshold=1)
     assert breaker.state is State.HALF_OPEN
     error = rejected(breaker)
-    assert (error.reason, error.retry_after) == ("half_open", 60)
+    assert (error.reason, error.retry_after) == ("half_open", 1)
     return probe
 
 
@@ -48,10 +48,10 @@ def test_a_success_threshold_met_already_closes_when_the_last_probe_ends(
     assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, reason)
 
 
-def test_a_success_threshold_met_already_closes_when_the_last_probe_is_lost(
+def test_a_success_threshold_met_already_closes_when_the_last_probe_is_overdue(
     breaker: Breaker, put: Put, clock: ManualClock, events: list[Any]
 ) -> None:
-    # S113: the call that finds it lost runs as a closed call
+    # S113: the call that finds it overdue runs as a closed call
     probe = half_open_with_one_in_flight(breaker, put, clock)
     clock.advance(60)
     assert breaker.state is State.HALF_OPEN
@@ -59,7 +59,7 @@ def test_a_success_threshold_met_already_closes_when_the_last_probe_is_lost(
     assert transitions(events)[-1] == (State.HALF_OPEN, State.CLOSED, "policy")
     assert breaker.snapshot().consecutive_failures == 1
     probe.failure()
-    assert counts(breaker)["lost"] == 1
+    assert (counts(breaker)["overdue"], counts(breaker)["late"]) == (1, 1)
 
 
 def test_a_success_threshold_met_already_does_not_save_from_a_failed_probe(
@@ -123,9 +123,11 @@ def test_a_lease_keeps_the_length_of_its_admission(breaker: Breaker, put: Put, c
     drive_to(breaker, clock, State.HALF_OPEN)
     first = breaker.acquire()
     put(probeTimeout="30s", openStateTimeout="1s")
-    assert breaker.retry_after == 10
-    clock.advance(10)
+    clock.advance(9.5)
+    assert breaker.retry_after == rejected(breaker).retry_after == 0.5
+    clock.advance(0.5)
     second = breaker.acquire()
-    assert counts(breaker)["lost"] == 1
-    assert breaker.retry_after == 30
+    assert counts(breaker)["overdue"] == 1
+    clock.advance(59.5)  # twice 30 s: a probe was overdue
+    assert breaker.retry_after == rejected(breaker).retry_after == 0.5
     del first, second

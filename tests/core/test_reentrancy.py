@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, State
-from breaker.events import BreakerCreated, CallFailed, ModeChanged, ProbeLost, StateChanged
+from breaker.events import BreakerCreated, CallFailed, ModeChanged, ProbeOverdue, StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, cool, drive_to, fail, raiser, rejected, succeed, trip
@@ -125,18 +125,18 @@ def test_a_permit_dropped_in_a_listener_gives_its_slot_back(
     assert breaker.state is State.CLOSED
 
 
-def test_a_probe_dropped_while_its_loss_is_reported(
+def test_a_probe_dropped_while_its_being_overdue_is_notified(
     make_breaker: Make, clock: ManualClock, listeners: list[Any]
 ) -> None:
-    # S63
+    # S67
     held: list[Any] = []
-    listeners.append(on(ProbeLost, lambda event: held.clear()))
+    listeners.append(on(ProbeOverdue, lambda event: held.clear()))
     breaker = drive_to(make_breaker(Policy(1, 1, 60)), clock, State.HALF_OPEN)
     held.append(breaker.acquire())
     clock.advance(60)
     succeed(breaker)
     assert breaker.state is State.CLOSED
-    assert counts(breaker) == {"successes": 1, "failures": 1, "ignored": 1, "lost": 1}
+    assert counts(breaker) == {"successes": 1, "failures": 1, "ignored": 2, "overdue": 1}
 
 
 def test_a_listener_may_make_breakers_subscribe_and_close(

@@ -60,6 +60,9 @@ def test_each_transition_happens_for_each_of_its_reasons(
         drive_to(breaker, clock, State.HALF_OPEN)
         end(breaker)
     drive_to(breaker, clock, State.HALF_OPEN)
+    while breaker.state is State.HALF_OPEN:
+        breaker.acquire().ignore()
+    drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker)
     put(successThreshold=1)
     breaker.reset()

@@ -269,7 +269,7 @@ def test_a_row_is_read_from_the_class() -> None:
     assert isinstance(Policy.failure_threshold, Count)
     assert isinstance(Policy.open_state_timeout, Time)
     assert isinstance(Policy.mode, Choice)
-    assert Policy.open_timeout_max.unset == "no bound"
+    assert Policy.open_timeout_max.unset == "10 minutes, or the open timeout if that is longer"
 
 
 def test_a_pickle_is_read_by_name() -> None:

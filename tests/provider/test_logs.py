@@ -87,8 +87,8 @@ def test_a_lost_probe_is_reported(provider_of: Providers, clock: ManualClock, st
     clock.advance(60)
     succeed(b)
     hung.success()
-    told = {"level": "warning", "msg": "circuit breaker probe lost", "name": NAME}
-    assert {**told, "service": "svc", "pid": os.getpid()} in parsed(stream)
+    line = {"level": "warning", "msg": "circuit breaker probe overdue", "name": NAME}
+    assert {**line, "service": "svc", "pid": os.getpid()} in parsed(stream)
 
 
 def test_the_line_of_an_opening_begins_with_the_same_keys(provider_of: Providers, stream: io.StringIO) -> None:

@@ -96,11 +96,11 @@ def test_a_probe_in_flight_reports_to_the_breaker_that_admitted_it(
     assert (held.state, new.snapshot()) == (state, untouched)
     trip(new)
     assert held.state is state
-    clock.advance(10)  # what says nothing is lost after its lease, also in a breaker that the provider has forgotten
+    clock.advance(10)  # what says nothing is overdue after its lease, also in a breaker that the provider has forgotten
     if state is State.HALF_OPEN:
         succeed(held)
         assert held.state is State.CLOSED
-        assert held.snapshot().lost == (report not in (Permit.ignore,))
+        assert held.snapshot().overdue == (report not in (Permit.ignore,))
     assert new.state is State.OPEN
 
 

@@ -3,6 +3,8 @@
 Times are integer nanoseconds; every method that decides takes ``now``. One thread, events at once, no jitter.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +14,14 @@ from breaker.events import (
     CallFailed,
     ModeChanged,
     PolicyUpdated,
-    ProbeLost,
+    ProbeOverdue,
     StateChanged,
     WouldHaveOpened,
 )
 from breaker.states import TRANSITIONS
 
 SUCCESS, FAILURE, IGNORED = "successes", "failures", "ignored"
+NO_VERDICT = "inconclusive: no probe of the visit succeeded or failed"
 NO_SLOT = -1
 VERDICTS = (SUCCESS, FAILURE, IGNORED)
 ENDS = {SUCCESS: "success", FAILURE: "failure", IGNORED: "ignored"}  # as the ends of probes are counted
@@ -34,12 +37,11 @@ def seconds(nanoseconds: int) -> float:
 
 @dataclass(eq=False)
 class Token:
-    """One admitted call. ``lease_end`` is a probe's, any other holds no slot."""
+    """One admitted call. ``lease_end`` is a probe's, any other has none."""
 
     epoch: int
     lease_end: int = NO_SLOT
     settled: bool = False
-    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,13 @@ class Model:
         self.local: Mode | None = None
         self.state, self.epoch, self.since = State.CLOSED, epoch, now
         self.spent = dict.fromkeys(State, 0)
-        self.totals: dict[str, int] = dict.fromkeys((*VERDICTS, "rejected", "late", "lost"), 0)
+        self.totals: dict[str, int] = dict.fromkeys((*VERDICTS, "rejected", "late", "overdue"), 0)
         self.rejected = dict.fromkeys(("open", "half_open", "operator"), 0)
         self.moves = {(before, state): 0 for before, state in TRANSITIONS if before is not state}
         self.probes = dict.fromkeys((*ENDS.values(), "late"), 0)
-        self.streak, self.probe_successes = 0, 0
+        self.streak, self.probe_successes, self.probes_ignored, self.doublings = 0, 0, 0, 0
         self.slots: list[Token] = []
-        self.opened_at, self.reopenings = 0, 0
+        self.opened_at, self.growth, self.last_span = 0, 1.0, 0
         self.last_error: str | None = None
         self.warned = False  # this shadow episode has had its WouldHaveOpened
         self.events: list[Any] = [BreakerCreated(name, policy)]
@@ -78,16 +80,27 @@ class Model:
         return self.policy.mode if self.local is None else self.local
 
     @property
-    def open_span(self) -> int:
-        base, longest = ns(self.policy.open_state_timeout), self.policy.open_timeout_max
-        grown = round(base * self.policy.open_timeout_multiplier**self.reopenings)
-        return grown if longest is None else min(grown, max(base, ns(longest)))
+    def longest_span(self) -> int:
+        base, longest = self.policy.open_state_timeout, self.policy.open_timeout_max
+        return ns(max(base, 600 if longest is None else longest))
 
     @property
-    def slot_is_free(self) -> bool:
-        taken = len(self.slots)
-        cap, wanted = self.policy.half_open_max_calls, self.policy.success_threshold
-        return taken < cap and taken + self.probe_successes < wanted
+    def open_span(self) -> int:
+        base = ns(self.policy.open_state_timeout)
+        if self.growth <= 1:
+            return base
+        return math.floor(min(base * self.growth, float(self.longest_span)) + 0.5)
+
+    @property
+    def lease(self) -> int:
+        """Of a probe that is admitted now."""
+        given = ns(self.policy.probe_timeout or self.policy.open_state_timeout)
+        return max(given, min(given << self.doublings, ns(60)))
+
+    @property
+    def room(self) -> int:
+        """How many slots may be held at once."""
+        return min(self.policy.half_open_max_calls, self.policy.success_threshold - self.probe_successes)
 
     def retry_after(self, now: int) -> float:
         left = 0
@@ -95,8 +108,11 @@ class Model:
             left = ns(self.policy.open_state_timeout)
         elif self.mode is Mode.AUTO and self.state is State.OPEN:
             left = self.opened_at + self.open_span - now
-        elif self.mode is Mode.AUTO and self.slots and not self.slot_is_free:
-            left = min(token.lease_end for token in self.slots) - now
+        elif self.mode is Mode.AUTO and self.state is State.HALF_OPEN and self.slots:
+            ends = sorted(token.lease_end for token in self.slots)
+            # held by as many others as there may be beside this call; by none if it closes the breaker
+            too_many = len(ends) - max(self.room - 1, 0)
+            left = min(ns(1), ends[too_many - 1] - now) if too_many > 0 else 0
         return seconds(max(0, left))
 
     def snapshot(self, now: int) -> dict[str, Any]:
@@ -123,23 +139,28 @@ class Model:
 
     # A call begins.
 
-    def admit(self, now: int) -> Token | Refusal:
-        self._reclaim(now)
+    def admit(self, now: int, around: Sequence[Token] = ()) -> Token | Refusal:
+        """``around``: the calls inside whose functions this one is made."""
+        nested = self.state is State.HALF_OPEN and any(self._probes(token) for token in around)
+        if not nested:
+            self._reclaim(now)
         if self.mode is Mode.FORCED_OPEN:
             return self._refuse(State.OPEN, "operator", now)
-        if self.mode is not Mode.AUTO:
+        if nested or self.mode is not Mode.AUTO:
             return Token(self.epoch)
-        self._close_if_done("policy", now)
+        self._close_if_done(now)
         if self.state is State.OPEN and now >= self.opened_at + self.open_span:
             self._enter(State.HALF_OPEN, "timeout", now)
         if self.state is State.CLOSED:
             return Token(self.epoch)
-        if self.state is State.OPEN or not self.slot_is_free:
+        if self.state is State.OPEN or len(self.slots) >= self.room:
             return self._refuse(self.state, "open" if self.state is State.OPEN else "half_open", now)
-        lease = self.policy.probe_timeout or self.policy.open_state_timeout
-        token = Token(self.epoch, now + ns(lease))
+        token = Token(self.epoch, now + self.lease)
         self.slots.append(token)
         return token
+
+    def _probes(self, token: Token) -> bool:
+        return token.lease_end != NO_SLOT and token.epoch == self.epoch and not token.settled
 
     def _refuse(self, state: State, reason: Any, now: int) -> Refusal:
         self.totals["rejected"] += 1
@@ -147,11 +168,13 @@ class Model:
         return Refusal(state, reason, self.retry_after(now), self.last_error)
 
     def _reclaim(self, now: int) -> None:
-        for token in [token for token in self.slots if now >= token.lease_end]:
+        over = [token for token in self.slots if now >= token.lease_end]
+        for token in over:
             self.slots.remove(token)
-            token.lost = True
-            self.totals["lost"] += 1
-            self.events.append(ProbeLost(self.name))
+            self.totals["overdue"] += 1
+            self.events.append(ProbeOverdue(self.name))
+        if over and self.lease < ns(60):
+            self.doublings += 1
 
     # A call ends.
 
@@ -161,8 +184,6 @@ class Model:
         token.settled = True
         if verdict == FAILURE:
             self.events.append(CallFailed(self.name, error))
-        if token.lost:
-            return
         if token.lease_end != NO_SLOT:
             self.probes[ENDS[verdict] if token.epoch == self.epoch else "late"] += 1
         if token.epoch != self.epoch:
@@ -191,34 +212,50 @@ class Model:
     def _judge_probe(self, verdict: str, now: int, error: str) -> None:
         if verdict == FAILURE:
             self._enter(State.OPEN, "probe_failed", now, 1, error)
-            return
-        self.probe_successes += verdict == SUCCESS
-        self._close_if_done("recovered" if verdict == SUCCESS else "policy", now)
+        elif verdict == SUCCESS:
+            self.probe_successes += 1
+            if self.probe_successes >= self.policy.success_threshold:
+                self._enter(State.CLOSED, "recovered", now)
+        else:
+            self.probes_ignored += 1
+            if not self.probe_successes and self.probes_ignored > 10 * self.policy.half_open_max_calls:
+                self._enter(State.OPEN, "inconclusive", now, 0, NO_VERDICT)
+            self._close_if_done(now)
 
-    def _close_if_done(self, reason: str, now: int) -> None:
+    def _close_if_done(self, now: int) -> None:
         enough = self.probe_successes >= self.policy.success_threshold
         if self.state is State.HALF_OPEN and enough and not self.slots:
-            self._enter(State.CLOSED, reason, now)
+            self._enter(State.CLOSED, "policy", now)
 
     # The gate, the only writer of the state.
 
     def _enter(self, state: State, reason: Any, now: int, streak: int = 0, error: str | None = None) -> None:
-        before, self.state = self.state, state
-        self.spent[before] += now - self.since
-        self.since = now
-        self.epoch += 1
-        self.streak, self.probe_successes, self.slots = 0, 0, []
+        before, stayed = self.state, now - self.since
+        if before is State.OPEN:
+            self.last_span = self.open_span
         if state is State.OPEN:
+            again = before is State.HALF_OPEN or stayed < self.last_span
+            self.growth = self._grown() if again else 1.0
             self.opened_at, self.last_error = now, error
-            self.reopenings += before is State.HALF_OPEN
         elif state is State.CLOSED:
-            self.reopenings, self.last_error = 0, None
+            self.last_error = None
+        if reason == "reset":
+            self.growth, self.last_span = 1.0, 0
+        self.state, self.since = state, now
+        self.spent[before] += stayed
+        self.epoch += 1
+        self.streak, self.probe_successes, self.probes_ignored, self.doublings = 0, 0, 0, 0
+        self.slots = []
         if before is not state:
             self.moves[before, state] += 1
             retry_after = seconds(self.open_span) if state is State.OPEN else 0.0
             self.events.append(
                 StateChanged(self.name, before, state, reason, self.epoch, streak, retry_after, self.last_error)
             )
+
+    def _grown(self) -> float:
+        most = self.longest_span / ns(self.policy.open_state_timeout)
+        return min(self.growth * self.policy.open_timeout_multiplier, most)
 
     # Operators and policies.
 
@@ -240,7 +277,7 @@ class Model:
         if self.streak < policy.failure_threshold:
             self.warned = False
         if self.mode is Mode.AUTO:
-            self._close_if_done("policy", now)
+            self._close_if_done(now)
 
     def _mode_was(self, before: Mode) -> None:
         if before is not self.mode:

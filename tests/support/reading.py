@@ -57,5 +57,5 @@ def assert_chain(events: Iterable[Any], end: State) -> None:
 def counts(breaker: Breaker) -> dict[str, int]:
     """The totals that are not zero: ``{"successes": 2}``."""
     snapshot = breaker.snapshot()
-    names = ("successes", "failures", "ignored", "rejected", "late", "lost")
+    names = ("successes", "failures", "ignored", "rejected", "late", "overdue")
     return {name: getattr(snapshot, name) for name in names if getattr(snapshot, name)}

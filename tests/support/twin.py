@@ -18,8 +18,10 @@ FIELDS = {
     "halfOpenMaxCalls": "half_open_max_calls",
     "probeTimeout": "probe_timeout",
     "mode": "mode",
+    "openTimeoutMultiplier": "open_timeout_multiplier",
+    "openTimeoutMax": "open_timeout_max",
 }
-BACKOFF = ("open_timeout_multiplier", "open_timeout_max", "open_timeout_jitter")
+COUNTS = ("failureThreshold", "successThreshold", "halfOpenMaxCalls", "openTimeoutMultiplier")
 FAILED_VALUE = "a value that failed_result calls a failure"
 
 
@@ -43,6 +45,7 @@ class Twin:
         self.model = Model(NAME, policy, self.clock(), self.breaker.snapshot().epoch)
         self.pending: list[tuple[Permit, Token]] = []
         self.settled: list[tuple[Permit, Token]] = []
+        self.around: list[Token] = []  # the calls whose functions run now
         self.admitted = 0
         self.check()
 
@@ -70,7 +73,7 @@ class Twin:
 
     def admit(self) -> None:
         """Begin a call that stays in flight."""
-        token = self.model.admit(self.clock())
+        token = self.model.admit(self.clock(), self.around)
         try:
             permit = self.breaker.acquire()
         except BreakerOpenError as error:
@@ -109,7 +112,7 @@ class Twin:
 
     def call(self, verdict: str, body: Callable[[], None] = lambda: None, failed_value: bool = False) -> None:
         """A whole call through ``do``, during which ``body`` happens."""
-        token = self.model.admit(self.clock())
+        token = self.model.admit(self.clock(), self.around)
         ran: list[bool] = []
 
         def fn() -> str:
@@ -118,7 +121,10 @@ class Twin:
             mode = self.breaker.mode
             assert mode is not Mode.FORCED_OPEN, "S93: an override is obeyed"
             assert mode is not Mode.AUTO or self.breaker.state is not State.OPEN, "S21: nothing runs while open"
+            assert isinstance(token, Token)
+            self.around.append(token)
             body()
+            self.around.pop()
             if verdict == IGNORED:
                 raise HangUp
             if verdict == FAILURE and not failed_value:
@@ -152,12 +158,12 @@ class Twin:
 
     def put(self, **fields: Any) -> None:
         """Publish a document for the breaker; what it does not say comes from the default policy."""
-        texts = {key: value if isinstance(value, (int, str)) else f"{value}s" for key, value in fields.items()}
+        texts = {key: value if key in COUNTS or key == "mode" else f"{value}s" for key, value in fields.items()}
         self.source.put(NAME, document(**texts))
         values = {FIELDS[key]: value for key, value in fields.items()}
         if "mode" in values:
             values["mode"] = Mode[values["mode"].upper()]
-        inherited = {name: getattr(self.default, name) for name in (*FIELDS.values(), *BACKOFF)}
+        inherited = {name: getattr(self.default, name) for name in FIELDS.values()}
         self.model.replace_policy(Policy(**{**inherited, **values}), self.clock())
 
     def delete(self) -> None:

@@ -20,7 +20,7 @@ cdef class GuardedAsyncGenerator(GuardedLater):
         return new_step(self, self.inner.athrow(*error), False, False)
 
     def aclose(self):
-        """An awaitable that ends it early; a call that was admitted is ignored."""
+        """An awaitable that ends it early: a success once it has given an item, ignored before."""
         return new_step(self, self.inner.aclose(), False, True)
 
 
@@ -59,7 +59,7 @@ cdef class AsyncStep:
     def throw(self, *error):
         """Raise an exception where the step waits. One that has not begun takes no permit."""
         try:
-            return self.inner.throw(*error)
+            return self.inner.throw(*error) if self.flow is None else run_inner(self.flow, self.inner.throw, error)
         except StopIteration as stop:
             self.done = True
             value = stop.value
@@ -74,7 +74,7 @@ cdef class AsyncStep:
     def close(self):
         """Give the step up."""
         try:
-            self.inner.close()
+            self.inner.close() if self.flow is None else run_inner(self.flow, self.inner.close, ())
         except BaseException as raised:
             settle_step(self, raised)
             raise
@@ -100,7 +100,8 @@ cdef int settle_step(AsyncStep step, error) except -1:
     if flow is None:
         return 0  # it was never filled
     cdef bint over = not shows(flow, FRAME)
-    flow.begun = flow.begun or over
+    if over and not flow.begun:
+        flow.begun = RUNS
     if not flow.ticket.live:
         return 0
     if error is None:
@@ -133,7 +134,7 @@ cdef void settle_step_set(AsyncStep step) noexcept:
 
 cdef int begin_step(AsyncStep step) noexcept:
     """Admit the flow at its first step: 0, or -1 with an error set; then the step is over too."""
-    if begin_flow(step.flow) == 0:
+    if begin_flow(step.flow) >= 0:
         return 0
     step.done = True
     close_unused(<PyObject *>step.inner, GENERATOR)
@@ -147,7 +148,7 @@ cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) 
     if not step.done and step.begins and not step.flow.begun and value == <PyObject *>None:
         if begin_step(step) < 0:
             return PYGEN_ERROR
-    how = bk_send(<PyObject *>step.inner, value, result)
+    how = send_step(step, value, result)
     if how == PYGEN_NEXT:
         return how
     if how == PYGEN_ERROR:
@@ -157,6 +158,16 @@ cdef PySendResult step_send(PyObject *self, PyObject *value, PyObject **result) 
         result[0] = NULL
         how = PYGEN_ERROR
     step.done = True
+    return how
+
+
+cdef PySendResult send_step(AsyncStep step, PyObject *value, PyObject **result) noexcept:
+    cdef PySendResult how
+    if step.flow is None or not step.flow.ticket.lease:
+        return bk_send(<PyObject *>step.inner, value, result)
+    enter_probe(step.flow.breaker, &step.flow.ticket)
+    how = bk_send(<PyObject *>step.inner, value, result)
+    leave_probe(step.flow.breaker, &step.flow.ticket)
     return how
 
 

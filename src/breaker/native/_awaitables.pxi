@@ -81,7 +81,7 @@ cdef object await_guarded(GuardedLater flow, awaiting):
     cdef Ticket ticket
     cdef PyObject *made
     try:
-        steps = awaiting()
+        steps = run_inner(flow, awaiting, ())
         if not (isinstance(steps, _Coroutine) or hasattr(type(steps), "__next__")):
             steps = steps.__await__()
     except BaseException as error:
@@ -91,7 +91,7 @@ cdef object await_guarded(GuardedLater flow, awaiting):
     ticket = flow.ticket
     if flow.begun and not bk_claim(&flow.ticket.live):
         return steps  # it was awaited before
-    flow.begun = True
+    flow.begun = RUNS
     if isinstance(steps, _Coroutine):
         made = new_flow(flow.breaker, &ticket, new_reference(steps), COROUTINE)
     else:
@@ -201,7 +201,7 @@ cdef PyObject *new_awaitable(Breaker b, Ticket *ticket, PyObject *inner, int kin
     (<GuardedLater>flow).inner = <object>inner
     Py_DECREF(inner)
     (<GuardedLater>flow).ticket = ticket[0]
-    (<GuardedLater>flow).begun = ticket.live
+    (<GuardedLater>flow).begun = <int8_t>ticket.live
     return flow
 
 

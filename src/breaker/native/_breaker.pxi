@@ -254,7 +254,7 @@ cdef object snapshot_of(Breaker b):
         rejected=sum(rejected.values()),
         rejected_by_reason=rejected,
         late=seen.late,
-        lost=seen.lost,
+        overdue=seen.overdue,
         openings=seen.transitions[PAIRS[CLOSED][OPEN]] + seen.transitions[PAIRS[HALF_OPEN][OPEN]],
         transitions=moves,
         probes={end: seen.probes[i] for i, end in enumerate(ENDS_OF_PROBES)},

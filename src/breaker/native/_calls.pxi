@@ -30,9 +30,15 @@ cdef inline PyObject *call(
 cdef PyObject *call_admitted(
         Breaker b, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     cdef Ticket ticket
+    cdef PyObject *value
     if admit_quietly(b, &ticket) < 0:
         return NULL
-    return finish(b, &ticket, PyObject_Vectorcall(fn, args, nargsf, kwnames))
+    if ticket.lease:
+        enter_probe(b, &ticket)
+    value = PyObject_Vectorcall(fn, args, nargsf, kwnames)
+    if ticket.lease:
+        leave_probe(b, &ticket)
+    return finish(b, &ticket, value)
 
 
 cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:

@@ -52,6 +52,9 @@ cdef extern from "Python.h":
     void PyErr_SetString(PyObject *kind, const char *text) noexcept
     void PyErr_WriteUnraisable(PyObject *where) noexcept
     void PyException_SetContext(PyObject *exception, PyObject *context) noexcept  # takes the reference of the context
+    # context variables: what they return is owned
+    PyObject *PyContextVar_New(const char *name, PyObject *default) noexcept
+    int PyContextVar_Get(PyObject *variable, PyObject *default, PyObject **value) noexcept
     # calls: what they return is owned
     PyObject *PyObject_CallOneArg(PyObject *fn, PyObject *argument) noexcept
     PyObject *PyObject_Vectorcall(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
@@ -71,6 +74,9 @@ cdef extern from "Python.h":
     void PyMem_RawFree(void *memory) noexcept nogil
 
 cdef extern from "native/core.h":
+    # a context variable (context.h): 0, or -1 with an error set
+    int bk_begin_context(PyObject *variable) except -1
+    int bk_set_in_context(PyObject *variable, PyObject *value) noexcept
     # the lock, what is read and counted without it, fork (threads.h)
     ctypedef struct bk_lock_t:
         pass

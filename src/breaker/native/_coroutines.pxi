@@ -1,9 +1,9 @@
 # Calls that run later, in steps: coroutines, generators and async generators.
 #
 # A flow wraps what the function returned. It is admitted at its first step (or was at the call, where a plain function
-# returned it) and settles at its end: returning is a success, an exception is what it means. One that is closed or
-# dropped on the way is ignored, or a success if it is a generator that has given an item. Values, `send`, `throw`,
-# `close` and the return value pass through.
+# returned it) and settles at its end: returning is a success, an exception is what it means. Closed or dropped on the
+# way, a generator that has given an item is a success, anything else is ignored. Values, `send`, `throw`, `close` and the
+# return value pass through.
 
 
 # ---- one flow -------------------------------------------------------------------------------------------------
@@ -23,7 +23,7 @@ cdef class GuardedLater:
     cdef object inner
     cdef Ticket ticket
     cdef bint judged        # failed_result sees the value it returns
-    cdef bint begun         # was admitted or refused, or was over before
+    cdef int8_t begun       # RUNS or PROBES, as `live` of its ticket: was admitted or refused, or was over before
     cdef bint gave          # a generator: an item, at least
     cdef bint enters        # a generator of a context manager: its first item ends the call
 
@@ -39,7 +39,7 @@ cdef class GuardedLater:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __cinit__(self):
-        self.begun = True  # over, until it is filled
+        self.begun = RUNS  # over, until it is filled
 
     def __repr__(self):
         return f"<{self.inner!r} guarded by {name_of(self.breaker)!r}>"
@@ -105,7 +105,7 @@ cdef void drop_flow(PyObject *self) noexcept:
 
 
 cdef inline int left_early(GuardedLater flow) noexcept:
-    """What it means that a flow was closed or dropped."""
+    """What it means that a flow was closed or dropped before its end: a dependency that gave an item works."""
     return SUCCESS if flow.gave and not flow.enters else IGNORED
 
 
@@ -130,7 +130,7 @@ cdef PyObject *call_later(
         flow = bk_take_kept(&kept_coroutines)
         if BK_LIKELY(flow != NULL):
             (<GuardedLater>flow).ticket = Ticket(epoch=0, lease=0, live=0)
-            (<GuardedLater>flow).begun = False
+            (<GuardedLater>flow).begun = 0
             fill_kept(b, flow, inner)
             return flow
     return new_flow(b, &NOT_ADMITTED, inner, kind)
@@ -152,7 +152,7 @@ cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) no
         flow = bk_take_kept(&kept_coroutines)
         if BK_LIKELY(flow != NULL):
             (<GuardedLater>flow).ticket = ticket[0]
-            (<GuardedLater>flow).begun = ticket.live
+            (<GuardedLater>flow).begun = <int8_t>ticket.live
             fill_kept(b, flow, inner)
             return flow
         flow = bk_make(make_coroutine, <PyTypeObject *>GuardedCoroutine)
@@ -171,7 +171,7 @@ cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) no
     (<GuardedLater>flow).inner = <object>inner
     Py_DECREF(inner)
     (<GuardedLater>flow).ticket = ticket[0]
-    (<GuardedLater>flow).begun = ticket.live
+    (<GuardedLater>flow).begun = <int8_t>ticket.live
     return flow
 
 
@@ -182,12 +182,13 @@ cdef const char *kind_name(GuardedLater flow) noexcept:
 
 
 cdef inline int begin_flow(GuardedLater flow) noexcept:
-    """Admit a flow at its first step: 0, or -1 with an error set; then it is over."""
-    flow.begun = True
+    """Admit a flow at its first step: RUNS or PROBES, or -1 with an error set; then it is over."""
+    flow.begun = RUNS
     if begin_closed(&flow.breaker.core, &flow.ticket):
-        return 0
+        return RUNS
     if admit_quietly(flow.breaker, &flow.ticket) == 0:
-        return 0
+        flow.begun = <int8_t>flow.ticket.live
+        return flow.begun
     abandon(flow)
     return -1
 
@@ -310,15 +311,38 @@ cdef inline PySendResult end_flow(GuardedLater flow, PySendResult how, PyObject 
 cdef inline PySendResult step(PyObject *self, PyObject *value, PyObject **result) noexcept:
     """One step of a coroutine or generator."""
     cdef PySendResult how
+    cdef int begun = (<GuardedLater>self).begun
     result[0] = NULL
-    # A first value that is not None is refused by the wrapped object itself.
-    if not (<GuardedLater>self).begun and value == <PyObject *>None:
-        if BK_UNLIKELY(begin_flow(<GuardedLater>self) < 0):
-            return PYGEN_ERROR
+    if begun != RUNS:
+        # A first value that is not None is refused by the wrapped object itself.
+        if begun == 0 and value == <PyObject *>None:
+            begun = begin_flow(<GuardedLater>self)
+            if BK_UNLIKELY(begun < 0):
+                return PYGEN_ERROR
+        if BK_UNLIKELY(begun == PROBES):
+            return probe_step(<GuardedLater>self, value, result)
     how = bk_send(<PyObject *>(<GuardedLater>self).inner, value, result)
-    if how == PYGEN_NEXT:
-        return how
-    return end_flow(<GuardedLater>self, how, result)
+    return how if how == PYGEN_NEXT else end_flow(<GuardedLater>self, how, result)
+
+
+cdef PySendResult probe_step(GuardedLater flow, PyObject *value, PyObject **result) noexcept:
+    """The same of a probe: calls inside it are known."""
+    cdef PySendResult how
+    enter_probe(flow.breaker, &flow.ticket)
+    how = bk_send(<PyObject *>flow.inner, value, result)
+    leave_probe(flow.breaker, &flow.ticket)
+    return how if how == PYGEN_NEXT else end_flow(flow, how, result)
+
+
+cdef object run_inner(GuardedLater flow, run, tuple args):
+    """Call a method of the wrapped object, or of a step of it, that goes on in its code."""
+    if not flow.ticket.lease:
+        return run(*args)
+    enter_probe(flow.breaker, &flow.ticket)
+    try:
+        return run(*args)
+    finally:
+        leave_probe(flow.breaker, &flow.ticket)
 
 
 cdef PySendResult flow_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
@@ -404,10 +428,10 @@ cdef class SteppedLater(GuardedLater):
         return throw_into(self, error)
 
     def close(self):
-        """End it early; a call that was admitted is ignored, unless it raises an error while closing."""
-        self.begun = True
+        """End it early: a success once a generator has given an item, ignored before, unless closing it raises."""
+        self.begun = RUNS
         try:
-            value = close_inner(self.inner)
+            value = run_inner(self, close_inner, (self.inner,))
         except BaseException as error:
             if self.ticket.live and not shows(self, RUNNING):
                 settle_flow_by(self, error)
@@ -433,9 +457,9 @@ cdef object throw_inner(inner, error):
 cdef object throw_into(GuardedLater flow, error):
     """A step by ``throw``: a flow that has not begun is over without having been admitted."""
     try:
-        value = throw_inner(flow.inner, error)
+        value = run_inner(flow, throw_inner, (flow.inner, error))
     except StopIteration as stop:
-        flow.begun = True
+        flow.begun = RUNS
         if flow.ticket.live:
             if flow.judged:
                 judge_flow(flow, stop.value)
@@ -444,7 +468,7 @@ cdef object throw_into(GuardedLater flow, error):
         raise
     except BaseException as raised:
         if not shows(flow, FRAME):
-            flow.begun = True
+            flow.begun = RUNS
             if flow.ticket.live:
                 settle_flow_by(flow, raised)
         raise

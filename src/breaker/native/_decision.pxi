@@ -9,7 +9,7 @@ cdef struct Note:           # something that the listeners will be notified of
     int after
     int reason
     uint64_t epoch
-    int64_t number          # failures in a row, or probes lost
+    int64_t number          # failures in a row, or probes overdue
     int64_t wait
 
 

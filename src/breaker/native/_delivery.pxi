@@ -110,7 +110,7 @@ cdef int tell(Breaker b, Post *post) noexcept:
         done = tell_all(b, &post.telling)
         if done <= 0:
             return done
-        if post.note.kind != PROBES_LOST or post.note.number <= 1:
+        if post.note.kind != PROBES_OVERDUE or post.note.number <= 1:
             b.audience = None
             b.event = None
             return 1
@@ -195,7 +195,7 @@ cdef object event_of(Breaker b, const Note *note, PyObject *known):
         return make.PolicyUpdated(name=b.name, **about)
     if note.kind == WOULD_HAVE_OPENED:
         return make.WouldHaveOpened(name=b.name, consecutive_failures=note.number)
-    return make.ProbeLost(name=b.name)
+    return make.ProbeOverdue(name=b.name)
 
 
 cdef void drop_posts(Core *c) noexcept:

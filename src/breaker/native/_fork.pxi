@@ -5,9 +5,14 @@ cdef unsigned long forker = 0       # the thread that forked this process
 
 
 cdef void adopt_locked(Core *c) noexcept nogil:
-    """In a child, at its first look: slots of threads that are not here are free, and they deliver no events."""
+    """In a child, at its first look: slots of threads that are not here are free, and they deliver no events.
+
+    An opening gets a random part of its own, or all children would probe at one moment.
+    """
     cdef int16_t i = 0
     c.here.generation = generation
+    if c.m.state == OPEN:
+        c.m.drawn = bk_draw()
     while i < c.m.in_flight:
         if c.here.leases[i].owner != forker:
             forget_locked(c, i)

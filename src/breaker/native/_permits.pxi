@@ -44,12 +44,17 @@ cdef class Permit:
         settle(self.breaker, &self.ticket, IGNORED, None)
 
     def __enter__(self):
+        if self.ticket.lease:
+            enter_probe(self.breaker, &self.ticket)
         return self
 
     def __exit__(self, kind, exc, traceback):
+        if exc is None and self.ticket.live and succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
+            return False
+        if self.ticket.lease:
+            leave_probe(self.breaker, &self.ticket)
         if exc is None:
-            if self.ticket.live and not succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
-                settle(self.breaker, &self.ticket, SUCCESS, None)
+            settle(self.breaker, &self.ticket, SUCCESS, None)
         elif self.ticket.live:
             settle_by(self.breaker, &self.ticket, exc)
         return False

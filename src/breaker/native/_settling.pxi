@@ -27,6 +27,7 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
     cdef Outbox out
     cdef int verdict
     cdef int64_t now
+    cdef Ticket around = probe_around(b)
     ticket[0] = NOT_ADMITTED
     if b.clock is None:
         now = bk_monotonic_ns()
@@ -38,7 +39,7 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
     while True:
         if start_decision(&b.core, &out) < 0:
             return -1
-        verdict = begin_locked(&b.core, now, ticket, &out)
+        verdict = begin_locked(&b.core, now, &around, ticket, &out)
         end_decision(&b.core, &out)
         if BK_LIKELY(verdict != NEEDS_ROOM):
             break
@@ -100,6 +101,10 @@ cdef int settle(Breaker b, Ticket *ticket, int outcome, error) except -1:
     return settle_claimed(b, ticket, outcome, <PyObject *>error) if bk_claim(&ticket.live) else 0
 
 
+# `last_error` of an opening that no failure caused.
+cdef str NO_VERDICT = "inconclusive: no probe of the visit succeeded or failed"
+
+
 cdef int settle_claimed(Breaker b, const Ticket *ticket, int outcome, PyObject *error) noexcept:
     """The same for a ticket that the caller has claimed. 0, or -1 with an error set.
 
@@ -123,7 +128,7 @@ cdef int settle_claimed(Breaker b, const Ticket *ticket, int outcome, PyObject *
                 trouble = graver(trouble, bk_take_exception())
                 outcome = IGNORED
     open_outbox(b, &out)
-    out.text = text
+    out.text = text if outcome == FAILURE else <PyObject *>NO_VERDICT
     done = settle_now(b, ticket, outcome, &now, &out)
     if done >= 0:
         done = flush(b, &out)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -32,7 +33,8 @@ static inline int64_t bk_monotonic_ns(void) {
 /* ---- random numbers in [0, 1) by splitmix64: good enough to spread restarts, and no Python is needed ----------- */
 static uint64_t bk_random;
 static inline void bk_seed(void) { /* at the start and in each child, so that no two processes draw alike */
-    bk_random ^= ((uint64_t)(uintptr_t)&bk_random ^ (uint64_t)bk_monotonic_ns()) * 0x9E3779B97F4A7C15ULL;
+    uint64_t from = (uint64_t)(uintptr_t)&bk_random ^ (uint64_t)bk_monotonic_ns() ^ (uint64_t)getpid() << 40;
+    bk_random ^= from * 0x9E3779B97F4A7C15ULL;
 }
 static inline double bk_draw(void) {
     uint64_t z = bk_next(&bk_random, 0x9E3779B97F4A7C15ULL);
@@ -265,6 +267,7 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
     PyType_Modified(type);
 }
 
+#include "context.h"
 #include "kept.h"
 
 #endif

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from breaker.policies.documents import read_document, write_document
-from breaker.policies.durations import MAX_NANOSECONDS
+from breaker.policies.durations import UNITS
 from breaker.policies.fields import Choice, Count, Number, OptionalTime, Time
 from breaker.policies.record import Record
 from breaker.states import Mode
@@ -18,8 +18,8 @@ __all__ = ["Policy"]
 class Policy(Record):
     """How a breaker decides. Frozen, compared by value.
 
-    What each field does is in docs/states.md: S13, S23, S50 (thresholds and slots), S21, S73, S74 (the open timeout),
-    S62 (leases), S90 to S98 (modes). Changed while calls run: S110 to S116.
+    What each field does is in docs/states.md: S13, S23, S50 (thresholds and slots), S21, S74, S78 (the open
+    timeout), S66 (leases), S90 to S98 (modes). Changed while calls run: S110 to S116.
 
     Args:
         {arguments}
@@ -60,7 +60,7 @@ class Policy(Record):
         default=None,
         unset="the open timeout",
         otherwise="open_state_timeout",
-        means="after this a silent probe is given up and its slot is free",
+        means="after this the slot of a probe that has not ended is free again; its end still counts",
     )
     mode: Choice[Mode] = Choice(
         Mode,
@@ -72,12 +72,12 @@ class Policy(Record):
         least=1,
         most=1000,
         off_by_default=True,
-        means="each reopening after a failed probe multiplies the open timeout; closing resets it",
+        means="each reopening multiplies the open timeout; staying closed for as long as it last was resets it",
     )
     open_timeout_max: OptionalTime = OptionalTime(
         default=None,
-        unset="no bound",
-        otherwise=MAX_NANOSECONDS,
+        unset="10 minutes, or the open timeout if that is longer",
+        otherwise=10 * UNITS["m"],
         means="how long the multiplied open timeout may get",
     )
     open_timeout_jitter: Number = Number(

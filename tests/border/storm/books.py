@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from breaker import Snapshot, State
-from breaker.events import BreakerCreated, CallFailed, ModeChanged, PolicyUpdated, ProbeLost, StateChanged
+from breaker.events import BreakerCreated, CallFailed, ModeChanged, PolicyUpdated, ProbeOverdue, StateChanged
 
 # (what, name of the breaker), by all actors: appending to a list needs no lock, whoever interrupts whom.
 # admitted: the call ran. rejected: it did not. either: an interrupt of a listener came in between, it was one of them.
@@ -35,7 +35,7 @@ def check_totals(entries: Entries, before: Snapshot | None, now: Snapshot) -> No
 
 
 def _totals(seen: Snapshot) -> tuple[int, int]:
-    return seen.successes + seen.failures + seen.ignored + seen.late + seen.lost, seen.rejected
+    return seen.successes + seen.failures + seen.ignored + seen.late, seen.rejected
 
 
 def check_chains(entries: Entries, events: list[Any], now: Snapshot, *, interrupted: bool) -> None:
@@ -60,7 +60,7 @@ def check_chains(entries: Entries, events: list[Any], now: Snapshot, *, interrup
     for old, new in itertools.pairwise(updates):
         assert old.new == new.old, (old, new)
     assert (updates[-1].new if updates else created.policy) == now.policy
-    assert kinds[ProbeLost] == now.lost
+    assert kinds[ProbeOverdue] == now.overdue
     failed = entered(entries, now.name)["failed"]
     if interrupted:
         assert kinds[CallFailed] >= now.failures

@@ -110,7 +110,7 @@ def test_a_cancelled_stream_is_ignored_and_its_probe_gives_way(
     asyncio.run(main())
 
 
-def test_a_probe_dropped_unread_is_lost_after_its_lease(
+def test_a_probe_dropped_unread_is_overdue_after_its_lease(
     server: tuple[Echo, str], provider: Provider, clock: ManualClock
 ) -> None:
     # grpc.aio holds a stream that nobody reads, with or without interceptors, and reports nothing.
@@ -125,7 +125,7 @@ def test_a_probe_dropped_unread_is_lost_after_its_lease(
             clock.advance(60)
             assert len(await AIO_FORMS["unary-stream-for"](channel, ask())) == 3
             assert provider.breakers[US].state is State.CLOSED
-        assert counts(provider.breakers[US]) == {"failures": 1, "rejected": 1, "lost": 1, "successes": 1}
+        assert counts(provider.breakers[US]) == {"failures": 1, "rejected": 1, "overdue": 1, "successes": 1, "late": 1}
 
     asyncio.run(main())
 

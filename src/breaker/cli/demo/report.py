@@ -102,15 +102,15 @@ class BreakerReport:
     def rows(self, seconds: float) -> dict[str, str]:
         """The texts of this column by row title; ``seconds`` is how long calls were made."""
         shot = self.snapshot
-        calls = shot.successes + shot.failures + shot.ignored + shot.late + shot.lost + shot.rejected
+        calls = shot.successes + shot.failures + shot.ignored + shot.late + shot.rejected
         return {
             "calls": f"{calls}",
             "  successes": f"{shot.successes}",
             "  failures": f"{shot.failures}",
             "  late (begun in an earlier state)": f"{shot.late}",
             "  ignored": f"{shot.ignored}",
-            "  lost": f"{shot.lost}",
             "  rejected (answered by the fallback)": f"{shot.rejected}",
+            "probes overdue": f"{shot.overdue}",
             "calls per second": f"{calls / seconds:.1f}" if seconds else "0.0",
             "state at the end": str(shot.state),
             "how long open": f"{shot.state_seconds[State.OPEN]:.1f} s",
@@ -120,8 +120,8 @@ class BreakerReport:
         }
 
 
-# Outcomes that the demo's calls do not have on a machine that keeps up.
-_ROWS_WHEN_NOT_ZERO = ("  ignored", "  lost")
+# What the demo's calls do not have on a machine that keeps up.
+_ROWS_WHEN_NOT_ZERO = ("  ignored", "probes overdue")
 
 
 def table(reports: Sequence[BreakerReport], seconds: float) -> str:

@@ -39,8 +39,8 @@ class BreakerServerInterceptor(Protecting, grpc.ServerInterceptor, grpc.aio.Serv
     For ``grpc.server(…, interceptors=[BreakerServerInterceptor(provider)])`` and for `grpc.aio.server` alike. A call
     that is shed ends with UNAVAILABLE and the trailing metadata ``grpc-retry-pushback-ms``; its handler does not run.
 
-    A program that is client and server of the same method needs a ``name`` on one side, or two providers: the two sides
-    are two dependencies.
+    A program that is client and server of the same method should have a ``name`` on one side, or two providers: the two
+    sides are two dependencies. With one breaker for both, a call of the handler is a part of the handler's (S55).
 
     Args:
         provider: whose breakers protect the calls.
@@ -117,7 +117,8 @@ def _reason_for_clients(rejected: BreakerOpenError) -> str:
     return str(BreakerOpenError(rejected.name, rejected.state, rejected.retry_after, rejected.reason))
 
 
-# Guarded handlers. gRPC looks at a handler's kind to know how to run it: each is guarded by one of its own kind.
+# Guarded handlers. gRPC looks at a handler's kind to know how to run it: each is guarded by one of its own kind. The
+# handler runs in the block of its permit, so that calls which it makes through the same breaker are known as its own.
 
 
 def _on_sync_server(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
@@ -160,24 +161,24 @@ def _on_aio_server(guard: _Guard, handler: Handler, streaming: bool) -> Handler:
 def _plain(guard: _Guard, handler: Handler, streaming: bool, admit: Callable[[Any], Permit]) -> Handler:
     def unary(request: Any, context: Any) -> Any:
         context = with_code(context)
-        permit = admit(context)
-        try:
-            response = handler(request, context)
-        except BaseException as error:
-            guard.settle(permit, context, error)
-            raise
-        guard.settle(permit, context)
+        with admit(context) as permit:
+            try:
+                response = handler(request, context)
+            except BaseException as error:
+                guard.settle(permit, context, error)
+                raise
+            guard.settle(permit, context)
         return response
 
     def stream(request: Any, context: Any) -> Iterator[Any]:
         context = with_code(context)
-        permit = admit(context)
-        try:
-            yield from handler(request, context)
-        except BaseException as error:
-            guard.settle(permit, context, error)
-            raise
-        guard.settle(permit, context)
+        with admit(context) as permit:
+            try:
+                yield from handler(request, context)
+            except BaseException as error:
+                guard.settle(permit, context, error)
+                raise
+            guard.settle(permit, context)
 
     return stream if streaming else unary
 
@@ -219,13 +220,13 @@ async def _shed_later(rejected: BreakerOpenError, context: Any) -> None:
 
 def _coroutine(guard: _Guard, handler: Handler, admit: Callable[[Any], Awaitable[Permit]]) -> Handler:
     async def coroutine(request: Any, context: Any) -> Any:
-        permit = await admit(context)
-        try:
-            response = await handler(request, context)
-        except BaseException as error:
-            guard.settle(permit, context, error)
-            raise
-        guard.settle(permit, context)
+        with await admit(context) as permit:
+            try:
+                response = await handler(request, context)
+            except BaseException as error:
+                guard.settle(permit, context, error)
+                raise
+            guard.settle(permit, context)
         return response
 
     return coroutine
@@ -233,14 +234,14 @@ def _coroutine(guard: _Guard, handler: Handler, admit: Callable[[Any], Awaitable
 
 def _async_generator(guard: _Guard, handler: Handler, admit: Callable[[Any], Awaitable[Permit]]) -> Handler:
     async def generator(request: Any, context: Any) -> AsyncIterator[Any]:
-        permit = await admit(context)
-        try:
-            async with aclosing(handler(request, context)) as responses:
-                async for response in responses:
-                    yield response
-        except BaseException as error:
-            guard.settle(permit, context, error)
-            raise
-        guard.settle(permit, context)
+        with await admit(context) as permit:
+            try:
+                async with aclosing(handler(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except BaseException as error:
+                guard.settle(permit, context, error)
+                raise
+            guard.settle(permit, context)
 
     return generator
