@@ -72,6 +72,9 @@ class Watcher:
     def warn(self, message: str, **keys: object) -> None:
         """Nothing to say."""
 
+    def info(self, message: str, **keys: object) -> None:
+        """Nothing to say."""
+
 
 def main(endpoint: str, transport: str, count: int) -> None:
     threading.stack_size(256 << 10)

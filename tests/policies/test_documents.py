@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -116,8 +117,34 @@ def test_a_mode_is_its_word(mode: Mode) -> None:
 
 def test_unknown_keys_are_passed_over_whatever_they_hold() -> None:
     # S125
-    unknown = {"failure_threshold": "x", "comment": None, "": [1, {"mode": "x"}], "FailureThreshold": -1}
+    unknown = {"failureLimit": "x", "comment": None, "": [1, {"mode": "x"}], "thresholdFailure": -1, "-": 0, "_": 0}
     assert Policy.from_json(document(failureThreshold=3, **unknown)) == Policy(3)
+
+
+@pytest.mark.parametrize("key", ["failureThreshold", "openTimeoutMultiplier", "mode"])
+@pytest.mark.parametrize(
+    "misspelt", [str.upper, str.title, lambda key: f"_{key}", lambda key: "-".join(key), lambda key: f"{key}_"]
+)
+def test_a_key_that_is_another_but_for_case_or_strokes_is_refused(key: str, misspelt: Callable[[str], str]) -> None:
+    # S125
+    error = refusal(document(**{misspelt(key): 1}))
+    assert (error.field, error.hint) == (misspelt(key), f"rename it to {key}")
+    assert f"must be written {key}, got a misspelt key" in str(error)
+    assert str(refusal(document(**{misspelt(key): 1, "newer": 2}))) == str(error)
+
+
+def test_a_misspelt_key_is_refused_beside_the_right_one_too() -> None:
+    # S125
+    error = refusal(document(failureThreshold=3, failure_threshold=4))
+    assert str(error) == (
+        "failure_threshold must be written failureThreshold, got a misspelt key; rename it to failureThreshold"
+    )
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    # S127
+    for text in ("\ufeff" + '{"failureThreshold": 3}', b"\xef\xbb\xbf" + b'{"failureThreshold": 3}'):
+        assert Policy.from_json(text) == Policy(3)
 
 
 def test_escapes_in_keys_and_values_are_json() -> None:
@@ -243,8 +270,8 @@ def test_a_refusal_names_the_key_the_expectation_and_the_remedy(text: str, messa
         ('{"comment": Infinity}', "no JSON (Infinity is not JSON)"),
         ('{"comment": -Infinity}', "no JSON (-Infinity is not JSON)"),
         ('{"comment": "\n"}', "no JSON (Invalid control character"),
-        ("\ufeff{}", "no JSON (Unexpected UTF-8 BOM"),
-        (b"\xef\xbb\xbf{}", "no JSON (Unexpected UTF-8 BOM"),
+        ("\ufeff\ufeff{}", "no JSON ("),
+        ("\ufeff", "nothing"),
         ("{}".encode("utf-16"), "a byte that is not UTF-8 at 0"),
         ("{}".encode("utf-16-le"), "no JSON ("),
         (b'{"mode": "\xff"}', "a byte that is not UTF-8 at 10"),

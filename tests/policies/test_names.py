@@ -21,9 +21,11 @@ KEYS = {
     "%2F": "%252F.json",
     "a b": "a b.json",
     " ": " .json",
-    ".": "..json",
-    "..": "...json",
-    "../x": "..%2Fx.json",
+    ".": "%2E.json",
+    "..": "%2E..json",
+    "../x": "%2E.%2Fx.json",
+    ".hidden": "%2Ehidden.json",
+    "a.b": "a.b.json",
     "default.json": "default.json.json",
     "Default": "Default.json",
     "default ": "default .json",
@@ -115,7 +117,8 @@ def test_the_key_of_a_name_and_back(name: str, key: str) -> None:
         *("%.json", "%2.json", "%2", "a%.json", "%zz.json", "% 1.json", "%+1.json", "%٣٣.json"),  # no escape
         *("%2f.json", "%41.json", "%2e.json", "%20.json", "%64efault.json", "%E2%82%AC.json"),  # not how we escape
         *("%FF.json", "%C2.json", "%ED%A0%80.json", "%C0%AF.json"),  # no UTF-8
-        *("a/b.json", "/x.json", "a\nb.json", "a\x85b.json", "a\udcff.json"),  # not escaped
+        *("a/b.json", "/x.json", "a\nb.json", "a\x85b.json", "a\udcff.json", ".x.json", "..json"),  # not escaped
+        *("a%2Eb.json", "%2E%2E.json"),  # only a dot at the beginning is
     ],
     ids=lambda key: ascii(key),
 )
@@ -131,6 +134,7 @@ def test_any_name_comes_back_from_its_key(name: str) -> None:
     assert document_name(key) == name
     assert key.endswith(".json")
     assert "/" not in key
+    assert not key.startswith(".")
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in key)
 
 

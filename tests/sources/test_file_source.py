@@ -132,12 +132,24 @@ def test_a_directory_may_come_late_go_and_come_back(tmp_path: Path, provider: Pr
     file = write(directory, failureThreshold=2)
     eventually(has(provider, 2))
     file.unlink()
-    directory.rmdir()
     eventually(has(provider, 5))
+    write(directory, failureThreshold=4)
+    eventually(has(provider, 4))
+    file.unlink()
+    assert lines.of("circuit breaker policy source failed") == []
+    write(directory, failureThreshold=4)
+    directory.rename(tmp_path / "aside")
+    eventually(lambda: lines.of("circuit breaker policy source failed"))
+    time.sleep(5 * POLL)
+    assert has(provider, 4)()
     directory.mkdir()
     write(directory, failureThreshold=3)
     eventually(has(provider, 3))
-    assert lines.of("circuit breaker policy source failed") == []
+    (lost,) = lines.of("circuit breaker policy source failed")
+    assert f"{directory}/: it has been there and is gone" in lost["error"]
+    assert len(lines.of("circuit breaker policy source is back")) == 1
+    (missing,) = lines.of("circuit breaker policy directory does not exist yet")
+    assert missing["directory"] == f"{directory}/"
 
 
 def test_a_file_in_place_of_the_directory_keeps_the_policies_and_is_reported_once(

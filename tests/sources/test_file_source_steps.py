@@ -45,6 +45,68 @@ def test_the_first_look_publishes_even_nothing(tree: Tree) -> None:
     assert looks(tree).published == [({}, 1, True)]
 
 
+def test_a_directory_that_is_not_there_yet_is_said_once_with_its_path(tree: Tree) -> None:
+    # S130
+    watch = looks(tree, None, None, lambda: tree.write("x.json", "1"))
+    assert watch.documents == [{}, {"x.json": b"1"}]
+    assert watch.notes == [
+        {"message": "circuit breaker policy directory does not exist yet", "directory": f"{tree.directory}/"}
+    ]
+    assert (watch.problems, watch.warnings) == ([], [])
+    assert looks(tree).notes == []
+
+
+def test_a_directory_that_vanishes_keeps_the_policies_and_is_a_problem(tree: Tree) -> None:
+    # S130
+    tree.write("x.json", "1")
+    aside = tree.root / "aside"
+    watch = looks(tree, lambda: tree.directory.rename(aside), None, lambda: aside.rename(tree.directory))
+    assert watch.documents == [{"x.json": b"1"}, {"x.json": b"1"}]
+    problem = (
+        f"cannot read {tree.directory}/: it has been there and is gone; put it back "
+        "(to lift policies, delete their documents)"
+    )
+    assert watch.problems == [problem] * 2
+    assert watch.places == [f"{tree.directory}/"] * 2
+    assert watch.notes == []
+
+
+@pytest.mark.parametrize("above", ["..", "../..", "../../.."])
+def test_a_directory_vanishes_with_those_above_it(tree: Tree, above: str) -> None:
+    # S130
+    tree.write("x.json", "1")
+    whole = (tree.directory / above).resolve()
+    watch = looks(tree, lambda: whole.rename(tree.root / "aside"), None)
+    assert watch.documents == [{"x.json": b"1"}]
+    assert len(watch.problems) == 2
+
+
+def test_a_directory_that_has_been_there_is_no_empty_one_to_the_next_loop(tree: Tree) -> None:
+    """Of a forked child, of another provider: what one loop has seen, the source knows."""
+    # S130
+    source = FileSource(tree.root, HOUR)
+    tree.write("x.json", "1")
+    source.start(Steps())
+    shutil.rmtree(tree.directory)
+    source.after_fork()
+    watch = Steps(None)
+    source.start(watch)
+    assert watch.published == []
+    assert len(watch.problems) == 2
+
+
+def test_the_root_is_that_of_the_moment_the_source_was_made(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.write("x.json", "1")
+    monkeypatch.chdir(tree.root)
+    sources = [FileSource(root, HOUR, policies_path=PATH) for root in (".", "./", Path())]
+    monkeypatch.chdir("/")
+    for source in sources:
+        watch = Steps(lambda: monkeypatch.chdir("/tmp"), None)
+        source.start(watch)
+        assert watch.documents == [{"x.json": b"1"}]
+        assert list(source.list()) == ["x"]
+
+
 def test_looks_that_see_nothing_new_publish_nothing(tree: Tree) -> None:
     tree.write("x.json", failureThreshold=3)
     watch = looks(tree, *[None] * 5)
@@ -215,7 +277,7 @@ def test_a_wrongly_escaped_name_is_warned_about_once_and_with_advice(tree: Tree)
     }
     assert len(watch.warnings) == 3
     assert {warning["error"] for warning in watch.warnings} == {
-        "its name is not the escaped name of a breaker; write '/' as %2F and '%' as %25"
+        "its name is not the escaped name of a breaker; write '/' as %2F, '%' as %25 and a leading '.' as %2E"
     }
 
 
@@ -318,4 +380,4 @@ def test_an_interval_is_one_that_can_be_waited_for(interval: float) -> None:
 def test_an_error_names_the_file_that_its_reader_would_open() -> None:
     assert FileSource("/etc/app/").location(PATH, "x.json") == f"/etc/app{PATH}x.json"
     assert FileSource("/").location(PATH, "x.json") == f"{PATH}x.json"
-    assert FileSource("policies").location(PATH, "x.json") == f"policies{PATH}x.json"
+    assert FileSource("policies").location(PATH, "x.json") == f"{os.getcwd()}/policies{PATH}x.json"

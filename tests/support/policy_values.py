@@ -40,7 +40,7 @@ READ = [
     *(("openTimeoutJitter", text) for text in ("0", "-0.0", "0.5", "1", "1e-9")),
     *(("mode", f'"{mode}"') for mode in MODES),
     *(("comment", text) for text in ("null", '"x"', "[1, {}]", "-1")),
-    *(("failure_threshold", text) for text in ("null", '"x"')),
+    *(("failure_limit", text) for text in ("null", '"x"')),
 ]
 REFUSED = [
     *((key, text) for key in COUNTS for text in COUNTS_REFUSED),

@@ -60,6 +60,7 @@ class Steps:
         self.problems: list[str] = []
         self.places: list[str] = []
         self.warnings: list[dict[str, object]] = []
+        self.notes: list[dict[str, object]] = []
         self._steps = iter(steps)
         self.while_settling = while_settling
 
@@ -102,6 +103,9 @@ class Steps:
 
     def warn(self, message: str, **keys: object) -> None:
         self.warnings.append({"message": message, **keys})
+
+    def info(self, message: str, **keys: object) -> None:
+        self.notes.append({"message": message, **keys})
 
 
 def age(path: Path, seconds: float = 100) -> None:

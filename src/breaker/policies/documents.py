@@ -8,7 +8,7 @@ from breaker.policies.fields import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from breaker.policies.fields import Field
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Fields = Mapping[str, Field[Any, Any]]
 
 MAX_DOCUMENT_BYTES = 65_536
+_BYTE_ORDER_MARK = "\ufeff"  # some editors write one before UTF-8
 MAX_DEPTH = 32  # objects and arrays in one another; only keys that are unknown here may hold any
 
 
@@ -48,10 +49,12 @@ def read_document(document: bytes | str, fields: Fields) -> tuple[dict[str, Any]
         document: JSON text, at most `MAX_DOCUMENT_BYTES` bytes.
         fields: the rows of the policy, by name.
     Raises:
-        PolicyError: names the key, what was expected and how to write it.
+        PolicyError: names the key, what was expected and how to write it. A key that is a known one but for case,
+            ``_`` or ``-`` is refused too (S125).
     """
     by_key = {field.key: field for field in fields.values()}
     parsed = _parse(document, _expected(fields))
+    _refuse_misspelt(parsed.keys() - by_key.keys(), by_key)
     held = {by_key[key].name: by_key[key].read_json(key, value) for key, value in parsed.items() if key in by_key}
     return held, sorted(parsed.keys() - by_key.keys())
 
@@ -75,6 +78,18 @@ def document_schema(fields: Fields) -> dict[str, Any]:
     }
 
 
+def _refuse_misspelt(unknown: Iterable[str], known: Iterable[str]) -> None:
+    """A key that is another one but for case, ``_`` or ``-`` was meant as that one: no newer version will have it."""
+    spelling = {_letters(key): key for key in known}
+    for key in sorted(unknown):
+        if (right := spelling.get(_letters(key))) is not None:
+            raise PolicyError(key, f"written {right}", "a misspelt key", f"rename it to {right}")
+
+
+def _letters(key: str) -> str:
+    return key.replace("_", "").replace("-", "").casefold()
+
+
 def _expected(fields: Fields) -> str:
     example = next(iter(fields.values()))
     return f'a JSON object like {{"{example.key}": {example.default}}}'
@@ -89,7 +104,7 @@ def _parse(document: bytes | str, expected: str) -> dict[str, Any]:
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise PolicyError(None, f"at most {MAX_DOCUMENT_BYTES} bytes long", "more")
     try:
-        text = document if isinstance(document, str) else document.decode()
+        text = (document if isinstance(document, str) else document.decode()).removeprefix(_BYTE_ORDER_MARK)
         if not text.strip():
             raise PolicyError(None, expected, "nothing")
         if _depth(text) > MAX_DEPTH:

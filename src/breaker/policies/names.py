@@ -5,7 +5,7 @@ from __future__ import annotations
 DEFAULT_NAME = "default"
 SUFFIX = ".json"
 MAX_NAME_BYTES = 255
-NAME_HINT = "its name is not the escaped name of a breaker; write '/' as %2F and '%' as %25"
+NAME_HINT = "its name is not the escaped name of a breaker; write '/' as %2F, '%' as %25 and a leading '.' as %2E"
 
 
 def check_name(name: str) -> None:
@@ -30,10 +30,11 @@ def check_name(name: str) -> None:
 def document_key(name: str) -> str:
     """The key of a breaker's document below the policies path: ``/pkg.Svc/Get`` → ``%2Fpkg.Svc%2FGet.json``.
 
-    ``/``, ``%`` and control characters are percent-escaped (their UTF-8 bytes, upper-case digits), all else stays
-    (rule S122).
+    ``/``, ``%``, control characters and a leading ``.`` are percent-escaped (their UTF-8 bytes, upper-case digits), all
+    else stays (rule S122). So no document's file is a hidden one.
     """
-    return "".join(_escape(char) if _is_escaped(char) else char for char in name) + SUFFIX
+    escaped = "".join(_escape(char) if _is_escaped(char) else char for char in name) + SUFFIX
+    return _escape(escaped[0]) + escaped[1:] if escaped.startswith(".") else escaped
 
 
 def document_name(key: str) -> str | None:

@@ -113,6 +113,14 @@ class Watch(Protocol):
             keys: What goes with it.
         """
 
+    def info(self, message: str, **keys: object) -> None:
+        """Log what an operator may want to know and nobody has to mend.
+
+        Args:
+            message: The line.
+            keys: What goes with it.
+        """
+
 
 @runtime_checkable
 class PolicySource(Protocol):

@@ -23,10 +23,12 @@ _NO_STAMP: _Stamp = (0, 0, 0, 0, 0)
 class Directory:
     """The loop over one directory, and what it saw last."""
 
-    def __init__(self, directory: str, interval: float, watch: Watch) -> None:
+    def __init__(self, directory: str, interval: float, watch: Watch, seen: set[str]) -> None:
         self.directory = directory
         self.interval = interval
         self.watch = watch
+        self.seen = seen  # the directories that have been there, of all loops of the source
+        self.said_missing = False
         self.revision = 0
         self.stamps: dict[str, _Stamp] | None = None
         self.documents: dict[str, Document] = {}
@@ -46,7 +48,7 @@ class Directory:
         try:
             stamps = self._settled()
         except OSError as error:
-            self.watch.failed(explain(error, "read", self.directory), endpoint=self.directory)
+            self.watch.failed(self._problem(error), endpoint=self.directory)
             self.stamps = None
             return
         if self.stamps is not None and stamps == self.stamps and not self.unsure:
@@ -58,6 +60,14 @@ class Directory:
         if first or self.documents != before:
             self.revision += 1
             self.watch.publish(self.documents, self.revision, restarted=first)
+
+    def _problem(self, error: OSError) -> str:
+        if isinstance(error, FileNotFoundError):
+            return (
+                f"cannot read {self.directory}: it has been there and is gone; put it back "
+                "(to lift policies, delete their documents)"
+            )
+        return explain(error, "read", self.directory)
 
     def _settled(self) -> dict[str, _Stamp]:
         stamps = self._stamps()
@@ -75,6 +85,7 @@ class Directory:
         found = {}
         try:
             with os.scandir(self.directory) as entries:
+                self.seen.add(self.directory)
                 for entry in entries:
                     if entry.name.endswith(SUFFIX) and self._is_policy(entry.name):
                         try:
@@ -84,8 +95,16 @@ class Directory:
                         except OSError:
                             found[entry.name] = _NO_STAMP  # reading it will say why
         except FileNotFoundError:
+            if self.directory in self.seen:
+                raise
+            self._say_missing()
             return {}
         return found
+
+    def _say_missing(self) -> None:
+        if not self.said_missing:
+            self.said_missing = True
+            self.watch.info("circuit breaker policy directory does not exist yet", directory=self.directory)
 
     def _is_policy(self, file_name: str) -> bool:
         if document_name(file_name) is not None:

@@ -25,11 +25,14 @@ _UNREADABLE = "unreadable"  # the revision of a document whose contents are not 
 class FileSource:
     """A `PolicySource` and `PolicyStore` with documents at ``root`` + ``policies_path`` + ``{key}.json``.
 
-    A directory that does not exist is an empty one and may appear later. Write a document with `put`, or to a file
-    beside it that you rename, or in place: a change is read once two looks in a row, 20 ms apart, agree.
+    A directory that has never been there is an empty one and may appear later; that is said once, at info level. One
+    that this source has seen and that vanishes is a source that is lost: the last good policies stay (S130). Write a
+    document with `put`, or to a file beside it that you rename, or in place: a change is read once two looks in a row,
+    20 ms apart, agree.
 
     Args:
-        root: The directory below which the policies paths begin.
+        root: The directory below which the policies paths begin. A relative one is made absolute here, so a later
+            `os.chdir` changes nothing.
         poll_interval: Seconds between two looks at the documents of a provider.
         policies_path: The path that `put`, `delete` and `list` mean. None: that of the one provider that follows.
 
@@ -49,19 +52,21 @@ class FileSource:
             raise TypeError(f"poll_interval must be seconds, got {type(poll_interval).__name__}")
         if not 0 < poll_interval <= threading.TIMEOUT_MAX:  # false for NaN too
             raise ValueError(f"poll_interval must be a positive number of seconds, got {poll_interval}")
-        self.root = os.fsdecode(root)
-        if not self.root or "\0" in self.root:
-            raise ValueError(f"root must be the path of a directory, got {self.root!r}; write '.' for this one")
+        given = os.fsdecode(root)
+        if not given or "\0" in given:
+            raise ValueError(f"root must be the path of a directory, got {given!r}; write '.' for this one")
+        self.root = os.path.abspath(given)
         self.poll_interval = float(poll_interval)
         self._path = StorePath("FileSource", policies_path)
         self._writing = threading.Lock()
+        self._seen: set[str] = set()  # directories that have been there; a forked child keeps it
 
     # -- for providers --
 
     def start(self, watch: Watch) -> None:
         """Begin to look at the documents below ``watch.path``, in the thread of ``watch.run``."""
         self._path.serve(watch.path)
-        directory = Directory(self.location(watch.path, ""), self.poll_interval, watch)
+        directory = Directory(self.location(watch.path, ""), self.poll_interval, watch, self._seen)
         watch.run(directory.loop)
 
     def stop(self, watch: Watch) -> None:

@@ -89,8 +89,14 @@ class ProviderWatch:
             self.loaded.set()
 
     def warn(self, message: str, **keys: object) -> None:
+        self._log("warning", message, keys)
+
+    def info(self, message: str, **keys: object) -> None:
+        self._log("info", message, keys)
+
+    def _log(self, level: str, message: str, keys: Mapping[str, object]) -> None:
         if updates := self._updates():
-            updates.listeners.log("warning", message, **keys)
+            updates.listeners.log(level, message, **keys)
 
     def run(self, loop: Callable[[], None]) -> None:
         name = f"breaker-policies-{self.path}"
