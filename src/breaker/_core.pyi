@@ -16,11 +16,16 @@ _ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 class BreakerError(Exception): ...
 
-@disjoint_base
 class BreakerOpenError(BreakerError):
     def __init__(
-        self, name: str, state: State, retry_after: float = 0.0, reason: str = "open", last_error: str | None = None
+        self,
+        name: str,
+        state: State | str,
+        retry_after: float = 0.0,
+        reason: str = "open",
+        last_error: str | None = None,
     ) -> None: ...
+    def __init_subclass__(cls, **options: Any) -> None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -31,6 +36,11 @@ class BreakerOpenError(BreakerError):
     def reason(self) -> str: ...
     @property
     def last_error(self) -> str | None: ...
+
+_Rejection = TypeVar("_Rejection", bound=BreakerOpenError)
+
+def rejection_of(kind: type[_Rejection], five: tuple[str, State, float, str, str | None], /) -> _Rejection: ...
+def put_rejection_first(cls: type[BreakerOpenError], **options: Any) -> None: ...
 
 @disjoint_base
 class ListenersBase:

@@ -78,8 +78,11 @@ class SourceError(BreakerError):
     """
 
     def __init__(self, problem: str, endpoint: str | None = None) -> None:
-        super().__init__(problem)
+        super().__init__(*((problem,) if endpoint is None else (problem, endpoint)))
         self.endpoint = endpoint
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Unreachable(SourceError):
@@ -132,7 +135,7 @@ class RevisionConflict(SourceError):
 
     def __init__(self, name: str, expected: int | str, found: int | str, endpoint: str | None = None) -> None:
         super().__init__("", endpoint)
-        self.args = (name, expected, found)
+        self.args = (name, expected, found) if endpoint is None else (name, expected, found, endpoint)
         self.name = name
         self.expected = expected
         self.found = found

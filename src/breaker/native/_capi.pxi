@@ -121,6 +121,11 @@ cdef extern from "native/core.h":
     PyObject *bk_take_kept(bk_kept_t *kept) noexcept            # owned; NULL: there is none
     bint bk_keep(bk_kept_t *kept, PyObject *object) noexcept
     void bk_free_chained(PyObject *self, destructor body) noexcept
+    PyObject *bk_new_rejection(PyTypeObject *type, PyObject *name, PyObject *state, double seconds, PyObject *reason,
+                               PyObject *last_error) noexcept  # owned; takes the reference of last_error
+    PyObject **bk_made_with(PyObject *rejection) noexcept       # the field, owned
+    void bk_carry(PyObject *rejection, PyObject *five) noexcept  # takes the reference
+    void bk_free_rejection(PyObject *self) noexcept
     int bk_function_flags(PyObject *fn) noexcept
     int bk_code_flags(PyObject *function) noexcept
     int bk_generator_flags(PyObject *generator) noexcept
@@ -134,6 +139,7 @@ cdef extern from "native/core.h":
     void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
     void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
     PyObject *bk_make(newfunc make, PyTypeObject *type) noexcept  # owned
+    int bk_set_item(PyTypeObject *type, const char *name, PyObject *value) except -1  # NULL: take it away, if it is there
     int bk_forbid_making(PyTypeObject *type) except -1
 
 cdef extern from "native/methods.h":  # methods that get their arguments unpacked, with their docstrings

@@ -58,21 +58,16 @@ cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
     return 0
 
 
-cdef newfunc make_open_error = (<PyTypeObject *>BreakerOpenError).tp_new
-
-
 cdef void raise_refusal(Breaker b, const Refusal *no) noexcept:
     """Set the `BreakerOpenError` of a refusal, whose reference is taken, or the error of having no memory for it."""
-    cdef PyObject *error = bk_make(make_open_error, <PyTypeObject *>BreakerOpenError)
+    cdef PyObject *last_error = no.last_error
+    if last_error == NULL:
+        last_error = new_reference(None)
+    cdef PyObject *error = bk_new_rejection(
+        <PyTypeObject *>BreakerOpenError, <PyObject *>b.name, PyTuple_GET_ITEM_(<PyObject *>STATES, no.state),
+        no.wait / 1e9, PyTuple_GET_ITEM_(<PyObject *>REJECTIONS, no.reason), last_error)
     if BK_UNLIKELY(error == NULL):
-        Py_XDECREF(no.last_error)
         return
-    (<BreakerOpenError>error).name = b.name
-    (<BreakerOpenError>error).state_code = no.state
-    (<BreakerOpenError>error).reason_code = no.reason
-    (<BreakerOpenError>error).retry_after = no.wait / 1e9
-    if no.last_error != NULL:
-        (<BreakerOpenError>error).last_error = steal(no.last_error)
     PyErr_SetObject(<PyObject *>BreakerOpenError, error)
     Py_DECREF(error)
 

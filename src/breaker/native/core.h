@@ -224,12 +224,18 @@ static int bk_begin_types(void) {
     PyErr_SetString(PyExc_ImportError, "breaker: an earlier import failed half way; start the process again");
     return -1;
 }
+static int bk_set_item(PyTypeObject *type, const char *name, PyObject *value) { /* NULL: take it away, if it is there */
+    int failed = 0;
+    if (value != NULL) failed = PyDict_SetItemString(type->tp_dict, name, value);
+    else if (PyDict_GetItemString(type->tp_dict, name) != NULL) failed = PyDict_DelItemString(type->tp_dict, name);
+    PyType_Modified(type);
+    return failed;
+}
 static int bk_add_method(PyTypeObject *type, PyMethodDef *method) {
     PyObject *descriptor = PyDescr_NewMethod(type, method);
     if (descriptor == NULL) return -1;
-    int failed = PyDict_SetItemString(type->tp_dict, method->ml_name, descriptor);
+    int failed = bk_set_item(type, method->ml_name, descriptor);
     Py_DECREF(descriptor);
-    PyType_Modified(type);
     return failed;
 }
 /* A strong reference at once: without the GIL a borrowed one may be freed by the thread that removes the entry.
@@ -250,8 +256,7 @@ static int bk_forbid_making(PyTypeObject *type) {
     type->tp_new = NULL;
     type->tp_vectorcall = NULL;
     type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    PyType_Modified(type);
-    return PyDict_GetItemString(type->tp_dict, "__new__") == NULL ? 0 : PyDict_DelItemString(type->tp_dict, "__new__");
+    return bk_set_item(type, "__new__", NULL);
 }
 static void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) {
     type->tp_vectorcall_offset = offset;
@@ -269,5 +274,6 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
 
 #include "context.h"
 #include "kept.h"
+#include "rejections.h"
 
 #endif
