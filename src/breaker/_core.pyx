@@ -31,7 +31,7 @@ Read on: the C structs → the gate → time → begin → settle → operate �
 """
 
 cimport cython
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject, traverseproc as cpython_traverseproc
 from libc.math cimport llround
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -65,6 +65,8 @@ cdef enum:  # what a locked function answers
     DONE, REFUSED, NEEDS_ROOM, NEEDS_MORE
 cdef enum:  # what is noted for the listeners
     CREATED, STATE_CHANGED, MODE_CHANGED, POLICY_UPDATED, CALL_FAILED, WOULD_HAVE_OPENED, PROBES_OVERDUE
+cdef enum:  # the role of delivering events: it is kept, may be asked for, or was
+    TAKEN, FREE, ASKED
 cdef enum:  # what a decision does with last_error
     KEPT, REPLACED, CLEARED
 
@@ -177,6 +179,8 @@ cdef struct Local:          # what belongs to this process
     int8_t spares
     int8_t mode             # in force, as the listeners know it
     int8_t judged           # a failed_result predicate exists
+    int8_t announced        # the first event was delivered, or nobody was there to be notified
+    int8_t turn             # TAKEN, FREE or ASKED: may another thread deliver instead?
     bk_lock_t lock
     bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
 
@@ -472,6 +476,7 @@ include "native/_fork.pxi"         # what a child process takes over
 include "native/_errors.pxi"       # BreakerError, BreakerOpenError
 include "native/_outcomes.pxi"     # which exception means which outcome
 include "native/_breaker.pxi"      # Breaker: reading, operating
+include "native/_turns.pxi"        # who delivers, and who comes next
 include "native/_delivery.pxi"     # what was noted, delivered in order
 include "native/_settling.pxi"     # admit a call and settle it, outside the lock
 include "native/_calls.pxi"        # do and the decorator

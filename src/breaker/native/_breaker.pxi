@@ -21,8 +21,6 @@ cdef class Breaker:
     cdef tuple success_on
     cdef tuple failure_on
     cdef object failed_result
-    cdef object event           # that is being delivered
-    cdef tuple audience         # who is notified of it; None: nothing is being delivered
 
     def __cinit__(self, str name not None, policy, *, clock=None, ListenersBase listeners=None,
                   ignore_on=None, success_on=None, failure_on=None, failed_result=None):
@@ -181,7 +179,7 @@ cdef class Breaker:
 
     def _deliver(self):
         """Deliver what is queued to the listeners, unless somebody is doing so."""
-        if deliver(self) < 0:
+        if deliver(self, 0) < 0:
             raise_set()
 
     def _options(self):

@@ -96,6 +96,19 @@ cdef extern from "native/core.h":
     void bk_leave(bk_member_t *member) noexcept nogil
     void bk_before_fork() noexcept nogil
     void bk_after_fork(bint in_child) noexcept nogil
+    # who waits for the role of delivering a breaker's events (turns.h)
+    ctypedef void *PyThread_type_lock
+    ctypedef struct bk_turn_t:
+        const void *whose
+        PyThread_type_lock woken
+        unsigned long thread
+    PyThread_type_lock bk_new_waiting() noexcept                # NULL: no memory
+    void bk_free_waiting(PyThread_type_lock woken) noexcept
+    void bk_ask_turn(bk_turn_t *turn) noexcept nogil
+    bk_turn_t *bk_take_turn(const void *whose) noexcept nogil
+    int bk_await_turn(bk_turn_t *turn) noexcept                 # -1: an error is set
+    void bk_wake(bk_turn_t *turn) noexcept nogil
+    void bk_forget_turns() noexcept nogil
     # objects that threads share
     void bk_share(PyObject *object) noexcept
     bint bk_is_shared(PyObject *object) noexcept

@@ -22,6 +22,8 @@ cdef struct Telling:        # how far the delivery of an event is
 cdef struct Post:           # a note that waits to be delivered
     Note note
     PyObject *about         # owned: the text of an error, a policy, the fields of an update; NULL: nothing
+    PyObject *event         # owned, as is the tuple of those who are notified; NULL: it was not made yet
+    PyObject *audience
     Post *after
     Telling telling
 
@@ -37,7 +39,8 @@ cdef struct Outbox:         # what one decision leaves to be done once, when it 
     bint listening          # is there anybody to notify?
     bint cramped            # nobody can be, for want of memory: nothing may happen that they would have to know
     bint succeeded
-    bint undelivered        # posts wait, and nobody delivers them
+    bint undelivered        # posts wait, and nobody delivers them, or somebody who has done its share
+    Post *own               # that the call has failed, to be delivered by its own thread
     PyObject *text          # borrowed: of the failure being recorded, NULL until it is asked for
     PyObject *update        # borrowed: the fields of a policy's update
     PyObject *policy        # owned: the policy that is taken, or NULL
@@ -67,6 +70,7 @@ cdef inline void open_outbox(Breaker b, Outbox *out) noexcept:
     out.text = NULL
     out.update = NULL
     out.policy = NULL
+    out.own = NULL
     out.cramped = False
     # The collector may have cleared the listeners before it frees a permit of the same cycle.
     out.listening = b.listeners is not None and bk_load(&b.listeners.heard) != 0
@@ -120,13 +124,13 @@ cdef inline void end_decision(Core *c, Outbox *out) noexcept nogil:
         Py_XINCREF(out.refusal.last_error)
     if BK_UNLIKELY(out.count != 0):
         post_locked(c, out)
-    out.undelivered = c.here.posts != NULL and c.here.deliverer == 0
+    out.undelivered = c.here.posts != NULL and (c.here.deliverer == 0 or (c.here.turn == FREE and out.count != 0))
     store_word_locked(c)
     unlock(c)
 
 
 cdef void post_locked(Core *c, Outbox *out) noexcept nogil:
-    """Put the notes of a decision behind those of the decisions before."""
+    """Put the notes of a decision behind those of the decisions before; that a call failed is its own thread's to tell."""
     cdef Post *post
     cdef int i
     for i in range(out.count):
@@ -136,8 +140,13 @@ cdef void post_locked(Core *c, Outbox *out) noexcept nogil:
         post.note = out.notes[i]
         post.about = about_locked(c, out, post.note.kind)
         Py_XINCREF(post.about)
+        post.event = NULL
+        post.audience = NULL
         post.telling = BEGUN
         post.after = NULL
+        if post.note.kind == CALL_FAILED and c.here.announced:
+            out.own = post
+            continue
         if c.here.posts == NULL:
             c.here.posts = post
         else:

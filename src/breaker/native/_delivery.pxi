@@ -4,7 +4,11 @@
 # began, so the queue is in the order of the decisions and nothing can be missing from it. A thread that finds nobody
 # delivering becomes the deliverer and goes on until the queue is empty; looking at it and giving up the role is one step
 # under the lock, so no event is left behind. A listener that uses the breaker finds a deliverer at work and leaves its
-# own events to it.
+# own events to it. Who delivers more than its share gives the role up to the next who brings something (`_turns.pxi`).
+#
+# That a call has failed its own thread tells at once, beside the queue: one slow listener costs the call that failed,
+# and no call that others made. Until the breaker's first event is delivered, which says that there is one, it waits in
+# the queue like all others.
 #
 # An event is made when it is delivered. If that cannot be now (no memory, no stack, an interrupt) its post stays the
 # first of the queue, and the next decision that finds nobody delivering goes on.
@@ -46,6 +50,7 @@ cdef int announce(Breaker b) except -1:
     if start_decision(&b.core, &out) < 0:
         raise_set()
     note_locked(&b.core, &out, CREATED, 0, 0, 0, 0)
+    b.core.here.announced = out.count == 0
     end_decision(&b.core, &out)
     return 0
 
@@ -55,50 +60,113 @@ cdef int flush(Breaker b, Outbox *out) noexcept:
     cdef int i
     for i in range(out.releases):
         Py_DECREF(out.released[i])
-    return deliver(b) if out.undelivered else 0
+    if out.own != NULL and tell_own(b, out.own) < 0:
+        return -1
+    return deliver(b, out.count) if out.undelivered else 0
 
 
-cdef int deliver(Breaker b) noexcept:
-    """Be the deliverer, unless there is one, until nothing is left. 0, or -1 with an error set that is no `Exception`."""
+cdef int tell_own(Breaker b, Post *post) noexcept:
+    """Deliver the event of this thread's own call, beside the queue. What is left of it joins the queue, as its first."""
+    cdef int done = tell(b, post)
+    cdef Core *c = &b.core
+    cdef PyObject *dropped[3]
+    if done == 1 or (done < 0 and is_told(post)):
+        lock(c)
+        retire_locked(c, &post, dropped)
+        unlock(c)
+        let_go(post, dropped)
+        return 0 if done == 1 else -1
+    lock(c)
+    if c.here.posts == NULL:
+        c.here.last = post
+    elif c.here.deliverer != 0:  # the first one is under way
+        post.after = c.here.posts.after
+        c.here.posts.after = post
+        if c.here.last == c.here.posts:
+            c.here.last = post
+        unlock(c)
+        return done
+    else:
+        post.after = c.here.posts
+    c.here.posts = post
+    unlock(c)
+    return done
+
+
+cdef int deliver(Breaker b, int own) noexcept:
+    """Be the deliverer, unless there is one, until nothing is left or another one comes.
+
+    ``own``: how many events this thread's decision has brought. 0, or -1 with an error set that is no `Exception`.
+    """
     cdef Core *c = &b.core
     cdef Post *post
-    cdef PyObject *about
-    cdef int told = 1
-    lock(c)
-    if c.here.posts == NULL or c.here.deliverer != 0:
-        unlock(c)
-        return 0
-    c.here.deliverer = PyThread_get_thread_ident()
-    unlock(c)
-    while True:
+    cdef PyObject *dropped[3]
+    cdef int left = own + SHARE
+    cdef int told = take_role(b, own)
+    while told > 0:
         told = tell(b, c.here.posts)  # nobody else takes from the queue
         if told <= 0:
             break
+        if told == RELIEVED:
+            return 0
         lock(c)
         post = c.here.posts
-        about = post.about
         c.here.posts = post.after
-        if c.here.spares < MOST_NOTES:
-            keep_spare_locked(c, post)
-            post = NULL
-        told = c.here.posts != NULL
-        if not told:
-            c.here.deliverer = 0
+        if post.note.kind == CREATED:
+            c.here.announced = True
+        retire_locked(c, &post, dropped)
+        left -= 1
+        if left <= 0 and c.here.turn == TAKEN:
+            c.here.turn = FREE
+        told = goes_on_locked(c)
         unlock(c)
-        PyMem_RawFree(post)
-        Py_XDECREF(about)
+        let_go(post, dropped)
         if not told:
             return 0
+    else:
+        return told
     lock(c)
-    c.here.deliverer = 0
+    give_role_up_locked(c)
     unlock(c)
     return told
 
 
+cdef bint goes_on_locked(Core *c) noexcept nogil:
+    """Does the deliverer go on? It does not where it was asked to let go, or has nothing left to do."""
+    if c.here.turn != ASKED and c.here.posts != NULL:
+        return True
+    give_role_up_locked(c)
+    return False
+
+
+cdef void retire_locked(Core *c, Post **post, PyObject **dropped) noexcept nogil:
+    """Keep a post for a decision to come, if there is room for it: then ``post`` is NULL, else it is to be freed."""
+    dropped[0], dropped[1], dropped[2] = post[0].about, post[0].event, post[0].audience
+    if c.here.spares < MOST_NOTES:
+        keep_spare_locked(c, post[0])
+        post[0] = NULL
+
+
+cdef void let_go(Post *post, PyObject **dropped) noexcept:
+    """After the lock: free a post, and drop what it held, which may run Python code."""
+    cdef int i
+    PyMem_RawFree(post)
+    for i in range(3):
+        Py_XDECREF(dropped[i])
+
+
+cdef bint is_told(const Post *post) noexcept:
+    """Has everybody been notified, so that nothing is left of it but an error?"""
+    return (post.audience != NULL and post.telling.told >= PyTuple_GET_SIZE_(post.audience)
+            and (post.telling.second or post.telling.again == 0)
+            and (post.note.kind != PROBES_OVERDUE or post.note.number <= 1))
+
+
 cdef int tell(Breaker b, Post *post) noexcept:
-    """Notify everybody of the first post, or go on with that. 1: done. 0: not now. -1: an error is set."""
+    """Notify everybody of a post, or go on with that. 1: done. 0: not now. RELIEVED: another thread goes on.
+    -1: an error is set."""
     cdef int done
-    if b.audience is None:
+    if post.audience == NULL:
         if not bk_has_room():
             return 0
         if (<quiet_prepare>prepare)(b, post) < 0:
@@ -107,29 +175,28 @@ cdef int tell(Breaker b, Post *post) noexcept:
             PyErr_Clear()
             return 0
     while True:
-        done = tell_all(b, &post.telling)
-        if done <= 0:
+        done = tell_all(b, post)
+        if done != 1:
             return done
         if post.note.kind != PROBES_OVERDUE or post.note.number <= 1:
-            b.audience = None
-            b.event = None
             return 1
         post.note.number -= 1
         post.telling = BEGUN
 
 
-cdef int tell_all(Breaker b, Telling *at) noexcept:
+cdef int tell_all(Breaker b, Post *post) noexcept:
     """The same for the event that is made. Those that had no memory get it once more, by the next delivery."""
-    cdef tuple audience = b.audience
-    event = b.event
+    cdef Telling *at = &post.telling
     cdef int place
-    while at.told < PyTuple_GET_SIZE_(<PyObject *>audience):
+    while at.told < PyTuple_GET_SIZE_(post.audience):
         if not bk_has_room():
             return 0
+        if at.told and is_relieved(&b.core, post):
+            return RELIEVED
         place = at.told
         at.told += 1  # before the call: one that is interrupted, or forks, has been notified
         if not at.second or (place < 64 and (at.again >> place) & 1):
-            if notify(b, PyTuple_GET_ITEM_(<PyObject *>audience, place), <PyObject *>event, at) < 0:
+            if notify(b, PyTuple_GET_ITEM_(post.audience, place), post.event, at) < 0:
                 return -1
     if at.again == 0 or at.second:
         return 1
@@ -172,9 +239,10 @@ cdef int report(Breaker b, listener, event, error) except -1:
 
 cdef int prepare(Breaker b, Post *post) except -1:
     """Make the event of a post, for those who listen now."""
-    cdef tuple audience = None if b.listeners is None else b.listeners.listeners
-    b.event = event_of(b, &post.note, post.about) if audience else None
-    b.audience = audience or ()
+    cdef tuple audience = () if b.listeners is None else b.listeners.listeners
+    event = event_of(b, &post.note, post.about) if audience else None
+    post.event = new_reference(event)
+    post.audience = new_reference(audience)
     return 0
 
 
@@ -205,8 +273,37 @@ cdef void drop_posts(Core *c) noexcept:
         post = c.here.posts
         c.here.posts = post.after
         Py_XDECREF(post.about)
+        Py_XDECREF(post.event)
+        Py_XDECREF(post.audience)
         PyMem_RawFree(post)
     while c.here.spare != NULL:
         post = c.here.spare
         c.here.spare = post.after
         PyMem_RawFree(post)
+
+
+# What the queue holds is the breaker's, so that the collector finds a cycle through a listener. It is cut elsewhere in it:
+# the tuple of those who are notified is the provider's too.
+
+ctypedef int (*visitproc)(PyObject *, void *) noexcept
+ctypedef int (*traverseproc)(PyObject *, visitproc, void *) noexcept
+cdef traverseproc traverse_fields = <traverseproc>(<PyTypeObject *>Breaker).tp_traverse
+
+
+cdef int traverse_breaker(PyObject *self, visitproc visit, void *arg) noexcept:
+    cdef Post *post = (<Breaker>self).core.here.posts
+    cdef int stopped
+    while post != NULL:
+        if post.audience != NULL:
+            stopped = visit(post.audience, arg)
+            if stopped:
+                return stopped
+        if post.event != NULL:
+            stopped = visit(post.event, arg)
+            if stopped:
+                return stopped
+        post = post.after
+    return traverse_fields(self, visit, arg)
+
+
+(<PyTypeObject *>Breaker).tp_traverse = <cpython_traverseproc>traverse_breaker

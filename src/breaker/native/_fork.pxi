@@ -22,6 +22,8 @@ cdef void adopt_locked(Core *c) noexcept nogil:
             i += 1
     if c.here.deliverer != forker:
         c.here.deliverer = 0
+    if c.here.turn == ASKED:
+        c.here.turn = FREE
 
 
 def _before_fork() -> None:
@@ -35,6 +37,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global generation, forker
     bk_after_fork(True)
+    bk_forget_turns()
     bk_seed()
     generation += 1
     forker = PyThread_get_thread_ident()

@@ -81,7 +81,9 @@ cdef inline int kind_of_flags(int flags) noexcept:
         return PLAIN
     if flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
         return COROUTINE
-    return GENERATOR if flags & CO_GENERATOR else ASYNC_GENERATOR
+    if flags & CO_GENERATOR:
+        return GENERATOR
+    return ASYNC_GENERATOR if flags & CO_ASYNC_GENERATOR else PLAIN
 
 
 cdef int kind_of_value(PyObject *value) noexcept:

@@ -30,6 +30,8 @@ static inline int64_t bk_monotonic_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+#include "turns.h"
+
 /* ---- random numbers in [0, 1) by splitmix64: good enough to spread restarts, and no Python is needed ----------- */
 static uint64_t bk_random;
 static inline void bk_seed(void) { /* at the start and in each child, so that no two processes draw alike */
