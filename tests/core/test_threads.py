@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
-from breaker.events import StateChanged
+from breaker.events import CallFailed, StateChanged
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Make, cool, drive_to, raiser, rejected, succeed, trip
@@ -198,7 +198,13 @@ def test_every_observers_stream_is_a_chain_under_flapping(
 
     together(8, work)
     succeed(drive_to(breaker, clock, State.CLOSED))
-    assert streams[0] == streams[1] == streams[2]
+    # S184: a failed call tells each listener by itself, so those may come between others differently
+    ordered = [[event for event in stream if not isinstance(event, CallFailed)] for stream in streams]
+    assert ordered[0] == ordered[1] == ordered[2]
+    told = [len(of_type(stream, CallFailed)) for stream in streams]
+    seen = breaker.snapshot()
+    assert told[0] == told[1] == told[2]
+    assert seen.failures <= told[0] <= seen.failures + seen.late  # S87: late ones too
     assert_chain(streams[0], breaker.state)
     assert len(transitions(streams[0])) > 1000
 
@@ -261,9 +267,10 @@ def test_listeners_are_called_one_at_a_time(make_breaker: Make, clock: ManualClo
     overlaps: list[int] = []
 
     def listen(event: Any) -> None:
-        inside.append(1)
-        overlaps.extend(len(inside) - 1 for _ in range(20))
-        inside.pop()
+        if not isinstance(event, CallFailed):  # S184
+            inside.append(1)
+            overlaps.extend(len(inside) - 1 for _ in range(20))
+            inside.pop()
 
     listeners.append(listen)
     breaker = make_breaker(Policy(1, 1, 1))
