@@ -113,6 +113,50 @@ def test_a_fork_inside_a_probe_lets_the_child_finish_it(make_breaker: Make, cloc
     assert breaker.state is State.OPEN
 
 
+def test_children_of_an_open_breaker_draw_a_jitter_of_their_own(make_breaker: Make) -> None:
+    # S74: or a pool of workers that were forked during an outage would all probe at one moment
+    breaker = make_breaker(Policy(1, 1, 10, open_timeout_jitter=1.0))
+    trip(breaker)
+    of_the_parent = breaker.retry_after
+    reader, writer = os.pipe()
+
+    def draw() -> None:
+        drawn = {breaker.retry_after for _ in range(10)}
+        assert drawn == {rejected(breaker).retry_after}
+        os.write(writer, f"{drawn.pop()} ".encode())
+
+    def child() -> None:
+        draw()
+        fork_and_check(draw)
+
+    for _ in range(10):
+        fork_and_check(child)
+    os.close(writer)
+    with open(reader) as pipe:
+        found = [float(drawn) for drawn in pipe.read().split()]
+    assert len({of_the_parent, *found}) == 21
+    assert all(10 <= drawn <= 20 for drawn in found)
+    assert breaker.retry_after == of_the_parent
+
+
+@pytest.mark.parametrize("state", [State.CLOSED, State.HALF_OPEN])
+def test_a_child_of_a_breaker_that_is_not_open_takes_over_how_long_it_was_open(
+    make_breaker: Make, clock: ManualClock, state: State
+) -> None:
+    # S74, S78, S150: the growth and the last span are a part of the state
+    breaker = make_breaker(Policy(1, 1, 10, open_timeout_multiplier=3.0, open_timeout_jitter=1.0))
+    drive_to(breaker, clock, State.HALF_OPEN)
+    if state is State.CLOSED:
+        succeed(breaker)
+
+    def child() -> None:
+        fail(breaker)
+        assert 30 <= breaker.retry_after <= 60
+
+    fork_and_check(child)
+    child()
+
+
 def test_a_fork_inside_a_listener_goes_on_delivering_on_both_sides(make_breaker: Make, listeners: list[Any]) -> None:
     # S152
     heard: list[Any] = []

@@ -130,6 +130,25 @@ def test_leases_of_the_next_visit_begin_short_again(make_breaker: Make, clock: M
     assert leases(breaker, clock, 2) == [1, 2]
 
 
+def test_a_lease_that_is_lengthened_while_leases_are_doubled_is_bounded_too(
+    provider_of: Providers, source: MemorySource, clock: ManualClock
+) -> None:
+    # S68, S75: from a nanosecond to a minute are 36 doublings; 59 s doubled 36 times is more than fits
+    provider = provider_of(Policy(1, 1, 60, probe_timeout=1e-9), policy_source=source)
+    breaker = drive_to(provider.get_breaker(NAME), clock, State.HALF_OPEN)
+    hung = []
+    for doublings in range(37):
+        hung.append(breaker.acquire())
+        clock.advance(2**doublings / 1e9)
+    assert leases(breaker, clock, 1) == [60]
+    source.put(NAME, document(probeTimeout="59s"))
+    assert leases(breaker, clock, 1) == [60]
+    source.put(NAME, document(probeTimeout="61s"))
+    assert leases(breaker, clock, 1) == [61]
+    assert breaker.snapshot().overdue == 37
+    del hung
+
+
 def test_a_call_that_takes_back_slots_and_is_rejected_doubles_the_lease_once(
     make_breaker: Make, clock: ManualClock, events: list[Any]
 ) -> None:
