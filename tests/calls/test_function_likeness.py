@@ -77,7 +77,7 @@ def test_it_answers_what_inspect_asks_as_the_function_in_it() -> None:
         assert ask(function) == ask(inside), ask.__name__
     assert inspect.signature(function, follow_wrapped=False) == inspect.signature(inside)
     assert inspect.getclosurevars(function).globals == {"CELL": 5}
-    assert function.__builtins__ is inside.__builtins__
+    assert function.__builtins__ is inside.__builtins__  # type: ignore[attr-defined]
 
 
 def test_the_class_treats_its_special_methods_as_it_treats_functions(make_breaker: Make) -> None:

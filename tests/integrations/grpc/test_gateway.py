@@ -48,7 +48,7 @@ class Gateway(grpc.GenericRpcHandler):
         def stream_stream(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
             yield from channel.stream_stream(SS)(requests)
 
-        self._handlers = {
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             UU: grpc.unary_unary_rpc_method_handler(lambda request, context: channel.unary_unary(UU)(request)),
             US: grpc.unary_stream_rpc_method_handler(unary_stream),
             SU: grpc.stream_unary_rpc_method_handler(lambda requests, context: channel.stream_unary(SU)(requests)),
@@ -80,7 +80,7 @@ class AioGateway(grpc.GenericRpcHandler):
             async for response in channel.stream_stream(SS)(requests):
                 yield response
 
-        self._handlers = {
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             UU: grpc.unary_unary_rpc_method_handler(unary_unary),
             US: grpc.unary_stream_rpc_method_handler(unary_stream),
             SU: grpc.stream_unary_rpc_method_handler(stream_unary),
