@@ -72,6 +72,7 @@ cdef enum:  # what a decision does with last_error
 
 cdef tuple STATES = (_State.CLOSED, _State.OPEN, _State.HALF_OPEN)
 cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
+cdef tuple MOVES = tuple(_Move)
 cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy", "inconclusive")
 cdef tuple REJECTIONS = ("open", "half_open", "operator")
 cdef tuple ENDS_OF_PROBES = ("success", "failure", "ignored", "late")

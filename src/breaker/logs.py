@@ -78,7 +78,7 @@ class LineLog:
         """A message for people, and each key in ``extra`` under a name that no record has."""
         number = _NUMBERS[level]
         if self._logger.isEnabledFor(number):
-            text = " ".join(f"{key}={_shown(value)}" for key, value in keys.items())
+            text = " ".join([f"{key}={_shown(value)}" for key, value in keys.items()])
             extra = {_PREFIX + key: value for key, value in keys.items()}
             self._logger.log(number, "%s: %s", message, text, extra=extra)
 

@@ -90,7 +90,7 @@ class Snapshot(Frozen):
         self._set(**values)
 
     def __repr__(self) -> str:
-        return f"Snapshot({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+        return f"Snapshot({', '.join([f'{name}={getattr(self, name)!r}' for name in self.__slots__])})"
 
     def as_dict(self) -> dict[str, Any]:
         """The snapshot in values that ``json`` writes: plain text as every key, the policy as its document.

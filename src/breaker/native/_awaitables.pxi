@@ -14,8 +14,13 @@ cdef class FutureWatch:
     cdef Ticket ticket
 
     def __call__(self, future, /):
-        if self.ticket.live:
+        if not self.ticket.live:
+            return
+        try:
             settle_by_future(self.breaker, &self.ticket, future)
+        except BaseException:
+            settle(self.breaker, &self.ticket, IGNORED, None)  # it cannot say how it ended
+            raise
 
 
 cdef newfunc make_watch = (<PyTypeObject *>FutureWatch).tp_new
@@ -80,10 +85,13 @@ cdef object await_guarded(GuardedLater flow, awaiting):
     """What ``awaiting()`` returns, guarded; it carries the ticket from now on."""
     cdef Ticket ticket
     cdef PyObject *made
+    cdef bint stepped
     try:
         steps = run_inner(flow, awaiting, ())
-        if not (isinstance(steps, _Coroutine) or hasattr(type(steps), "__next__")):
+        stepped = isinstance(steps, _Coroutine)
+        if not (stepped or hasattr(type(steps), "__next__")):
             steps = steps.__await__()
+            stepped = isinstance(steps, _Coroutine)
     except BaseException as error:
         if flow.ticket.live:
             settle_by(flow.breaker, &flow.ticket, error)
@@ -92,7 +100,7 @@ cdef object await_guarded(GuardedLater flow, awaiting):
     if flow.begun and not bk_claim(&flow.ticket.live):
         return steps  # it was awaited before
     flow.begun = RUNS
-    if isinstance(steps, _Coroutine):
+    if stepped:
         made = new_flow(flow.breaker, &ticket, new_reference(steps), COROUTINE)
     else:
         made = new_awaitable(flow.breaker, &ticket, new_reference(steps), AWAITED_STEPS)
@@ -213,15 +221,13 @@ cdef PyObject *new_awaitable(Breaker b, Ticket *ticket, PyObject *inner, int kin
 def enter_again(Breaker b, fn, /, *args, **kwargs):
     """The generator of a context manager for one more call, guarded like the first."""
     cdef Ticket ticket
-    cdef PyObject *made
     if admit_quietly(b, &ticket) < 0:
         raise_set()
     try:
-        generator = fn(*args, **kwargs)
+        return entering(b, &ticket, fn(*args, **kwargs))
     except BaseException as error:
-        settle_by(b, &ticket, error)
+        settle_by(b, &ticket, error)  # unless it was handed on
         raise
-    return entering(b, &ticket, generator)
 
 
 cdef object entering(Breaker b, Ticket *ticket, generator):

@@ -233,7 +233,7 @@ cdef object snapshot_of(Breaker b):
     last_error = None if here.last_error == NULL else steal(here.last_error)
     cdef uint64_t spent = elapsed(seen.since, now)
     seen.state_ns[seen.state] += spent
-    moves = {move: seen.transitions[PAIRS[STATES.index(move[0])][STATES.index(move[1])]] for move in _Move}
+    moves = {move: seen.transitions[PAIRS[STATES.index(move[0])][STATES.index(move[1])]] for move in MOVES}
     rejected = {reason: here.rejected[i] for i, reason in enumerate(REJECTIONS)}
     return make(
         name=b.name,

@@ -240,6 +240,7 @@ class Choice(Field["Word", "Word"]):
     def __init__(self, words: type[Word], *, default: Word, means: str) -> None:
         super().__init__(default=default, means=means)
         self.words = words
+        self.members = tuple(words)  # in the core's order
         self.takes = words.__name__
         self.values = ", ".join(f"`{word.value}`" for word in words)
         self.given_as = f"a `{words.__name__}`"
@@ -261,7 +262,7 @@ class Choice(Field["Word", "Word"]):
         return held.value
 
     def numbers(self, held: Mapping[str, Any]) -> dict[str, int | float]:
-        return {self.name: list(self.words).index(held[self.name])}
+        return {self.name: self.members.index(held[self.name])}
 
     def schema(self) -> dict[str, Any]:
         return {"enum": [word.value for word in self.words], **super().schema()}

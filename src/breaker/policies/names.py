@@ -33,7 +33,7 @@ def document_key(name: str) -> str:
     ``/``, ``%``, control characters and a leading ``.`` are percent-escaped (their UTF-8 bytes, upper-case digits), all
     else stays (rule S122). So no document's file is a hidden one.
     """
-    escaped = "".join(_escape(char) if _is_escaped(char) else char for char in name) + SUFFIX
+    escaped = "".join([_escape(char) if _is_escaped(char) else char for char in name]) + SUFFIX
     return _escape(escaped[0]) + escaped[1:] if escaped.startswith(".") else escaped
 
 
@@ -71,7 +71,7 @@ def _is_escaped(char: str) -> bool:
 
 
 def _escape(char: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in char.encode())
+    return "".join([f"%{byte:02X}" for byte in char.encode()])
 
 
 def _unescape(text: str) -> str:

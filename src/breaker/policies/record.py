@@ -65,8 +65,8 @@ class Record(Frozen):
         return _restore, (type(self), self._held)
 
     def __repr__(self) -> str:
-        shown = ((row, row.show(self._held[name])) for name, row in self.fields.items())
-        given = (f"{row.name}={value!r}" if row.kw_only else repr(value) for row, value in shown)
+        shown = [(row, row.show(self._held[name])) for name, row in self.fields.items()]
+        given = [f"{row.name}={value!r}" if row.kw_only else repr(value) for row, value in shown]
         return f"{type(self).__name__}({', '.join(given)})"
 
 
