@@ -35,7 +35,7 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
     # Other projects' names; their sites are not asked, so that the build needs no network.
-    ("py:.*", r"(asyncio|collections|datetime|grpc|inspect|logging|os|structlog|typing)\..*"),
+    ("py:.*", r"(asyncio|collections|datetime|grpc|httpx|httpx2|inspect|logging|os|structlog|typing)\..*"),
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
@@ -60,7 +60,14 @@ html_title = f"breaker {release}"
 html_show_sourcelink = False
 html_show_copyright = False
 
-PUBLIC = ("breaker", "breaker.errors", "breaker.integrations.grpc", "breaker.policies", "breaker.sources")
+PUBLIC = (
+    "breaker",
+    "breaker.errors",
+    "breaker.integrations.grpc",
+    "breaker.integrations.httpx",
+    "breaker.policies",
+    "breaker.sources",
+)
 
 
 def _by_its_last_part(

@@ -261,7 +261,8 @@ def test_readme_has_the_quick_start_first() -> None:
 def test_every_page_is_in_the_index() -> None:
     index = ROOT / "docs" / "index.md"
     listed = {entry.rpartition("<")[2].rstrip(">") for block in tables_of_contents(index) for entry in block}
-    wanted = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
+    pages = (page.relative_to(ROOT / "docs").with_suffix("") for page in (ROOT / "docs").glob("**/*.md"))
+    wanted = {page.as_posix() for page in pages if "_build" not in page.parts} - {"index"}
     wanted |= {os.path.relpath(page.with_suffix(""), index.parent) for page in (*ROOT.glob("*.md"), *EXAMPLES)}
     assert wanted <= listed
 

@@ -1,0 +1,181 @@
+"""What integrations with HTTP clients share: which breaker a request has, and what its end counts as.
+
+A status never raises in a client, and a body may break off after its head was good. Both are judged here, once for all
+clients: an integration says what of its library's errors is the dependency's failure, and where a request ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+from breaker.errors import BreakerOpenError
+from breaker.integrations._base import NameOf, Naming, Permit
+from breaker.policies.names import MAX_NAME_BYTES
+from breaker.provider import Provider
+
+Settle = Literal["headers", "body"]
+
+FAILURE_STATUSES: frozenset[int] = frozenset({408, 429, *range(500, 1000)}) - {501}
+_SCHEME_PORTS = {"http": 80, "https": 443}
+_WITHOUT_BODY = frozenset({204, 304})
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+class FailedStatus(Exception):
+    """A response whose status is a failure. Nobody raises it: it is what ``last_error`` and listeners are given."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def host_of(scheme: str, host: str | None, port: int | None) -> str | None:
+    """The default name of a breaker: ``http:api.example.com``, with the port where it is not the scheme's own.
+
+    None, for no breaker, where there is no host, or one that is longer than a name may be: no such host exists.
+    """
+    if not host:
+        return None
+    if ":" in host and host[0] != "[":
+        host = f"[{host}]"
+    name = f"http:{host.lower()}"
+    if port is not None and port != _SCHEME_PORTS.get(scheme):
+        name = f"{name}:{port}"
+    return name if len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES else None
+
+
+class Protection:
+    """The settings of one protected client, checked.
+
+    Args:
+        owner: what errors call it.
+        provider: whose breakers protect its requests.
+        name: as for `Naming`.
+        failure_statuses: the statuses that are failures; all others are successes.
+        settle: ``"headers"``: a request ends with the head of its response; ``"body"``: with the end of its body.
+        is_failure: whether an exception that ended a request is the dependency's failure. It is ignored if not.
+        reject: makes the library's own error of a rejection and the request.
+
+    Thread safety: any number of threads and tasks may use one.
+    """
+
+    __slots__ = ("_failures", "_is_failure", "_naming", "_reject", "at_headers")
+
+    def __init__(
+        self,
+        owner: str,
+        provider: Provider,
+        name: NameOf | str | None,
+        failure_statuses: Iterable[int],
+        settle: str,
+        is_failure: Callable[[BaseException], bool],
+        reject: Callable[[BreakerOpenError, Any], BreakerOpenError],
+    ) -> None:
+        self._naming = Naming(
+            owner, provider, name, made_of="the request", default="its host's own", one_for="all hosts"
+        )
+        self._failures = _statuses(owner, failure_statuses)
+        if settle not in ("headers", "body"):
+            raise ValueError(f'settle= of {owner} must be "headers" or "body", got {settle!r}')
+        self.at_headers = settle == "headers"
+        self._is_failure = is_failure
+        self._reject = reject
+
+    def admit(self, request: Any, default: str | None) -> Permit | None:
+        """Leave for a request; None: it is not protected. Raises the library's own error if it is rejected.
+
+        Args:
+            request: what a callable ``name=`` gets.
+            default: the name of its breaker where ``name=`` was not given.
+        """
+        breaker = self._naming.breaker_for(request, default)
+        if breaker is None:
+            return None
+        try:
+            return breaker.acquire()
+        except BreakerOpenError as rejected:
+            raise self._reject(rejected, request) from None
+
+    def inside(self, permit: Permit) -> AbstractContextManager[Any]:
+        """The block of a request: others that it makes through the same breaker are known as its own (S55).
+
+        Not where the permit outlives the head of the response: leaving the block would settle it.
+        """
+        return permit if self.at_headers else _NOTHING
+
+    def answered(self, permit: Permit, status: int, *, without_body: bool = False) -> Body | None:
+        """Settle by the head of a response.
+
+        Args:
+            status: its status.
+            without_body: whether it is known that no body follows.
+
+        Returns:
+            What the end of the body is reported to, if that decides; None: the request is settled.
+        """
+        if status in self._failures:
+            permit.failure(FailedStatus(status))
+        elif self.at_headers or without_body or status < 200 or status in _WITHOUT_BODY:
+            permit.success()
+        else:
+            return Body(self, permit)
+        return None
+
+    def raised(self, permit: Permit, error: BaseException) -> None:
+        """Settle by what ended a request before its response was complete."""
+        # The rejection of a breaker further inside is the library's own error too.
+        if not isinstance(error, BreakerOpenError) and self._is_failure(error):
+            permit.failure(error)
+        else:
+            permit.ignore()
+
+
+class Body:
+    """The body of a response, whose end settles its request. Whatever is reported after the end changes nothing."""
+
+    __slots__ = ("_has_begun", "_permit", "_protection")
+
+    def __init__(self, protection: Protection, permit: Permit) -> None:
+        self._protection = protection
+        self._permit = permit
+        self._has_begun = False
+
+    def received(self) -> None:
+        """Some of it was handed to the caller."""
+        self._has_begun = True
+
+    def ended(self) -> None:
+        """It is complete."""
+        self._permit.success()
+
+    def broke(self, error: BaseException) -> None:
+        """Reading it raised this."""
+        if isinstance(error, GeneratorExit):
+            self.left()
+        else:
+            self._protection.raised(self._permit, error)
+
+    def left(self) -> None:
+        """Its caller closed it: a success once some was received, ignored before (S34)."""
+        if self._has_begun:
+            self._permit.success()
+        else:
+            self._permit.ignore()
+
+
+def _statuses(owner: str, statuses: Iterable[int]) -> frozenset[int]:
+    if statuses is FAILURE_STATUSES:
+        return FAILURE_STATUSES
+    if isinstance(statuses, str | bytes) or not isinstance(statuses, Iterable):
+        raise TypeError(
+            f"failure_statuses= of {owner} must be a collection of numbers, got {statuses!r}; for one status: {{503}}"
+        )
+    found = frozenset(statuses)
+    for status in found:
+        if not isinstance(status, int) or isinstance(status, bool):
+            raise TypeError(f"failure_statuses= of {owner} holds numbers from 100 to 999, got {status!r}")
+        if not 100 <= status <= 999:
+            raise ValueError(f"failure_statuses= of {owner} holds numbers from 100 to 999, got {status}")
+    return found

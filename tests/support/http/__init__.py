@@ -1,0 +1,1 @@
+"""A real HTTP server with faults, and the clients that are tested against it."""
