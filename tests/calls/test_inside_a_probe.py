@@ -1,6 +1,7 @@
 """A call inside the function of a probe of the same breaker: it runs, and the probe's own end decides."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import threading
@@ -102,6 +103,24 @@ def test_the_block_of_a_permit_is_such_a_function(breaker: Breaker) -> None:
     permit.success()
 
 
+def test_the_block_of_async_with_is_one_too(breaker: Breaker) -> None:
+    # S56
+
+    async def main() -> None:
+        async with breaker.acquire():
+            succeed(breaker)
+            await asyncio.create_task(breaker.do(asyncio.sleep, 0))
+            await asyncio.to_thread(succeed, breaker)
+            elsewhere(breaker)
+        held = breaker.acquire()
+        rejected(breaker)
+        held.ignore()
+
+    asyncio.run(main())
+    assert probing(breaker) == (State.HALF_OPEN, 1, 0)
+    assert counts(breaker) == {"failures": 1, "successes": 4, "ignored": 1, "rejected": 2}
+
+
 def test_a_permit_settled_within_its_block_carries_no_longer(breaker: Breaker) -> None:
     # S56: believed as long as the probe is in flight
     with breaker.acquire() as permit:
@@ -142,6 +161,83 @@ def test_tasks_and_threads_made_inside_a_probe_are_inside_it(breaker: Breaker, m
     assert asyncio.run(outer()) == "inner"
     assert probing(breaker) == (State.HALF_OPEN, 1, 0)
     assert breaker.snapshot().rejected == 0
+
+
+def test_a_task_that_a_probe_returned_is_inside_it_until_it_is_done(breaker: Breaker) -> None:
+    # S33, S56
+
+    async def inner() -> str:
+        await asyncio.sleep(0)
+        succeed(breaker)
+        return "inner"
+
+    @breaker
+    def begin() -> asyncio.Task[str]:
+        return asyncio.create_task(inner())
+
+    async def main() -> None:
+        task = begin()
+        rejected(breaker)
+        assert await task == "inner"
+
+    asyncio.run(main())
+    assert probing(breaker) == (State.HALF_OPEN, 1, 0)
+    assert breaker.snapshot().rejected == 1
+
+
+class Request:
+    """Awaited or entered, as the requests of aiohttp; both call through the breaker."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        self.breaker = breaker
+
+    def __await__(self) -> Generator[Any, None, str]:
+        succeed(self.breaker)
+        yield from asyncio.sleep(0).__await__()
+        succeed(self.breaker)
+        return "answer"
+
+    async def __aenter__(self) -> str:
+        return await self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("how", ["await", "async with"])
+def test_an_awaitable_that_a_probe_returned_is_inside_it_until_its_end(breaker: Breaker, how: str) -> None:
+    # S33, S56
+
+    async def main() -> None:
+        request = breaker.do(Request, breaker)
+        rejected(breaker)
+        if how == "await":
+            assert await request == "answer"
+        else:
+            async with request as answer:
+                assert answer == "answer"
+                breaker.acquire().ignore()  # the probe has ended: this is one of its own
+
+    asyncio.run(main())
+    assert probing(breaker) == (State.HALF_OPEN, 1, 0)
+    assert breaker.snapshot().rejected == 1
+
+
+def test_entering_a_context_manager_is_inside_and_its_body_is_the_callers(breaker: Breaker) -> None:
+    # S33, S56
+
+    @breaker
+    @contextlib.contextmanager
+    def connected() -> Generator[str, None, None]:
+        succeed(breaker)
+        yield "connected"
+
+    with connected() as state:
+        assert state == "connected"
+        held = breaker.acquire()
+        rejected(breaker)
+        held.ignore()
+    assert probing(breaker) == (State.HALF_OPEN, 1, 0)
 
 
 def test_a_task_that_outlives_the_probe_is_inside_it_no_longer(breaker: Breaker) -> None:

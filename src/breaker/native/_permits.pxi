@@ -60,7 +60,7 @@ cdef class Permit:
         return False
 
     def __aenter__(self):
-        return new_ready(self)
+        return new_ready(self.__enter__())
 
     def __aexit__(self, kind, exc, traceback):
         return new_ready(self.__exit__(kind, exc, traceback))
