@@ -39,7 +39,7 @@ from libc.string cimport memcpy, memset
 # All that may fail is imported here, before anything below is changed for good: an import can be tried again.
 import os as _os
 import sys as _sys
-from _functools import partial as _partial
+from _functools import _lru_cache_wrapper as _lru_cache, partial as _partial
 from builtins import BaseExceptionGroup as _BaseExceptionGroup
 from collections.abc import AsyncGenerator as _AsyncGenerator, Coroutine as _Coroutine, Generator as _Generator
 from types import CodeType as _CodeType, FunctionType as _FunctionType, MethodType as _MethodType

@@ -27,6 +27,16 @@ class _DataclassFields:
         return self._made[owner]
 
 
+class _DataclassParams:
+    """What `pprint` asks a dataclass, made when it asks."""
+
+    def __get__(self, instance: object, owner: type[Frozen]) -> Any:
+        from dataclasses import make_dataclass
+
+        model: Any = make_dataclass(owner.__name__, (), frozen=True)
+        return model.__dataclass_params__
+
+
 class Frozen:
     """A frozen value: equality, hash, repr and pickling by the names in ``__slots__``."""
 
@@ -35,6 +45,7 @@ class Frozen:
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     else:
         __dataclass_fields__ = _DataclassFields()
+        __dataclass_params__ = _DataclassParams()
 
     @classmethod
     def _field_types(cls) -> dict[str, Any]:

@@ -88,8 +88,13 @@ def check_logger(logger: Any) -> None:
         kind = "class" if isinstance(logger, type) else "module"
         raise TypeError(f"logger must be a logger, got the {kind} {logger.__name__}; {advice}")
     for level in ("debug", "info", "warning", "error"):
-        if not callable(getattr(logger, level, None)):
+        try:
+            method = getattr(logger, level, None)
+        except Exception as error:  # structlog makes a logger as it is configured: one of asyncio needs a loop
+            raise TypeError(f"logger.{level} raises {error!r}; {advice}") from error
+        if not callable(method):
             raise TypeError(f"logger must be a logger, got {type(logger).__name__} without .{level}(); {advice}")
+        refuse_function_that_runs_later(method, f"logger.{level}", f"lines would never be written; {advice}")
 
 
 def check_source(source: Any) -> None:

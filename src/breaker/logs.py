@@ -59,6 +59,7 @@ class LineLog:
 
         self._logger = logger
         self._service = service
+        self._adapters = logging.LoggerAdapter
         self._is_standard = isinstance(logger, logging.Logger | logging.LoggerAdapter)
         self._renamed: dict[str, str] = {}  # keys that structlog hands on to a record that has them already
 
@@ -79,8 +80,17 @@ class LineLog:
         number = _NUMBERS[level]
         if self._logger.isEnabledFor(number):
             text = " ".join([f"{key}={_shown(value)}" for key, value in keys.items()])
-            extra = {_PREFIX + key: value for key, value in keys.items()}
-            self._logger.log(number, "%s: %s", message, text, extra=extra)
+            self._log(number, message, text, {_PREFIX + key: value for key, value in keys.items()})
+
+    def _log(self, number: int, message: str, text: str, extra: dict[str, object]) -> None:
+        """Log one record. An adapter adds its own to ``extra``; by itself it would put it in the place of ours."""
+        logger, template = self._logger, "%s: %s"
+        options: MutableMapping[str, Any] = {"extra": extra}
+        while isinstance(logger, self._adapters):
+            template, options = logger.process(template, options)
+            options["extra"] = {**extra, **(options.get("extra") or {})}
+            logger = logger.logger
+        logger.log(number, template, message, text, **options)
 
     def _write_keys(self, level: str, message: str, keys: dict[str, object]) -> None:
         """Each key as it is; one that `logging` refuses, if structlog ends there, has another name from then on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 
-from breaker.states import State
+from breaker.states import Mode, State
 
 __all__ = ["ManualClock", "recorded", "recover", "trip"]
 
@@ -86,9 +86,18 @@ def recover(breaker: Breaker, clock: ManualClock) -> None:
         breaker: To be closed.
         clock: The clock of its provider.
 
+    Raises:
+        ValueError: The breaker has another clock: the open timeout does not pass by this one.
+
     .. versionadded:: 0.1
     """
-    clock.advance(breaker.retry_after)
+    wait = breaker.retry_after
+    clock.advance(wait)
+    if breaker.state is State.OPEN and breaker.mode is Mode.AUTO and breaker.retry_after > wait / 2:
+        raise ValueError(
+            f"breaker {breaker.name!r} has another clock than the one that was advanced by {wait} s: pass the clock "
+            "of its provider, Provider(…, clock=clock)"
+        )
     for _ in range(breaker.policy.success_threshold):
         breaker.acquire().success()
 

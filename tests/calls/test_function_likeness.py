@@ -72,12 +72,13 @@ def test_it_is_a_function_to_everything_that_asks(kind: str) -> None:
 
 
 def test_it_answers_what_inspect_asks_as_the_function_in_it() -> None:
-    inside = function.__wrapped__  # type: ignore[attr-defined]
+    guarded: Any = function
+    inside = guarded.__wrapped__
     for ask in (inspect.getfile, inspect.getsource, inspect.getclosurevars, inspect.getfullargspec, inspect.getdoc):
         assert ask(function) == ask(inside), ask.__name__
     assert inspect.signature(function, follow_wrapped=False) == inspect.signature(inside)
     assert inspect.getclosurevars(function).globals == {"CELL": 5}
-    assert function.__builtins__ is inside.__builtins__  # type: ignore[attr-defined]
+    assert guarded.__builtins__ is inside.__builtins__
 
 
 def test_the_class_treats_its_special_methods_as_it_treats_functions(make_breaker: Make) -> None:
@@ -210,6 +211,72 @@ def test_tenacity_around_it_tries_again(make_breaker: Make) -> None:
     assert counts(breaker) == {"failures": 3}
 
 
+# Functions that are marked later, and objects that show the code of one
+
+
+class Wrapper:
+    """As wrapt makes them: an object that shows what it wraps, and its code."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.__wrapped__, self.__code__, self.__name__ = wrapped, wrapped.__code__, "wrapper"
+
+    def __call__(self, *args: Any) -> Any:
+        return self.__wrapped__(*args)
+
+
+def a_generator_of(x: int) -> Any:
+    yield x
+
+
+async def function_of_items(x: int) -> Any:
+    yield x
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind"),
+    [(lambda x: x, int), (a_generator_of, types.GeneratorType), (inspect.unwrap(later), types.CoroutineType)],
+    ids=["plain", "generator", "coroutine"],
+)
+def test_an_object_with_the_code_of_a_function_is_of_its_kind(make_breaker: Make, inside: Any, kind: type) -> None:
+    # S31
+    breaker = make_breaker(Policy())
+    results: list[Any] = [breaker.do(Wrapper(inside), 5), breaker(Wrapper(inside))(5)]
+    for made in results:
+        assert isinstance(made, kind)
+        if kind is int:
+            assert made == 5
+        else:
+            made.close()
+    assert counts(breaker) == ({"successes": 2} if kind is int else {})
+
+
+def test_a_mark_that_is_put_on_a_decorated_function_counts(make_breaker: Make) -> None:
+    # S31
+    breaker = make_breaker(Policy(1))
+    inside = inspect.unwrap(later)
+
+    @breaker
+    def guarded(x: int = 0) -> Any:
+        return inside(x)
+
+    name = "_is_coroutine_marker" if sys.version_info >= (3, 12) else "_is_coroutine"
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(guarded)
+    else:
+        guarded._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    assert asyncio.iscoroutinefunction(guarded) if sys.version_info < (3, 12) else inspect.iscoroutinefunction(guarded)
+    other = make_breaker(Policy(1))
+    for function in (guarded, other(guarded), functools.partial(guarded), other(functools.partial(guarded))):
+        function().close()
+    assert counts(breaker) == {}  # none of them was awaited, so none was admitted
+    delattr(guarded, name)
+    made = guarded(3)
+    assert drive(made) == ("stop", 3)
+    breaker.acquire().failure()
+    with pytest.raises(BreakerOpenError):
+        guarded()  # admitted at the call again
+
+
 # What cannot be called
 
 
@@ -238,6 +305,29 @@ def test_a_coroutine_object_is_refused_and_closed(make_breaker: Make) -> None:
     with pytest.raises(TypeError, match="got the coroutine object"):
         breaker.do(later(1))
     assert counts(breaker) == {}
+
+
+@pytest.mark.parametrize("function", [a_generator_of, function_of_items])
+def test_what_a_generator_function_returned_is_refused_by_its_name(make_breaker: Make, function: Any) -> None:
+    # S30
+    breaker: Any = make_breaker(Policy(1, 1, 60))
+    for made in (function(1), breaker.do(function, 1)):
+        with pytest.raises(TypeError, match=rf"got the .*generator object that {function.__name__}\(…\) returned: "):
+            breaker.do(made)
+    assert counts(breaker) == {}
+
+
+@pytest.mark.parametrize("kind", [property, functools.cached_property, functools.singledispatchmethod])
+def test_what_is_made_around_a_function_says_to_decorate_that(make_breaker: Make, kind: Any) -> None:
+    # S30
+    breaker = make_breaker(Policy())
+    with pytest.raises(TypeError, match=f"got {kind.__name__}: a {kind.__name__} is made around the function that is"):
+        breaker(kind(lambda self: 5))
+
+    class Client:
+        value = kind(breaker(lambda self, *_: 5))
+
+    assert (Client().value if kind is not functools.singledispatchmethod else Client().value(1)) == 5
 
 
 def test_async_with_a_permit_is_as_with(make_breaker: Make) -> None:

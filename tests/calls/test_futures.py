@@ -5,6 +5,8 @@ import concurrent.futures
 import contextlib
 import gc
 import logging
+import sys
+import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any
 
@@ -137,6 +139,58 @@ def test_a_failed_result_that_raises_on_a_future_is_a_failure_and_reported(
     assert "broken" in caplog.text
     assert "in the predicate" in caplog.text
     assert future.result() == 1
+
+
+# Deferreds. Twisted itself is among the libraries of ``make test-libraries``; here is what the core asks of it.
+
+
+class Failure:
+    def __init__(self, value: BaseException) -> None:
+        self.value = value
+
+
+class CancelledError(Exception):
+    pass
+
+
+class Deferred:
+    def __init__(self) -> None:
+        self.callbacks: list[Any] = []
+
+    def addBoth(self, callback: Any) -> None:
+        self.callbacks.append(callback)
+
+    def end(self, result: Any) -> None:
+        for callback in self.callbacks:
+            result = callback(result)
+        self.result = result
+
+
+@pytest.mark.parametrize(
+    ("result", "ends"),
+    [
+        ("value", {"successes": 1}),
+        (503, {"failures": 1}),
+        (Failure(Boom("x")), {"failures": 1}),
+        (Failure(CancelledError()), {"ignored": 1}),
+    ],
+)
+def test_a_deferred_is_judged_when_it_has_its_result(
+    make_breaker: Make, monkeypatch: pytest.MonkeyPatch, result: Any, ends: dict[str, int]
+) -> None:
+    # S33
+    defer, failure = types.ModuleType("twisted.internet.defer"), types.ModuleType("twisted.python.failure")
+    vars(defer).update(Deferred=Deferred, CancelledError=CancelledError)
+    vars(failure).update(Failure=Failure)
+    monkeypatch.setitem(sys.modules, defer.__name__, defer)
+    monkeypatch.setitem(sys.modules, failure.__name__, failure)
+    breaker = make_breaker(Policy(5), failed_result=lambda value: value == 503)
+    deferred = Deferred()
+    assert breaker.do(identity, deferred) is deferred
+    assert counts(breaker) == {}
+    deferred.end(result)
+    assert deferred.result is result
+    assert counts(breaker) == ends
 
 
 # Awaitables that are no coroutines

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import pprint
 from typing import Any
 
 import pytest
@@ -124,6 +125,7 @@ def test_a_dataclass_to_whoever_asks(make_breaker: Make, clock: ManualClock) -> 
     assert dataclasses.replace(seen, successes=99).successes == 99
     assert dataclasses.replace(Policy(3), failure_threshold=4) == Policy(4)
     assert [field.name for field in dataclasses.fields(Policy)][:2] == ["failure_threshold", "success_threshold"]
+    assert "last_error='Boom: still down'" in pprint.pformat(seen)
     match seen:
         case Snapshot(name=name, state=State.OPEN):
             assert name == NAME

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import inspect
 import sys
 import types
@@ -93,7 +94,24 @@ if sys.version_info >= (3, 12):
 else:
     marked._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
 
+
+class Unwilling:
+    """It cannot even say what it is."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def __call__(self, event: Any) -> None:
+        self.heard.append(event)
+
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
 NEVER_RUN = [
+    functools.lru_cache(awaited),
+    functools.partial(functools.cache(awaited)),
+    functools.lru_cache(generated),
     awaited,
     generated,
     generated_later,
@@ -131,6 +149,34 @@ def test_what_a_guarded_coroutine_function_would_do_is_known_too(provider_of: Ca
     guarded = provider.get_breaker("a")(awaited)
     with pytest.raises(TypeError, match="got the coroutine function"):
         provider.subscribe(guarded)
+
+
+def test_a_listener_that_answers_with_a_coroutine_is_reported(
+    provider_of: Callable[..., Provider], caplog: pytest.LogCaptureFixture
+) -> None:
+    # S181: what it makes of the event is never run, and nothing says so but this
+    provider = provider_of()
+    provider.subscribe(lambda event: awaited(event))
+    provider.get_breaker("a")
+    gc.collect()
+    (record,) = caplog.records
+    assert "it returned a coroutine, which nobody awaits" in str(record.exc_info)
+
+
+def test_a_predicate_that_answers_with_a_coroutine_is_an_error(provider_of: Callable[..., Provider]) -> None:
+    # S43, S181: a coroutine is true, so each value would be a failure
+    breaker = provider_of().get_breaker("a", failed_result=lambda value: awaited(value))
+    with pytest.raises(TypeError, match="it returned a coroutine, which nobody awaits"):
+        breaker.do(int)
+    gc.collect()
+    assert breaker.snapshot().failures == 1
+
+
+def test_a_listener_that_cannot_say_what_it_is_is_called(provider_of: Callable[..., Provider]) -> None:
+    provider, listener = provider_of(), Unwilling()
+    provider.subscribe(listener)
+    provider.get_breaker("a")
+    assert [event.name for event in listener.heard] == ["a"]
 
 
 class Called:

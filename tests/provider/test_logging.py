@@ -120,6 +120,20 @@ def test_every_line_is_written(
     assert all(name.startswith("breaker_") or adapted for record in handler.records for name in of_record(record))
 
 
+class Prefixed(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: Any, kwargs: Any) -> Any:
+        return f"[100 %% sure] {msg}", kwargs
+
+
+def test_what_an_adapter_adds_comes_beside_the_fields(provider_of: Providers, logger: logging.Logger) -> None:
+    # S182: before 3.13 an adapter by itself puts its own ``extra`` in the place of what it is given
+    nested = Prefixed(logging.LoggerAdapter(logger, {"component": "c"}), {})  # type: ignore[arg-type]
+    provider_of(Policy(1, 1, 60), logger=nested).get_breaker(NAME)
+    (record,) = kept(logger).records
+    assert of_record(record) | {"component": "c", "breaker_name": NAME, "breaker_service": "svc"} == of_record(record)
+    assert record.getMessage().startswith(f"[100 % sure] circuit breaker created: name={NAME} ")
+
+
 def test_a_line_below_the_level_is_not_made(provider_of: Providers, logger: logging.Logger) -> None:
     logger.setLevel(logging.WARNING)
     breaker = provider_of(Policy(2), logger=logger).get_breaker(NAME)

@@ -1,5 +1,6 @@
 """One structlog line per event; never able to fail a call; configured by nobody but the program."""
 
+import asyncio
 import io
 import json
 import logging
@@ -187,6 +188,21 @@ def test_a_listener_that_fails_is_logged(provider_of: Providers, caplog: pytest.
         provider.subscribe(listener)
         provider.get_breaker(NAME)
     assert "BreakerCreated" in caplog.records[-1].getMessage()
+
+
+def test_a_logger_whose_lines_would_never_be_written_is_refused(provider_of: Providers) -> None:
+    # S181: structlog's logger for asyncio, inside and outside of a loop
+    structlog.configure(
+        wrapper_class=structlog.stdlib.AsyncBoundLogger, logger_factory=structlog.stdlib.LoggerFactory()
+    )
+
+    async def main() -> None:
+        provider_of(logger=structlog.get_logger("breaker"))
+
+    with pytest.raises(TypeError, match=r"logger.debug must be a plain function, got the coroutine function"):
+        asyncio.run(main())
+    with pytest.raises(TypeError, match=r"logger.debug raises RuntimeError\('no running event loop'\); pass structlog"):
+        provider_of(logger=structlog.get_logger("breaker"))
 
 
 @pytest.mark.parametrize("logger", [5, "breaker", object(), logging, logging.Logger], ids=lambda x: type(x).__name__)

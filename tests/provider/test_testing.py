@@ -39,3 +39,12 @@ def test_trip_recover_and_recorded_drive_a_breaker_through_its_states() -> None:
     assert isinstance(events[0], BreakerCreated)
     opened = next(event for event in events if isinstance(event, StateChanged))
     assert opened.last_error == "ConnectionError: refused"
+
+
+def test_recover_by_another_clock_says_so() -> None:
+    provider = Provider(get_default_config("svc", "dev"), default_policy=Policy(1, 1, 60))
+    breaker = provider.get_breaker("http:payment-api")
+    trip(breaker)
+    with pytest.raises(ValueError, match=r"has another clock than the one that was advanced by 5\d\.\d+ s"):
+        recover(breaker, ManualClock())
+    assert breaker.state is State.OPEN

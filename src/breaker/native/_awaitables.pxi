@@ -51,23 +51,42 @@ cdef PyObject *follow_future(Breaker b, Ticket *ticket, PyObject *future) noexce
 
 cdef int watch_future(PyObject *watch, PyObject *borrowed) except -1:
     future = <object>borrowed
-    if future.done():
+    if isinstance(future, loaded("twisted.internet.defer", "Deferred")):
+        future.addBoth(_partial(pass_on, <object>watch))
+    elif future.done():
         (<object>watch)(future)
     else:
         future.add_done_callback(<object>watch)
     return 0
 
 
+def pass_on(watch, result, /):
+    """The callback of a Deferred: settle the call by its result or `Failure`, which goes on to the next callback."""
+    if (<FutureWatch?>watch).ticket.live:
+        settle_by_result((<FutureWatch>watch).breaker, &(<FutureWatch>watch).ticket, result)
+    return result
+
+
+cdef int settle_by_result(Breaker b, Ticket *ticket, result) except -1:
+    if not isinstance(result, loaded("twisted.python.failure", "Failure")):
+        return settle_by_late_value(b, ticket, result)
+    if isinstance(result.value, loaded("twisted.internet.defer", "CancelledError")):
+        return settle(b, ticket, IGNORED, None)
+    return settle_by(b, ticket, result.value)
+
+
 cdef int settle_by_future(Breaker b, Ticket *ticket, future) except -1:
-    cdef PyObject *judged
     if future.cancelled():
         return settle(b, ticket, IGNORED, None)
     # Not `exception()`: asyncio would take it for read, and say nothing of one that nobody looks at.
     error = future._exception if hasattr(future, "_exception") else future.exception()
     if error is not None:
         return settle_by(b, ticket, error)
-    result = future.result()
-    judged = settle_value(b, ticket, new_reference(result))
+    return settle_by_late_value(b, ticket, future.result())
+
+
+cdef int settle_by_late_value(Breaker b, Ticket *ticket, result) except -1:
+    cdef PyObject *judged = settle_value(b, ticket, new_reference(result))
     try:
         if judged == NULL:
             raise_set()

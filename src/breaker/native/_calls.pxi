@@ -68,15 +68,17 @@ cdef int refuse_uncallable(PyObject *b, PyObject *borrowed) except -1:
     """Raise the TypeError for something that cannot be called: it is a mistake of the caller's, so nothing is counted."""
     fn = <object>borrowed
     got, name = type(fn).__name__, "fetch"
-    if isinstance(fn, _Coroutine):
-        name = getattr(fn, "__name__", name)
-        got = f"the coroutine object that {name}(…) returned"
-        if not (getattr(fn, "cr_running", False) or getattr(fn, "cr_suspended", False)):
-            fn.close()  # nobody is going to await it: Python would warn of that too
-    raise TypeError(
-        f"breaker {name_of(<Breaker>b)!r} can only protect something callable, got {got}: "
-        f"pass the function and its arguments, do({name}, …)"
-    )
+    for kind, called in ((_Coroutine, "coroutine"), (_Generator, "generator"), (_AsyncGenerator, "async generator")):
+        if isinstance(fn, kind):
+            name = getattr(fn, "__name__", name)
+            got = f"the {called} object that {name}(…) returned"
+            break
+    if isinstance(fn, _Coroutine) and not (getattr(fn, "cr_running", False) or getattr(fn, "cr_suspended", False)):
+        fn.close()  # nobody is going to await it: Python would warn of that too
+    remedy = f"pass the function and its arguments, do({name}, …)"
+    if hasattr(type(fn), "__get__"):  # a property, a cached_property, a singledispatchmethod
+        remedy = f"a {got} is made around the function that is protected, so decorate that one, below it"
+    raise TypeError(f"breaker {name_of(<Breaker>b)!r} can only protect something callable, got {got}: {remedy}")
 
 
 cdef PyObject *breaker_do "bk_do_entry"(
@@ -127,6 +129,7 @@ cdef class GuardedFunction:
     cdef object innermost   # the Python function that runs in the end, whose code says its kind; None: `kind` does
     cdef int kind
     cdef bint shared        # among threads, or that was tried
+    cdef bint marked        # as a coroutine function, after it was decorated
     cdef dict __dict__
     cdef object __weakref__
 
@@ -167,6 +170,16 @@ cdef class GuardedFunction:
             return annotations
         raise AttributeError(f"'function' object has no attribute {name!r}")
 
+    def __setattr__(self, name, value):
+        PyObject_GenericSetAttr(self, name, <PyObject *>value)
+        if name in MARKED_BY:
+            take_mark(self)
+
+    def __delattr__(self, name):
+        PyObject_GenericSetAttr(self, name, NULL)
+        if name in MARKED_BY:
+            take_mark(self)
+
     def __repr__(self):
         return f"<{self.fn!r} guarded by {name_of(self.breaker)!r}>"
 
@@ -183,6 +196,23 @@ cdef object of_a_function(fn, str name):
     return getattr(SHAPE, name)
 
 
+cdef int take_mark(GuardedFunction guarded) except -1:
+    """See what `inspect.markcoroutinefunction` says of a guarded function from now on, or no longer."""
+    guarded.marked = False  # or what is inside could not be asked
+    cdef bint marked = is_marked(guarded)
+    runs = None if marked else innermost(guarded.fn)
+    cdef int kind = COROUTINE if marked else kind_inside(<PyObject *>guarded.fn)
+    guarded.innermost = runs if says_kind(runs, kind) else None
+    guarded.kind = kind
+    guarded.marked = marked
+    return 0
+
+
+cdef bint says_kind(runs, int kind):
+    """Is it a Python function whose code says this kind? It is asked at each call then, for it may be replaced."""
+    return PyFunction_Check(<PyObject *>runs) and kind == kind_of_flags(bk_code_flags(<PyObject *>runs))
+
+
 cdef object new_function(Breaker b, fn):
     from functools import update_wrapper
 
@@ -193,7 +223,7 @@ cdef object new_function(Breaker b, fn):
     guarded.breaker = b
     guarded.fn = fn
     guarded.kind = kind
-    if PyFunction_Check(<PyObject *>runs) and kind == kind_of_flags(bk_code_flags(<PyObject *>runs)):
+    if says_kind(runs, kind):
         guarded.innermost = runs
     guarded.vectorcall = call_guarded  # until now a call says that it is not supported
     update_wrapper(guarded, fn)

@@ -62,6 +62,7 @@ cdef extern from "Python.h":
     bint PyUnicode_CheckExact_ "PyUnicode_CheckExact"(PyObject *o) noexcept
     PyObject *PyMethod_New_ "PyMethod_New"(PyObject *fn, PyObject *instance) noexcept  # owned
     PyObject *PyObject_GetAttr_ "PyObject_GetAttr"(PyObject *o, PyObject *name) noexcept  # owned
+    int PyObject_GenericSetAttr(object o, object name, PyObject *value) except -1
     int PyObject_IsTrue_ "PyObject_IsTrue"(PyObject *o) noexcept
     bint PyFunction_Check(PyObject *o) noexcept
     bint PyCallable_Check(PyObject *o) noexcept

@@ -202,7 +202,6 @@ cdef void abandon(GuardedLater flow) noexcept:
 
 
 cdef str _ACLOSE = "aclose"
-cdef str _CLOSE = "close"
 
 
 cdef bint close_unused(PyObject *inner, int kind) noexcept:

@@ -208,8 +208,10 @@ cdef int tell_all(Breaker b, Post *post) noexcept:
 cdef int notify(Breaker b, PyObject *listener, PyObject *event, Telling *at) noexcept:
     cdef PyObject *answer = PyObject_CallOneArg(listener, event)
     if answer != NULL:
-        Py_DECREF(answer)
-        return 0
+        if BK_LIKELY(not PyCoro_CheckExact(answer)):
+            Py_DECREF(answer)
+            return 0
+        raise_of_coroutine(answer)
     if PyErr_ExceptionMatches(PyExc_MemoryError) and not at.second and at.told <= 64:
         PyErr_Clear()
         at.again |= <uint64_t>1 << (at.told - 1)

@@ -10,12 +10,15 @@ cdef tuple MARKS = (
     ("inspect", "_is_coroutine_marker", "_is_coroutine_marker"),  # its first name, in early releases of 3.12
     ("asyncio.coroutines", "_is_coroutine", "_is_coroutine"),
 )
+cdef frozenset MARKED_BY = frozenset(attribute for _, _, attribute in MARKS)
 
 
 cdef object unwrapped(fn):
-    """The callable inside partials, bound methods and guarded functions."""
+    """The callable inside partials, bound methods and guarded functions; a guarded one that is marked is that itself."""
     while True:
         if isinstance(fn, GuardedFunction):
+            if (<GuardedFunction>fn).marked:
+                return fn
             fn = (<GuardedFunction>fn).fn
         elif isinstance(fn, _partial):
             fn = fn.func
@@ -43,6 +46,20 @@ cdef int kind_of_function(PyObject *fn) noexcept:
     if flags >= 0:
         return kind_of_flags(flags)
     return (<int (*)(PyObject *) noexcept>kind_inside)(fn)
+
+
+def kind_of_callback(fn, /):
+    """What a call of it would only make and not run, ``"coroutine"`` or ``"generator"``; None: a call runs it.
+
+    What `functools.lru_cache` keeps is what the function in it gives.
+    """
+    while True:
+        fn = unwrapped(fn)
+        if not isinstance(fn, _lru_cache):
+            break
+        fn = fn.__wrapped__
+    cdef int kind = kind_inside(<PyObject *>fn)
+    return None if kind == PLAIN else "coroutine" if kind == COROUTINE else "generator"
 
 
 cdef int kind_inside(PyObject *borrowed) except -1:
@@ -121,6 +138,8 @@ cdef int kind_by_class(value, kind) except -1:
     if issubclass(kind, loaded("concurrent.futures._base", "Future")):
         return FUTURE
     if getattr(kind, "_asyncio_future_blocking", None) is not None:  # as asyncio.isfuture asks
+        return FUTURE
+    if issubclass(kind, loaded("twisted.internet.defer", "Deferred")):
         return FUTURE
     if isinstance(value, _Coroutine):
         return AWAITED_OR_ENTERED if hasattr(kind, "__aenter__") else COROUTINE

@@ -89,6 +89,7 @@ cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) n
 
 
 cdef str _FAILED_RESULT = "failed result"
+cdef str _CLOSE = "close"
 
 
 cdef int settle(Breaker b, Ticket *ticket, int outcome, error) except -1:
@@ -221,11 +222,22 @@ cdef int settle_by(Breaker b, Ticket *ticket, error) except -1:
     return settle(b, ticket, outcome, error)
 
 
+cdef void raise_of_coroutine(PyObject *answer) noexcept:
+    """Set the TypeError for a callback that answers with a coroutine, whose reference is taken: nobody awaits it."""
+    cdef PyObject *closed = PyObject_CallMethodNoArgs(answer, <PyObject *>_CLOSE)
+    Py_DECREF(answer)
+    if closed != NULL:
+        Py_DECREF(closed)
+        PyErr_SetString(PyExc_TypeError, "a plain function is needed here: it returned a coroutine, which nobody awaits")
+
+
 cdef PyObject *judge(Breaker b, Ticket *ticket, PyObject *value) noexcept:
     """Settle by what ``failed_result`` says of a value; returns it, owned. NULL: an error is set, perhaps its own."""
     cdef int failed = -1
     cdef PyObject *answer = PyObject_CallOneArg(<PyObject *>b.failed_result, value)
-    if answer != NULL:
+    if answer != NULL and BK_UNLIKELY(PyCoro_CheckExact(answer)):
+        raise_of_coroutine(answer)
+    elif answer != NULL:
         failed = PyObject_IsTrue_(answer)
         Py_DECREF(answer)
     if failed < 0:
