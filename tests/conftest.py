@@ -15,8 +15,10 @@ from support.tally import TALLY, summary
 def pytest_report_header() -> str:
     """Which servers the tests of etcd run against."""
     from support.etcd.binaries import BINARIES
+    from support.etcd.fronts import HAPROXY, NGINX
 
-    return f"etcd: {', '.join(binary.label for binary in BINARIES)}"
+    fronts = f"nginx: {NGINX or 'not tested here'}; haproxy: {HAPROXY or 'not tested here'}"
+    return f"etcd: {', '.join(binary.label for binary in BINARIES)}; {fronts}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -172,6 +172,13 @@ def test_plain_on_a_tls_port(tmp_path: Path, follow: Follow) -> None:
         one_clear_line(follow(f"http://{server.endpoint}"), server.endpoint, "https://", at_most=2)
 
 
+@pytest.mark.parametrize("scheme", ["HTTP://", "Http://", "http://"])
+def test_a_scheme_may_be_in_capitals(server: Server, follow: Follow, scheme: str) -> None:
+    server.api.put(f"{PATH}name-00.json", '{"failureThreshold": 3}')
+    for subject in follow(scheme + server.endpoint, traffic=False):
+        assert subject.threshold("name-00") == 3
+
+
 @pytest.mark.parametrize(
     ("endpoints", "error"),
     [

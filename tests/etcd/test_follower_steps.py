@@ -28,10 +28,12 @@ class Store:
         self.refusals: list[Exception | None] = []  # of `open`, in turn
         self.unwatchable: list[Exception] = []  # what `watch` raises, in turn
         self.largest = 1 << 30  # keys in a page that is not too big
+        self.history: dict[int, dict[str, tuple[bytes, int]]] = {}
 
     def put(self, name: str, value: bytes = b"{}", *, watched: bool = True) -> Batch:
         self.revision += 1
         self.keys[name] = (value, self.revision)
+        self.history[self.revision] = dict(self.keys)
         batch = Batch(self.revision, [KeyChange((PATH + name).encode(), value, self.revision)])
         if watched:
             self.reads.append(batch)
@@ -48,18 +50,17 @@ class ScriptedSession:
             raise error
 
     def range(
-        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, newest: bool = False
+        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, since: int = 0
     ) -> Page:
         if limit > self.store.largest:
             raise TooBig("too big")
         items = [
             Item((PATH + name).encode(), b"" if keys_only else value, changed)
-            for name, (value, changed) in sorted(self.store.keys.items())
+            for name, (value, changed) in sorted(self.store.history.get(revision, self.store.keys).items())
             if (PATH + name).encode() >= start
         ]
-        if newest:
-            items.sort(key=lambda item: -item.revision)
-        return Page(self.store.revision, items[:limit], len(items), len(items) > limit)
+        wanted = [item for item in items if item.revision >= since]
+        return Page(self.store.revision, wanted[:limit], len(items), len(wanted) > limit)
 
     def commit(self, key: bytes, value: bytes | None, expected: int | None) -> tuple[bool, int]:
         raise AssertionError("nothing is written here")
@@ -241,6 +242,76 @@ def test_a_watch_that_died_silently_is_noticed_by_the_check(store: Store, watch:
     assert watch.problems == []  # mended at once: there is nothing to report
 
 
+@pytest.mark.parametrize(
+    "lost", ["a put", "a deletion", "a new key", "a deletion and a new key", "a put and a deletion"]
+)
+def test_a_lost_change_is_noticed_though_later_ones_arrive(store: Store, watch: ScriptedWatch, lost: str) -> None:
+    for name in ("a.json", "b.json", "c.json"):
+        store.put(name, watched=False)
+
+    def lose() -> Read:
+        if "put" in lost:
+            store.put("a.json", b"lost", watched=False)
+        if "deletion" in lost:
+            store.revision += 1
+            del store.keys["b.json"]
+        if "new key" in lost:
+            store.put("d.json", b"lost", watched=False)
+        watch.time_goes(20)
+        return store.put("c.json", b"arrives", watched=False)
+
+    later = [lambda: store.put("c.json", b"arrives", watched=False)] * 8
+    store.reads = [lose, *later, None, None]
+    run(store, watch)
+    assert watch.published[-1][0] == {name: value for name, (value, _) in store.keys.items()}
+    assert watch.problems == []
+    assert len(store.watched) == 2
+
+
+def test_a_busy_watch_that_is_always_a_little_behind_is_none_that_loses(store: Store, watch: ScriptedWatch) -> None:
+    """The check looks back to the revision that it has heard of; `Store` answers as of then."""
+    behind: list[Batch] = []
+
+    def change() -> Read:
+        behind.append(store.put(f"{store.revision % 3}.json", str(store.revision).encode(), watched=False))
+        watch.time_goes(1)
+        return behind.pop(0) if len(behind) > 1 else change()
+
+    store.reads = [change] * 60
+    run(store, watch)
+    assert store.watched == [2]
+
+
+def test_messages_without_changes_and_without_end_are_no_etcds(store: Store, watch: ScriptedWatch) -> None:
+    store.reads = [Batch(1, [])] * 1500
+    run(store, watch)
+    ((problem, kind, _),) = watch.problems
+    assert kind == "Refused"
+    assert "http://a:1 gives no etcd answer: events was empty in 1000 messages in a row" in problem
+
+
+@pytest.mark.parametrize("way", ["many", "large"])
+def test_what_is_too_much_in_a_watch_is_never_applied(store: Store, watch: ScriptedWatch, way: str) -> None:
+    count, value = (1001, b"{}") if way == "many" else (600, b"x" * 60_000)
+    revision = store.revision
+    store.reads = [
+        Batch(revision + count, [KeyChange(f"{PATH}{n}.json".encode(), value, revision + 1) for n in range(count)])
+    ]
+    run(store, watch)
+    assert {len(documents) for documents, _, _ in watch.published} == {0}
+    ((problem, kind, _),) = watch.problems
+    assert kind == "Refused"
+    assert ("max_documents=1000" if way == "many" else "more than 32 MiB") in problem
+
+
+def test_a_listing_that_is_too_large_is_refused_before_its_end(store: Store, watch: ScriptedWatch) -> None:
+    for number in range(700):
+        store.put(f"{number:03}.json", b"x" * 60_000, watched=False)
+    run(store, watch)
+    assert watch.published == []
+    assert "more than 32 MiB" in watch.problems[0][0]
+
+
 def test_a_check_gives_a_slow_watch_time(store: Store, watch: ScriptedWatch) -> None:
     late = store.put("a.json", watched=False)
     del store.keys["a.json"]
@@ -262,15 +333,15 @@ def test_a_check_that_gets_no_answer_ends_the_session(
 ) -> None:
     answered = ScriptedSession.range
 
-    def hung(self: ScriptedSession, *args: Any, newest: bool = False, **keys: Any) -> Page:
-        if newest:
+    def hung(self: ScriptedSession, *args: Any, since: int = 0, **keys: Any) -> Page:
+        if since:
             raise Unreachable("no answer in time")
         return answered(self, *args, **keys)
 
     monkeypatch.setattr(ScriptedSession, "range", hung)
     store.reads = [lambda: watch.time_goes(20), None]
     run(store, watch, A, B)
-    assert watch.problems == [("no answer in time", "Unreachable", True)]
+    assert watch.problems == []  # the other member answers: nothing is lost
     assert sorted(store.opened) == [A, B]
 
 
@@ -345,7 +416,8 @@ def test_a_start_is_reported_as_failed_when_no_member_has_answered(store: Store,
     store.refusals = [Unreachable("first"), Unreachable("second"), None]
     run(store, watch, A, B)
     assert [problem for problem, _, _ in watch.problems] == ["second"]
-    assert len(watch.published) == 1
+    assert watch.published == [({}, 1, False)] * 2  # when it is listed, and when it is back
+    assert [keys["error"] for keys in watch.warnings] == ["first"]
 
 
 def test_a_member_that_is_down_is_no_failure_while_another_answers(store: Store, watch: ScriptedWatch) -> None:
@@ -355,11 +427,81 @@ def test_a_member_that_is_down_is_no_failure_while_another_answers(store: Store,
     assert set(store.opened) == {A, B}
 
 
-def test_a_lost_connection_goes_to_the_next_member(store: Store, watch: ScriptedWatch) -> None:
+def test_a_lost_connection_goes_to_the_next_member_and_is_no_loss(store: Store, watch: ScriptedWatch) -> None:
     store.reads = [Unreachable("killed"), None]
     run(store, watch, A, B)
-    assert watch.problems == [("killed", "Unreachable", True)]
+    assert (watch.problems, watch.warnings) == ([], [])
     assert set(store.opened) == {A, B}
+
+
+@pytest.mark.parametrize("members", [[A], [A, B]], ids=len)
+def test_lost_is_said_when_every_member_has_failed_too(
+    store: Store, watch: ScriptedWatch, members: list[Endpoint]
+) -> None:
+    # S131
+    store.refusals = [None, *[Unreachable(f"down {number}") for number in range(5)], None]
+    store.reads = [Unreachable("killed"), None]
+    run(store, watch, *members)
+    last = len(members) - 1
+    assert watch.problems == [(f"down {number}", "Unreachable", True) for number in range(last, 5)]
+    assert [keys["error"] for keys in watch.warnings] == ["down 0"][:last]
+
+
+def test_a_watch_that_is_cut_again_and_again_is_no_loss_and_pauses_do_not_grow(
+    store: Store, watch: ScriptedWatch
+) -> None:
+    # S131
+    def cut() -> Read:
+        watch.time_goes(2)
+        return Unreachable("cut by a proxy")
+
+    store.reads = [cut] * 20
+    run(store, watch)
+    assert (watch.problems, watch.warnings) == ([], [])
+    assert len(watch.pauses) >= 20
+    assert max(watch.pauses) <= 0.2
+
+
+def test_an_episode_of_a_server_that_comes_back_only_to_fail_again_has_one_end(
+    store: Store, watch: ScriptedWatch
+) -> None:
+    """It confirms its watch, and then lies."""
+    # S131
+
+    def lasts() -> Read:
+        watch.time_goes(1.5)
+        return None
+
+    store.reads = [*[Refused("lies")] * 12, lasts, None]
+    run(store, watch)
+    assert [problem for problem, _, _ in watch.problems] == ["lies"] * 12
+    assert watch.places == ["http://a:1"] * 2  # at first, and when it had lasted
+    assert [pause > 2 for pause in watch.pauses[:12]] == [True] * 12
+
+
+def test_a_watch_that_ends_at_once_makes_pauses_longer_and_is_no_loss(store: Store, watch: ScriptedWatch) -> None:
+    store.reads = [Unreachable("hung up")] * 20
+    run(store, watch)
+    assert (watch.problems, watch.warnings) == ([], [])
+    assert min(watch.pauses[8:]) >= 2
+
+
+def test_all_members_are_tried_before_the_next_pause(store: Store, watch: ScriptedWatch) -> None:
+    store.refusals = [Unreachable("down")] * 29
+    run(store, watch, A, B, Endpoint("c", 3, False))
+    assert all(pause <= 0.2 for number, pause in enumerate(watch.pauses, 1) if number % 3)
+    assert [pause > 1.9 for pause in watch.pauses[17:27:3]] == [True] * 4
+
+
+def test_a_member_that_is_given_up_is_said_once_until_it_answers(store: Store, watch: ScriptedWatch) -> None:
+    """Whatever is wrong with it, and however often it is tried."""
+    # S131
+    bad = Unreachable("one byte a second")
+    store.refusals = [bad, None, bad, None, bad, None, None]  # the watch of the other one is cut, and it is tried again
+    store.reads = [Unreachable("cut")] * 3
+    run(store, watch, A, B)
+    assert watch.problems == []
+    assert [keys["error"] for keys in watch.warnings] == ["one byte a second"]
 
 
 def test_a_compaction_stays_with_the_member_and_is_no_failure(store: Store, watch: ScriptedWatch) -> None:
@@ -381,5 +523,18 @@ def test_what_can_be_read_and_not_watched_is_in_force_and_no_connection(store: S
     store.unwatchable = [Refused("no watches here")] * 3
     run(store, watch)
     assert watch.problems == [("no watches here", "Refused", False)] * 3
-    assert [sorted(documents) for documents, _, _ in watch.published] == [["a.json"]] * 4
-    assert watch.places == ["http://a:1"]  # the fourth time
+    assert [sorted(documents) for documents, _, _ in watch.published] == [["a.json"]] * 5
+    assert watch.places == ["http://a:1"] * 2  # when it was listed first, and when it could be watched
+
+
+def test_a_listing_is_in_force_before_the_watch_is_asked_for(
+    store: Store, watch: ScriptedWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # S132
+    def look(self: ScriptedSession, *args: Any) -> None:
+        assert [sorted(documents) for documents, _, _ in watch.published] == [["a.json"]]
+
+    store.put("a.json", watched=False)
+    monkeypatch.setattr(ScriptedSession, "watch", look)
+    run(store, watch)
+    assert watch.places == ["http://a:1"]

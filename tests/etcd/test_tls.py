@@ -10,6 +10,7 @@ import pytest
 
 from breaker.sources import EtcdSource
 from etcd.conftest import Follow, fill, shuffle
+from support.etcd.hostile import Hostile, honest
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
 from support.etcd.subjects import PATH, TRANSPORTS, Subjects
@@ -93,6 +94,28 @@ def test_a_certificate_for_another_name(tmp_path: Path, follow: Follow) -> None:
         subjects.converge(server.api, 5)
         shuffle(server)
         subjects.converge(server.api, 2)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "why", "advice"),
+    [
+        ("20200101000000Z", "20210101000000Z", "certificate has expired", "renew it"),
+        ("20900101000000Z", "20910101000000Z", "certificate is not yet valid", "or renew it"),
+    ],
+)
+def test_a_certificate_out_of_its_time_advises_to_renew_it_and_to_look_at_the_clock(
+    tls: Tls, follow: Follow, begin: str, end: str, why: str, advice: str
+) -> None:
+    with Hostile(honest, tls.server_valid(begin, end)) as server:  # etcd itself does not start with it
+        subjects = follow(f"HTTPS://{server.endpoint}", ca=str(tls.ca), traffic=False)
+        subjects.eventually(lambda subject: subject.losses)
+        for subject in subjects:
+            (loss,) = subject.losses
+            assert f"its certificate is not accepted ({why}); " in loss["error"]
+            assert advice in loss["error"]
+            assert "clock" in loss["error"]
+            assert "pass ca=" not in loss["error"]
+        subjects.close()
 
 
 def test_a_server_that_demands_a_certificate(tmp_path: Path, tls: Tls, follow: Follow) -> None:

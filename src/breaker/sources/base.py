@@ -126,6 +126,9 @@ class Watch(Protocol):
 class PolicySource(Protocol):
     """Anything that publishes policy documents. One source may serve several providers.
 
+    A class that derives from this needs two methods, `start` and `stop`; docs/architecture.md shows one. A class that
+    does not derive from it needs all four.
+
     .. versionadded:: 0.1
     """
 
@@ -144,16 +147,19 @@ class PolicySource(Protocol):
         """
 
     def after_fork(self) -> None:
-        """In a forked child, before `start` is called again: give up what belonged to the parent's threads."""
+        """In a forked child, before `start` is called again: give up what belonged to the parent's threads.
+
+        Nothing, unless a source says otherwise: `start` begins anew.
+        """
 
     def location(self, path: str, key: str) -> str:
-        """How an error names a document: what its reader would open.
+        """How an error names a document: what its reader would open. The key below the path, by default.
 
         Args:
             path: Of the provider's documents.
             key: The file name below it.
         """
-        ...
+        return path + key
 
 
 class StoredPolicy(NamedTuple):

@@ -49,12 +49,19 @@ def test_a_page_shows_the_store_as_it_was(server: Server, session: ClientSession
     assert [item.value for item in session.range(START, END, limit=9).items] == [b"new"]
 
 
-def test_the_newest_key_alone_without_its_value(server: Server, session: ClientSession) -> None:
-    for name in ("b", "c", "a"):
-        last = server.api.put(PATH + name, b"value")
-    page = session.range(START, END, limit=1, keys_only=True, newest=True)
-    assert [(item.key, item.value, item.revision) for item in page.items] == [(f"{PATH}a".encode(), b"", last)]
-    assert page.total == 3
+def test_the_keys_that_changed_since_without_their_values(server: Server, session: ClientSession) -> None:
+    revisions = [server.api.put(PATH + name, b"value") for name in ("b", "c", "a")]
+    page = session.range(START, END, limit=9, keys_only=True, since=revisions[1])
+    assert [(item.key, item.value, item.revision) for item in page.items] == [
+        (f"{PATH}a".encode(), b"", revisions[2]),
+        (f"{PATH}c".encode(), b"", revisions[1]),
+    ]
+    assert (page.total, page.more) == (3, False)
+    first = session.range(START, END, limit=1, keys_only=True, since=revisions[1])
+    assert (len(first.items), first.total, first.more) == (1, 3, True)
+    assert session.range(START, END, limit=9, since=revisions[2] + 1).items == []
+    before = session.range(START, END, limit=9, revision=revisions[0], since=revisions[0])
+    assert ([item.revision for item in before.items], before.total) == ([revisions[0]], 1)
 
 
 def test_a_compacted_revision_is_an_interruption(server: Server, session: ClientSession) -> None:
@@ -152,7 +159,7 @@ def test_nothing_listens() -> None:
 
 def test_an_unknown_host() -> None:
     session = session_at(2379)
-    session._endpoint = session._endpoint._replace(host="no-such-host.invalid")
+    session.endpoint = session.endpoint._replace(host="no-such-host.invalid")
     with pytest.raises(Unreachable, match="the host name is not known; check the endpoint"):
         session.open()
     session.close()

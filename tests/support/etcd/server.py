@@ -25,6 +25,17 @@ _START_LIMIT = 30.0  # seconds; 0.2 is usual
 _TRIES = 5  # a port that was free may be taken by another process
 
 
+def spawn(command: list[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """A process that ends with this one, whatever happens to it."""
+    launched = [sys.executable, "-S", "-E", "-c", _LAUNCHER, *command]
+
+    def start() -> "subprocess.Popen[bytes]":
+        with log.open("wb") as out:
+            return subprocess.Popen(launched, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
+
+    return _spawner.submit(start).result()
+
+
 class Server:
     """One member, by default of a cluster of its own. Its port and its data stay the same over restarts.
 
@@ -70,7 +81,7 @@ class Server:
     def start(self, *, wait: bool = True) -> "Server":
         """Start it on its data; returns when it is ready."""
         for left in reversed(range(_TRIES)):
-            self._process = _spawner.submit(self._spawn).result()
+            self._process = self._spawn()
             if not wait or self._ready():
                 return self
             clash = "address already in use" in self.log.read_text(errors="replace")
@@ -82,7 +93,7 @@ class Server:
     def _spawn(self) -> "subprocess.Popen[bytes]":
         peer = f"http://{HOST}:{self._peer_port}"
         command = [
-            *(sys.executable, "-S", "-E", "-c", _LAUNCHER, str(self.binary.path)),
+            str(self.binary.path),
             *("--name", self.name, "--data-dir", str(self.data)),
             *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
             *("--listen-peer-urls", peer, *self._initial),
@@ -92,8 +103,7 @@ class Server:
             *self._flags,
         ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD")}
-        with self.log.open("wb") as log:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        return spawn(command, self.log, environment)
 
     def wait_ready(self) -> None:
         assert self._ready(), self.log.read_text(errors="replace")[-3000:]

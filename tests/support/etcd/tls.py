@@ -53,6 +53,25 @@ class Tls:
         )
         return pair
 
+    def server_valid(self, begin: str, end: str) -> Pair:
+        """A server's certificate that is valid from ``begin`` to ``end``, both as in ``20200101000000Z``."""
+        pair = self._issue("dated", "/CN=etcd", "IP:127.0.0.1,DNS:localhost")
+        work = self._folder / f"{begin}-{end}"
+        work.mkdir()
+        (work / "index").touch()
+        (work / "serial").write_text("01")
+        (work / "config").write_text(
+            f"[ca]\ndefault_ca=own\n[own]\ndatabase={work}/index\nserial={work}/serial\nnew_certs_dir={work}\n"
+            "default_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n"
+        )
+        _openssl(
+            *("ca", "-batch", "-config", str(work / "config"), "-startdate", begin, "-enddate", end),
+            *("-cert", str(self.ca), "-keyfile", str(self._folder / "ca.key"), "-notext"),
+            *("-in", str(self._folder / "dated.csr"), "-extfile", str(self._folder / "dated.ext")),
+            *("-out", str(pair.cert)),
+        )
+        return pair
+
     def server_flags(self, *, client_auth: bool) -> tuple[str, ...]:
         own = ("--cert-file", str(self.server.cert), "--key-file", str(self.server.key))
         return (*own, "--client-cert-auth", "--trusted-ca-file", str(self.ca)) if client_auth else own

@@ -28,6 +28,7 @@ def parse_endpoints(given: str | Iterable[str], tls: bool) -> list[Endpoint]:
 
 def _parse(text: str, tls: bool) -> Endpoint:
     scheme, separator, rest = text.rpartition("://")
+    scheme = scheme.lower()
     if separator and scheme not in ("http", "https"):
         raise ValueError(f"endpoint {text!r}: {scheme!r} is neither http nor https; {_EXAMPLE}")
     try:

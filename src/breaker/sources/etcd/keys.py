@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from breaker.errors import TooBig
+from breaker.sources.etcd.checks import NotEtcd, answers_of
 from breaker.sources.etcd.transport import Page, Session
 
 _PAGE = 500  # keys
@@ -24,22 +25,28 @@ def key_text(key: bytes) -> str:
         return ""
 
 
-def pages(session: Session, start: bytes, end: bytes) -> Iterator[Page]:
-    """The pages of a range, each pinned to the revision of the first. Raises `SourceError`.
+def pages(
+    session: Session, start: bytes, end: bytes, *, revision: int = 0, since: int = 0, keys_only: bool = False
+) -> Iterator[Page]:
+    """The pages of a range, each pinned to the revision of the first, or to ``revision``. Raises `SourceError`.
 
-    ``Page.total`` counts the keys from this page on.
+    ``Page.total`` counts the keys from this page on; ``since`` and ``keys_only`` are those of `Session.range`.
     """
-    limit, revision = _PAGE, 0
+    limit, left = _PAGE, -1
     while True:
         try:
-            page = session.range(start, end, limit=limit, revision=revision)
+            page = session.range(start, end, limit=limit, revision=revision, keys_only=keys_only, since=since)
         except TooBig:
             if limit == 1:
                 raise
             limit = max(1, limit // 4)
             continue
+        if left >= 0 and not since and page.total != left:
+            with answers_of(session.endpoint):
+                raise NotEtcd("count", f"is {page.total}, {left} keys are left of the pages before")
         yield page
         if not page.more or not page.items:
             return
+        left = page.total - len(page.items)
         revision = revision or page.revision
         start = page.items[-1].key + b"\0"

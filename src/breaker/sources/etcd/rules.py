@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from breaker.errors import Interrupted, Refused, SourceError, TooBig, Unreachable
+from breaker.sources.etcd.checks import printable
 from breaker.sources.etcd.transport import Access, Endpoint
 
 _TOKEN_EXPIRED = ("invalid auth token", "revision of auth store is old", "auth: revision in header is old")
@@ -71,12 +72,21 @@ def end_of_watch(
     if compacted:
         return Interrupted(f"etcd at {endpoint} has compacted what the watch had not seen yet ({compacted})")
     if is_expired(reason) and access.user is not None:
-        return Interrupted(f"etcd at {endpoint} has ended the watch: {reason}")
+        return Interrupted(f"etcd at {endpoint} has ended the watch: {printable(reason)}")
     return refuse(reason or "no reason given")
+
+
+def unconfirmed(endpoint: Endpoint) -> Unreachable:
+    """The error for a watch that the server has not confirmed in time, though it has answered a request just before."""
+    return Unreachable(
+        f"etcd at {endpoint} answers requests and does not confirm the watch in time; if a proxy is between, let it "
+        "buffer nothing (nginx: proxy_buffering off). Until then changes come with listings"
+    )
 
 
 def refusal(endpoint: Endpoint, text: str) -> SourceError:
     """The error for what a server answered: its kind, where, what it means, how to mend it, and its own words."""
+    text = printable(text)
     for part, kind, meaning in _MEANINGS:
         if part in text:
             return kind(f"etcd at {endpoint} {meaning} (it says: {text})")

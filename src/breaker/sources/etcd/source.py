@@ -46,6 +46,7 @@ class EtcdSource:
         ValueError: An argument is wrong.
         OSError: A file of certificates cannot be read.
         ImportError: The transport is not installed; the text says how to.
+        RuntimeError: ``"etcd3"`` in a program that gevent has patched, where gRPC has not been told; it would hang.
 
     Thread safety: every method may be called from any thread.
 

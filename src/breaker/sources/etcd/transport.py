@@ -38,8 +38,15 @@ class Access(NamedTuple):
     server_name: str | None = None
 
 
+LEAST_RATE = 64 << 10  # bytes a second, below which an answer counts as one that does not come
+
+
 class Limits(NamedTuple):
-    """How long to wait, in seconds, and how much to take at once, in bytes."""
+    """How long to wait, in seconds, and how much to take at once, in bytes.
+
+    ``request``: until an answer is whole. Over the gateway one that is long may take longer, as long as it comes at
+    `LEAST_RATE` or faster.
+    """
 
     connect: float = 2.0
     request: float = 3.0
@@ -79,18 +86,23 @@ class Batch(NamedTuple):
 
 
 class Session(Protocol):
-    """One login at one member. Raises `SourceError`, of the kinds above, and nothing else."""
+    """One login at one member. Raises `SourceError`, of the kinds above, and nothing else.
+
+    What it returns has been checked (`checks.py`): no other part looks for a server that lies.
+    """
+
+    endpoint: Endpoint
 
     def open(self) -> None:
         """Connect, and log in where there is a user."""
 
     def range(
-        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, newest: bool = False
+        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, since: int = 0
     ) -> Page:
         """A linearizable read of the keys from ``start`` up to but without ``end``, in order of the key.
 
-        ``limit``: of how many keys at most; ``revision``: as they were then (0: now); ``newest``: the last changed
-        first.
+        ``limit``: of how many keys at most; ``revision``: as they were then (0: now); ``since``: only those whose last
+        change is of this revision or later, while `Page.total` counts all.
         Raises `Interrupted` where that revision is compacted.
         """
         ...

@@ -2,30 +2,29 @@
 
 Owned by one thread. `Connection.close` may come from any thread: it shuts the socket down, which wakes the owner; only
 the owner closes the descriptor, or another socket might get its number while the owner still waits for it.
+
+An answer has to be whole within the limit of a request, and one second more for each `LEAST_RATE` bytes of its body
+that have come. Heads, chunks' sizes and trailers buy no time.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
-import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from breaker.errors import Refused, TooBig, Unreachable
-from breaker.sources.etcd.gateway.chunks import ChunkedLines
-from breaker.sources.etcd.transport import Access, Endpoint, Limits
+from breaker.errors import Unreachable
+from breaker.sources.etcd.gateway.chunks import Lines
+from breaker.sources.etcd.gateway.http import Answer, NoHttp, request
+from breaker.sources.etcd.gateway.trouble import BadFile, explain
+from breaker.sources.etcd.transport import LEAST_RATE, Access, Endpoint, Limits
 
-_PATIENCE = 10  # a whole answer may take 10 times the limit of a request
-_PART = 1 << 16
-
-
-class BadFile(OSError):
-    """A file of certificates cannot be used; the text says which and why. `ssl` does not name it."""
+_PART = 1 << 16  # bytes to receive at once
+_SMALL, _IN_A_ROW, _REST = 1024, 16, 0.005  # after 16 parts below 1 KiB each next one is waited for: seconds
 
 
 def tls_context(access: Access) -> ssl.SSLContext:
@@ -57,18 +56,25 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint, access: Access, limits: Limits) -> None:
         self.endpoint = endpoint
+        self._place = f"etcd at {endpoint}"
         self._access = access
         self._limits = limits
         self._lock = threading.RLock()  # of closing; re-entrant, because a finalizer may close
         self._owner = 0
         self._closed = False
         self._sock: socket.socket | None = None
-        self._http: http.client.HTTPConnection | None = None
-        self._response: http.client.HTTPResponse | None = None
-        self._lines: ChunkedLines | None = None
         self._used = False
+        self._small = 0  # parts in a row that brought little
+        self._stream: Answer | None = None
+        self._lines: Lines | None = None
+        self._begun = 0.0  # when the line began that is not whole yet
 
     # -- life --
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent on it, as far as is known."""
+        return self._sock is not None and not self._closed
 
     def connect(self) -> None:
         """Connect to the first address that answers. Raises `Unreachable` or `Refused`."""
@@ -76,13 +82,10 @@ class Connection:
         try:
             sock = self._connect_tcp()
             if self.endpoint.tls:
-                sock = self._wrap(sock)
+                self._wrap(sock)
         except (OSError, ValueError) as error:  # ValueError: a host that is no host name
             self.close()
-            raise self._explain(error, "cannot connect to") from error
-        self._http = http.client.HTTPConnection(self.endpoint.host, self.endpoint.port)
-        self._http.auto_open = 0
-        self._http.sock = sock
+            raise explain(error, "cannot connect to", self.endpoint) from error
 
     def _connect_tcp(self) -> socket.socket:
         problem: OSError = OSError("the name has no address")
@@ -121,8 +124,6 @@ class Connection:
             if sock is not None:
                 _shut_down(sock)
                 sock.close()
-        if self._http is not None:
-            self._http.close()
 
     def close(self) -> None:
         """End the connection and wake its owner."""
@@ -142,128 +143,134 @@ class Connection:
 
     # -- one request, one answer --
 
-    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises `Stale`, `Unreachable`, `Refused` or `TooBig` and closes the line."""
-        try:
-            response = self._send(path, body, headers)
-            parts, size, deadline = [], 0, time.monotonic() + _PATIENCE * self._limits.request
-            while part := response.read(_PART):
-                parts.append(part)
-                size += len(part)
-                if size > self._limits.answer:
-                    raise TooBig(f"an answer of etcd at {self.endpoint} has more than {self._limits.answer} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-            return response.status, b"".join(parts)
-        except (OSError, http.client.HTTPException) as error:
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """The answer, whole. Raises `Stale`, `Unreachable`, `Refused` or `TooBig` and closes the connection."""
+        answer = Answer(self._place, self._limits.answer)
+        self._exchange(path, body, headers, answer, lambda: answer.ended)
+        if not answer.keeps:
             self.close()
-            raise self._explain(error, "no answer from") from error
+        return answer
+
+    def _exchange(
+        self, path: str, body: bytes, headers: Mapping[str, str], answer: Answer, done: Callable[[], bool]
+    ) -> None:
+        kept, self._used = self._used, True
+        if self._sock is None:
+            raise Stale
+        began, fed = time.monotonic(), False
+        try:
+            self._send(request(*self.endpoint[:2], path, body, headers), began + self._limits.request)
+            while not done():
+                allowed = self._limits.request + answer.payload / LEAST_RATE
+                data = self._receive(began + allowed - time.monotonic())
+                if data is None:
+                    raise TimeoutError
+                if not data and not fed:
+                    raise ConnectionResetError("closed without an answer")
+                fed = True
+                answer.feed(data) if data else answer.end()
+        except (OSError, ValueError, NoHttp) as error:
+            if kept and not fed and isinstance(error, ConnectionError) and not self._closed:
+                raise Stale from error
+            self.close()
+            raise self._explained(error, answer) from error
         except BaseException:
             self.close()
             raise
 
-    def _send(self, path: str, body: bytes, headers: Mapping[str, str]) -> http.client.HTTPResponse:
-        kept, self._used = self._used, True
-        if self._http is None or self._http.sock is None or self._sock is None:
-            raise Stale
-        self._sock.settimeout(self._limits.request)
-        try:
-            self._http.request("POST", path, body, {"Content-Type": "application/json", **headers})
-            return self._http.getresponse()
-        except (ConnectionError, http.client.BadStatusLine) as error:
-            if kept and not self._closed:
-                raise Stale from error
-            raise
+    def _explained(self, error: Exception, answer: Answer) -> Exception:
+        if isinstance(error, TimeoutError) and (answer.status or answer.payload):
+            return Unreachable(
+                f"the answer of {self._place} does not come to its end: {answer.payload} bytes in "
+                f"{self._limits.request:g} s and a second for each {LEAST_RATE >> 10} KiB; check what is between"
+            )
+        return explain(error, "no answer from", self.endpoint)
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            sock = self._sock_now()
+            sock.settimeout(max(0.001, deadline - time.monotonic()))
+            rest = rest[sock.send(rest) :]
 
     # -- one request, an answer without end --
 
-    def stream(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Status of an answer that goes on: its lines come by `next_line`. If it is not 200, the whole body too."""
-        try:
-            response = self._response = self._send(path, body, headers)  # kept: the socket may end with it
-            if response.status != 200:
-                return response.status, response.read(_PART)
-            self._lines = ChunkedLines(response.chunked, self._limits.answer * 2)  # base64, and what stands around it
-            self._sock_now().setblocking(False)
-            self._lines.feed(_buffered(response))
-            return 200, b""
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._explain(error, "no answer from") from error
+    def stream(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """An answer that goes on: its lines come by `next_line`. If its status is not 200, it is whole."""
+        self._lines = Lines(self._place, self._limits.answer)
+        answer = self._stream = Answer(self._place, self._limits.answer, self._lines)
+        self._exchange(path, body, headers, answer, lambda: answer.status == 200 or answer.ended)
+        self._begun = time.monotonic()
+        return answer
 
     def next_line(self, seconds: float) -> bytes | None:
-        """The next whole line of the stream, or None when none has come in time."""
-        assert self._lines is not None, "stream() comes first"
+        """The next whole line of the stream, or None when none has come in time. A line that has begun has a limit."""
+        assert self._stream is not None, "stream() comes first"
+        assert self._lines is not None
         deadline = time.monotonic() + seconds
         while (line := self._lines.pop()) is None:
-            if self._lines.ended:
-                raise Unreachable(f"etcd at {self.endpoint} has ended the watch")
-            if not self._wait(deadline - time.monotonic()):
+            if self._stream.ended:
+                raise Unreachable(f"{self._place} has ended the watch")
+            limit = deadline
+            if self._lines.begun:
+                limit = min(deadline, self._begun + self._limits.request + self._lines.begun / LEAST_RATE)
+            data = self._receive_or_close(limit - time.monotonic())
+            if data is None:
+                if limit < deadline:
+                    self.close()
+                    raise Unreachable(
+                        f"a message of the watch of {self._place} does not come to its end; if a proxy is between, "
+                        "let it buffer nothing (nginx: proxy_buffering off)"
+                    )
                 return None
-            self._lines.feed(self._receive())
+            begun = self._lines.begun
+            self._feed(data)
+            if not begun:
+                self._begun = time.monotonic()
+        self._small, self._begun = 0, time.monotonic()
         return line
 
-    def _wait(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` until there is something to receive."""
-        sock = self._sock_now()
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
-            return True
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
-
-    def _receive(self) -> bytes:
-        """What has come; nothing, where it was only a part of a TLS record. Raises `Unreachable` at the end."""
+    def _feed(self, data: bytes) -> None:
+        assert self._stream is not None
         try:
-            data = self._sock_now().recv(_PART)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return b""
+            self._stream.feed(data)
+        except BaseException:
+            self.close()
+            raise
+
+    def _receive_or_close(self, seconds: float) -> bytes | None:
+        try:
+            data = self._receive(seconds)
         except OSError as error:
             self.close()
-            raise self._explain(error, "lost the connection to") from error
-        if not data:
+            raise explain(error, "lost the connection to", self.endpoint) from error
+        if data is not None and not data:
             self.close()
-            raise Unreachable(f"lost the connection to etcd at {self.endpoint}: it was closed by the other side")
+            raise Unreachable(f"lost the connection to {self._place}: it was closed by the other side")
+        return data
+
+    # -- bytes --
+
+    def _receive(self, seconds: float) -> bytes | None:
+        """What has come; None: nothing in time; empty: the other side has ended."""
+        if self._small >= _IN_A_ROW and seconds > _REST:
+            time.sleep(_REST)  # so that whoever sends byte by byte costs no more than who does not
+            seconds -= _REST
+        sock = self._sock_now()
+        sock.settimeout(max(0.0, seconds))
+        try:
+            data = sock.recv(_PART)
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
+            return None
+        except ssl.SSLEOFError:
+            data = b""  # without the words of TLS for it
+        self._small = self._small + 1 if len(data) < _SMALL else 0
         return data
 
     def _sock_now(self) -> socket.socket:
         if self._sock is None or self._closed:
-            raise Unreachable(f"the connection to etcd at {self.endpoint} is closed")
+            raise Unreachable(f"the connection to {self._place} is closed")
         return self._sock
-
-    # -- errors --
-
-    def _explain(self, error: BaseException, what: str) -> Unreachable | Refused:
-        """The one place that knows what the system's errors of a connection mean."""
-        place = f"{what} etcd at {self.endpoint}"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            hint = "pass ca= for the authority that signed it, server_name= where its name differs from the address"
-            return Refused(f"{place}: its certificate is not accepted ({error.verify_message}); {hint}")
-        if isinstance(error, ConnectionResetError | ssl.SSLEOFError):  # of http.client too
-            hint = "if it speaks no TLS, write http://" if self.endpoint.tls else "if it wants TLS, write https://"
-            return Unreachable(f"{place}: it closed the connection; {hint}")
-        if isinstance(error, ssl.SSLError):
-            return Refused(f"{place}: {_tls_trouble(error)}")
-        if isinstance(error, socket.gaierror):
-            return Unreachable(f"{place}: the host name is not known ({error.strerror}); check the endpoint")
-        if isinstance(error, BadFile):
-            return Refused(f"{place}: {error}; check ca=, cert= and key=")
-        if isinstance(error, TimeoutError):
-            return Unreachable(f"{place}: no answer in time; check that it runs and that no firewall is between")
-        if isinstance(error, ConnectionRefusedError):
-            return Unreachable(f"{place}: nothing listens there; check the endpoint, and that etcd runs")
-        if isinstance(error, http.client.BadStatusLine):
-            return Refused(f"{place}: what answers there does not speak HTTP; check the endpoint, http:// or https://")
-        return Unreachable(f"{place}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}")
-
-
-def _tls_trouble(error: ssl.SSLError) -> str:
-    reason = error.reason or str(error)
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
-        return f"it speaks no TLS there ({reason}); check the port, or write http://"
-    if "CERTIFICATE" in reason.upper() or "ALERT" in reason.upper():
-        return f"it does not accept our certificate ({reason}); pass cert= and key= of a client it knows"
-    return f"TLS fails ({reason}); check ca=, cert= and key="
 
 
 def _tune(sock: socket.socket) -> None:
@@ -280,11 +287,3 @@ def _shut_down(sock: socket.socket) -> None:
     with suppress(OSError):  # not connected, or gone
         # The plain socket's, also for TLS: SSLSocket.shutdown takes the TLS state away under the owner's feet.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def _buffered(response: http.client.HTTPResponse) -> bytes:
-    """What was read together with the head of the answer."""
-    try:
-        return response.fp.read1(_PART) or b""
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return b""

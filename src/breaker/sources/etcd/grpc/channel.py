@@ -55,6 +55,10 @@ def _credentials(library: Library, endpoint: Endpoint, access: Access) -> Any:
 def _options(access: Access, limits: Limits) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", limits.answer),
+        (
+            "grpc.compression_enabled_algorithms_bitset",
+            1,
+        ),  # none: the limit above is of what comes, not of what it holds
         # A peer that is gone is noticed in 15 s. etcd ends connections that ask more often than every 5 s.
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),

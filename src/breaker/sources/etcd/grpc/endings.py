@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from breaker.errors import Refused, SourceError, Unreachable
+from breaker.sources.etcd.checks import printable
 from breaker.sources.etcd.transport import Endpoint, Forked
 
 FORK = "FORK"  # beside grpc's codes: ended by a fork of this process
@@ -27,7 +28,7 @@ class Ended(Exception):
     def __init__(self, code: str, details: object) -> None:
         super().__init__(code, details)
         self.code = code
-        self.details = " ".join(str(details).split())
+        self.details = printable(str(details), 500)
 
 
 def explained(error: Ended, endpoint: Endpoint, refuse: Callable[[str], SourceError]) -> SourceError:

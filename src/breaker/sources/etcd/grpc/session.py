@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from breaker.errors import Refused, SourceError, Unreachable
+from breaker.sources.etcd.checks import NotEtcd, answers_of, check_batch, check_page, check_token
 from breaker.sources.etcd.gateway.connection import Connection, Stale, tls_context
 from breaker.sources.etcd.grpc import fork_safety, import_etcd3
 from breaker.sources.etcd.grpc.channel import endpoint_of, make_client
 from breaker.sources.etcd.grpc.endings import FORK, Ended, explained
+from breaker.sources.etcd.grpc.methods import Methods, read
 from breaker.sources.etcd.grpc.stream import Stream
-from breaker.sources.etcd.rules import end_of_watch, is_expired, login_may_help, needs_no_login, refusal
+from breaker.sources.etcd.rules import end_of_watch, is_expired, login_may_help, needs_no_login, refusal, unconfirmed
 from breaker.sources.etcd.transport import Access, Batch, Endpoint, Forked, Item, KeyChange, Limits, Page
 
 _Metadata = tuple[tuple[str, str], ...]
@@ -32,12 +34,14 @@ class ClientTransport:
     """Speaks with etcd over gRPC. ``client``: an `etcd3.Etcd3Client` whose address and token are used; it stays open.
 
     Raises `ImportError` that says what to install, `TypeError` for a ``client`` of another kind, `ValueError` for one
-    whose address is unknown or whose certificates are not given as well (it does not keep them), and `OSError` for
-    files of certificates that cannot be read.
+    whose address is unknown or whose certificates are not given as well (it does not keep them), `OSError` for
+    files of certificates that cannot be read, and `RuntimeError` in a program that gevent has patched and gRPC does not
+    know of it.
     """
 
     def __init__(self, access: Access, limits: Limits, client: Any = None) -> None:
         self._library = import_etcd3.load()
+        _refuse_gevent_that_grpc_does_not_know()
         self._access = access
         self._limits = limits
         self._given = client
@@ -53,6 +57,18 @@ class ClientTransport:
         return ClientSession(self._library, endpoint, self._access, self._limits, self._given)
 
 
+def _refuse_gevent_that_grpc_does_not_know() -> None:
+    """gRPC waits in C, where gevent cannot switch: the first request would hold the whole program for ever."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not (monkey.is_module_patched("threading") or monkey.is_module_patched("socket")):
+        return
+    if not getattr(sys.modules.get("grpc._cython.cygrpc"), "g_gevent_activated", True):
+        raise RuntimeError(
+            "transport='etcd3' would hang: gevent has patched this program, and gRPC has not been told. Call "
+            "grpc.experimental.gevent.init_gevent() right after gevent.monkey.patch_all(), or use transport='gateway'"
+        )
+
+
 class ClientSession:
     """One channel with one login; the watch is a stream on it. ``given``: a client whose token to use, or None."""
 
@@ -61,35 +77,37 @@ class ClientSession:
     ) -> None:
         self._library = library
         self._rpc = library.rpc
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._access = access
         self._limits = limits
         self._given = given
         self._token: str | None = None
         self._knock: Connection | None = None
         self._client: Any = None
+        self._methods: Any = None
         self._stream: Stream | None = None
         self._watched = (b"", b"")
-        self._resume = 0  # the first revision that the watch has not brought
+        self._seen = 0  # the last revision that the watch has brought, or was to begin after
         self._closed = False
 
     # -- life --
 
     def open(self) -> None:
-        if self._endpoint.tls:
+        if self.endpoint.tls:
             self._try_tls()
         with fork_safety.lock:
-            self._client = make_client(self._library, self._endpoint, self._access, self._limits)
+            self._client = make_client(self._library, self.endpoint, self._access, self._limits)
+            self._methods = Methods(self._library, self._client.channel)
         self._end_if_closed()
         # A request that needs no user, no permission and no leader: is this etcd?
         with self._explained():
-            self._call(self._client.maintenancestub.Status, self._rpc.StatusRequest(), self._limits.connect)
+            self._call(self._methods.status, self._rpc.StatusRequest(), self._limits.connect)
         self._log_in()
 
     def _try_tls(self) -> None:
         """Shake hands once by the standard library, which says what is wrong; grpc prints it to standard error."""
         knock = self._knock = Connection(
-            self._endpoint, self._access, self._limits._replace(request=self._limits.connect)
+            self.endpoint, self._access, self._limits._replace(request=self._limits.connect)
         )
         self._end_if_closed()
         try:
@@ -136,15 +154,17 @@ class ClientSession:
     # -- requests --
 
     def range(
-        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, newest: bool = False
+        self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False, since: int = 0
     ) -> Page:
         request = self._rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision, keys_only=keys_only)
-        if newest:
-            request.sort_order = self._rpc.RangeRequest.DESCEND
-            request.sort_target = self._rpc.RangeRequest.MOD
-        answer = self._ask(self._client.kvstub.Range, request)
+        if since:
+            request.min_mod_revision = since
+        answer = self._ask(self._methods.range, request)
         items = [Item(kv.key, kv.value, kv.mod_revision) for kv in answer.kvs]
-        return Page(answer.header.revision, items, answer.count, answer.more)
+        page = Page(answer.header.revision, items, answer.count, answer.more)
+        with answers_of(self.endpoint):
+            check_page(page, start, end, limit, revision=revision, since=since)
+        return page
 
     def commit(self, key: bytes, value: bytes | None, expected: int | None) -> tuple[bool, int]:
         rpc = self._rpc
@@ -155,7 +175,7 @@ class ClientSession:
         request = rpc.TxnRequest(success=[step])
         if expected is not None:
             request.compare.add(key=key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=expected)
-        answer = self._ask(self._client.kvstub.Txn, request, repeatable=False)
+        answer = self._ask(self._methods.txn, request, repeatable=False)
         return answer.succeeded, answer.header.revision
 
     def _ask(self, method: Any, request: Any, *, repeatable: bool = True) -> Any:
@@ -180,7 +200,8 @@ class ClientSession:
                 raise Ended("", error) from None
             code = call.rpc.code()  # when it has ended; unlike result() it raises nothing
             if code is self._library.grpc.StatusCode.OK:
-                return call.rpc.result()
+                with answers_of(self.endpoint):
+                    return read(call.rpc.result())
             if not call.interrupted:
                 raise Ended(code.name, call.rpc.details())
             if not repeatable:
@@ -205,23 +226,25 @@ class ClientSession:
             self._token = None if self._given is None else dict(self._given.metadata or ()).get("token")
             return
         request = self._rpc.AuthenticateRequest(name=self._access.user, password=self._access.password)
-        method = self._rpc.AuthStub(self._client.channel).Authenticate
         try:
-            self._token = self._call(method, request, self._limits.request).token
+            token: str = self._call(self._methods.log_in, request, self._limits.request).token
         except Ended as error:
             if not needs_no_login(error.details):
                 raise self._explain(error) from None
+            return
+        with answers_of(self.endpoint):
+            self._token = check_token(token)
 
     # -- the watch --
 
     def watch(self, start: bytes, end: bytes, revision: int) -> None:
-        self._watched, self._resume = (start, end), revision
+        self._watched, self._seen = (start, end), revision - 1
         self._follow()
 
     def _follow(self) -> None:
         rpc = self._rpc
         start, end = self._watched
-        wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=self._resume)
+        wanted = rpc.WatchCreateRequest(key=start, range_end=end, start_revision=self._seen + 1)
         request = rpc.WatchRequest(create_request=wanted)
         first = self._begin(request)
         # A refusal is no error of the call: it confirms the watch and cancels it, in one message. For a token that has
@@ -230,20 +253,22 @@ class ClientSession:
             self._log_in()
             first = self._begin(request)
         self._check(first)
+        if not first.created:
+            with answers_of(self.endpoint):
+                raise NotEtcd("created", "must be true here")
 
     def _begin(self, request: Any) -> Any:
         """The first message of a new watch."""
         if self._stream is not None:
             self._stream.stop()
-        method = self._rpc.WatchStub(self._client.channel).Watch
         try:
-            self._stream = Stream(method, request, self._metadata())
+            self._stream = Stream(self._methods.watch, request, self._metadata())
         except ValueError as error:  # the channel is closed
             raise self._explain(Ended("", error)) from None
         self._end_if_closed()
         first = self._next(self._limits.request)
         if first is None:
-            raise Unreachable(f"etcd at {self._endpoint} does not confirm the watch in time")
+            raise unconfirmed(self.endpoint)
         return first
 
     def read(self, seconds: float) -> Batch | None:
@@ -255,22 +280,25 @@ class ClientSession:
         if message is None:
             return None
         self._check(message)
-        changes = [self._change(event) for event in message.events]
-        # Not from the revision in the header: that is the store's, which may be ahead of what was sent.
-        self._resume = max([self._resume, *(change.revision + 1 for change in changes)])
-        return Batch(message.header.revision, changes)
+        batch = Batch(message.header.revision, [self._change(event) for event in message.events])
+        with answers_of(self.endpoint):
+            # Not from the revision in the header: that is the store's, which may be ahead of what was sent.
+            self._seen = check_batch(batch, *self._watched, self._seen)
+        return batch
 
     def _next(self, seconds: float) -> Any:
         assert self._stream is not None, "watch() comes first"
         try:
-            return self._stream.next(seconds)
+            message = self._stream.next(seconds)
         except Ended as error:
             raise self._explain(Ended(FORK, "") if self._stream.interrupted else error) from None
+        with answers_of(self.endpoint):
+            return read(message)
 
     def _check(self, message: Any) -> None:
         if message.canceled or message.compact_revision:
             reason, compacted = message.cancel_reason, message.compact_revision
-            raise end_of_watch(self._endpoint, self._access, compacted, reason, self._refusal)
+            raise end_of_watch(self.endpoint, self._access, compacted, reason, self._refusal)
 
     def _change(self, event: Any) -> KeyChange:
         kv = event.kv
@@ -281,18 +309,18 @@ class ClientSession:
     def _explain(self, error: Ended) -> SourceError:
         if self._closed:
             return self._is_closed()
-        return explained(error, self._endpoint, self._refusal)
+        return explained(error, self.endpoint, self._refusal)
 
     def _refusal(self, text: str) -> SourceError:
         if is_expired(text) and self._given is not None and self._access.user is None:
             return Refused(
-                f"etcd at {self._endpoint} no longer takes the token of the given client, which does not keep its "
+                f"etcd at {self.endpoint} no longer takes the token of the given client, which does not keep its "
                 f"password; pass user= and password= too (it says: {text})"
             )
-        return refusal(self._endpoint, text)
+        return refusal(self.endpoint, text)
 
     def _is_closed(self) -> Unreachable:
-        return Unreachable(f"the connection to etcd at {self._endpoint} is closed")
+        return Unreachable(f"the connection to etcd at {self.endpoint} is closed")
 
 
 _abandoned: list[object] = []  # the parent's channels in a forked child: to let go of one is to say goodbye on it

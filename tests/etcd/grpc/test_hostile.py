@@ -1,0 +1,232 @@
+"""A gRPC server that lies, hangs and floods where etcd should be, beside a healthy one."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from breaker import Provider
+from breaker.sources import EtcdSource
+from breaker.sources.etcd import follower
+from support.drive import CONFIG, PATH
+from support.etcd.ports import HOST, free_ports
+from support.etcd.recorded import Recorded
+from support.etcd.server import Server
+from support.etcd.subjects import CLOSE_LIMIT, LOST
+from support.processes import FREE_THREADED
+from support.watching import LineLogger, eventually
+
+pytestmark = pytest.mark.skipif(FREE_THREADED, reason="grpcio has no packages for free-threaded builds")
+GIVEN_UP = "circuit breaker policy source endpoint given up"
+REVISION = 5
+Answer = Callable[[Any], Any]  # etcd's messages → what is answered: a message, bytes, or a list of them for a watch
+
+
+class Lying:
+    """Speaks gRPC as etcd does. ``answers``: method → what it says instead of the truth."""
+
+    def __init__(self, answers: dict[str, Answer], **options: Any) -> None:
+        import grpc
+
+        from breaker.sources.etcd.grpc import import_etcd3
+
+        self.rpc = import_etcd3.load().rpc
+        self.answers = answers
+        self.ended = threading.Event()
+        self._server = grpc.server(ThreadPoolExecutor(8, "proxy-lying"), **options)
+        handlers: Any = (self,)
+        self._server.add_generic_rpc_handlers(handlers)
+        self.endpoint = f"{HOST}:{free_ports(1)[0]}"
+        self._server.add_insecure_port(self.endpoint)
+        self._server.start()
+
+    def __enter__(self) -> "Lying":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self._server.stop(None).wait()
+
+    def service(self, details: Any) -> Any:
+        """The handler of a call: gRPC asks for it."""
+        import grpc
+
+        method = details.method.rpartition("/")[2]
+        if method == "Watch":
+            return grpc.stream_stream_rpc_method_handler(self._watch)
+        return grpc.unary_unary_rpc_method_handler(lambda raw, context: self._say(method, context))
+
+    def _say(self, method: str, context: Any) -> bytes:
+        answer: Any = self.answers.get(method, self.honest(method))(self.rpc)
+        if callable(answer):
+            answer = answer(context, self.ended)
+        return answer if isinstance(answer, bytes) else bytes(answer.SerializeToString())
+
+    def _watch(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        next(requests)
+        for message in self.answers.get("Watch", created)(self.rpc):
+            yield message if isinstance(message, bytes) else message.SerializeToString()
+        while context.is_active() and not self.ended.wait(0.02):
+            continue
+
+    def honest(self, method: str) -> Answer:
+        if method == "Range":
+            return listing
+        return lambda rpc: rpc.StatusResponse() if method == "Status" else rpc.AuthenticateResponse(token="t")
+
+
+def header(rpc: Any, revision: int = REVISION) -> Any:
+    return rpc.ResponseHeader(revision=revision)
+
+
+def kv(rpc: Any, name: str = "name-00.json", **fields: Any) -> Any:
+    kind = type(rpc.RangeResponse().kvs.add())
+    given: dict[str, Any] = {"key": (PATH + name).encode(), "mod_revision": 4, "value": b'{"failureThreshold": 666}'}
+    return kind(**(given | fields))
+
+
+def listing(rpc: Any, **fields: Any) -> Any:
+    return rpc.RangeResponse(**({"header": header(rpc), "kvs": [kv(rpc)], "count": 1} | fields))
+
+
+def created(rpc: Any) -> list[Any]:
+    return [rpc.WatchResponse(header=header(rpc), created=True)]
+
+
+def event(rpc: Any, revision: int = REVISION + 1, **fields: Any) -> list[Any]:
+    message = rpc.WatchResponse(header=header(rpc, REVISION + 1))
+    message.events.add(kv=kv(rpc, mod_revision=revision, **fields))
+    return [*created(rpc), message]
+
+
+def ranged(**fields: Callable[[Any], Any]) -> dict[str, Answer]:
+    return {"Range": lambda rpc: listing(rpc, **{name: value(rpc) for name, value in fields.items()})}
+
+
+def kvs(make: Callable[[Any], list[Any]], count: int) -> dict[str, Answer]:
+    return ranged(kvs=make, count=lambda rpc: count)
+
+
+def hang(context: Any, ended: threading.Event) -> bytes:
+    ended.wait(30)
+    return b""
+
+
+def no(code: str, details: str) -> Answer:
+    import grpc
+
+    def abort(context: Any, ended: threading.Event) -> bytes:
+        context.abort(getattr(grpc.StatusCode, code), details)
+        raise AssertionError
+
+    return lambda rpc: abort
+
+
+IN_TIME, NOT_ETCD = "no answer in time", "gives no etcd answer: "
+CASES: dict[str, tuple[dict[str, Answer], str]] = {
+    "no answer": ({"Status": lambda rpc: hang}, IN_TIME),
+    "no listing": ({"Range": lambda rpc: hang}, IN_TIME),
+    "no login": ({"Authenticate": lambda rpc: hang}, IN_TIME),
+    "no confirmation": ({"Watch": lambda rpc: []}, "proxy_buffering off"),
+    "noise": ({"Range": lambda rpc: b"\xff" * 1000}, NOT_ETCD + "the message is no RangeResponse"),
+    "noise for a status": ({"Status": lambda rpc: b"\xff" * 1000}, NOT_ETCD + "the message is no StatusResponse"),
+    "noise for a watch": ({"Watch": lambda rpc: [b"\xff" * 99]}, NOT_ETCD + "the message is no WatchResponse"),
+    "nothing": ({"Range": lambda rpc: b""}, "header.revision must be a number from 1, got 0"),
+    "empty items": ({"Range": lambda rpc: b"\x12\x00" * 4_000_000}, "next to nothing but empty fields"),
+    "empty events": ({"Watch": lambda rpc: [*created(rpc), b"\x5a\x00" * 4_000_000]}, "nothing but empty fields"),
+    "too large": ({"Range": lambda rpc: b"\x12" * (17 << 20)}, "larger than this program takes"),
+    "a negative revision": (ranged(header=lambda rpc: header(rpc, -1)), "header.revision must be a number from 1"),
+    "a negative count": (ranged(count=lambda rpc: -5), "count is -5, with 1 items"),
+    "a count that is too large": (ranged(count=lambda rpc: 2**62), "kvs has 1 items of"),
+    "more of nothing": (ranged(more=lambda rpc: True), "more is true, with 1 items of the 500"),
+    "more items than asked for": (
+        kvs(lambda rpc: [kv(rpc, f"{n:04}.json") for n in range(501)], 501),
+        "more items than the 500",
+    ),
+    "a key outside of the path": (kvs(lambda rpc: [kv(rpc, key=b"/elsewhere")], 1), "key lies outside"),
+    "no key": (kvs(lambda rpc: [kv(rpc, key=b"")], 1), "key lies outside"),
+    "keys out of order": (kvs(lambda rpc: [kv(rpc, "b.json"), kv(rpc, "a.json")], 2), "out of order"),
+    "a change of the future": (kvs(lambda rpc: [kv(rpc, mod_revision=6)], 1), "mod_revision must be a number"),
+    "a token that is none": ({"Authenticate": lambda rpc: rpc.AuthenticateResponse(token="\n")}, "token must be text"),
+    "confirmed by an event": ({"Watch": lambda rpc: event(rpc)[1:]}, "created must be true here"),
+    "an event older than the listing": ({"Watch": lambda rpc: event(rpc, 5)}, "mod_revision must be a number from 6"),
+    "an event of the future": ({"Watch": lambda rpc: event(rpc, 900)}, "is 900, after the header's 6"),
+    "an event outside of the path": ({"Watch": lambda rpc: event(rpc, key=b"/x")}, "key lies outside"),
+    "unavailable": ({"Range": no("UNAVAILABLE", "no\nbackend " + "x" * 5000)}, "cannot speak with|cannot answer now"),
+    "exhausted": ({"Range": no("RESOURCE_EXHAUSTED", "slow down")}, "cannot answer now .it says: slow down"),
+    "unimplemented": ({"Range": no("UNIMPLEMENTED", "what?")}, "does not speak gRPC as etcd does"),
+}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("healthy")) as server:
+        server.api.put(f"{PATH}name-00.json", '{"failureThreshold": 7}')
+        yield server
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints are tried in the order in which they are given."""
+
+    class Ordered:
+        uniform = staticmethod(lambda low, high: low)
+        sample = staticmethod(lambda given, count: list(given))
+
+    monkeypatch.setattr(follower, "random", Ordered)
+
+
+def given_up(lying: Lying, healthy: Server, text: str, seconds: float = 0.5) -> list[dict[str, Any]]:
+    """One line says it, and the healthy server's policies are in force soon. Returns what was published."""
+    lines = LineLogger()
+    source = Recorded(
+        EtcdSource(
+            [lying.endpoint, healthy.endpoint],
+            transport="etcd3",
+            user="u",
+            password="p",
+            request_timeout=seconds,
+            connect_timeout=0.5,
+        )
+    )
+    provider = Provider(CONFIG, policy_source=source, logger=lines, start_timeout=0)
+    breaker = provider.get_breaker("name-00")
+    eventually(lambda: breaker.policy.failure_threshold == 7, 10)
+    began = time.monotonic()
+    provider.close()
+    assert time.monotonic() - began < CLOSE_LIMIT
+    ((message, error),) = [
+        (message, str(keys["error"])) for _, message, keys in lines.lines if message in (LOST, GIVEN_UP)
+    ]
+    assert message == GIVEN_UP
+    assert lying.endpoint in error
+    assert re.search(text, error), error
+    assert len(error) < 600
+    assert "\n" not in error
+    return [dict(documents) for documents in source.published]
+
+
+@pytest.mark.usefixtures("in_order")
+@pytest.mark.parametrize("case", CASES)
+def test_a_server_that_lies_or_hangs_is_given_up(
+    healthy: Server, case: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answers, text = CASES[case]
+    with Lying(answers) as lying:
+        published = given_up(lying, healthy, text)
+    lied = [documents for documents in published if "666" in str(documents)]
+    assert len(lied) == ("Watch" in answers)  # then its listing was no lie
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.usefixtures("in_order")
+def test_what_is_packed_is_not_unpacked(healthy: Server) -> None:
+    import grpc
+
+    bomb = {"Range": lambda rpc: listing(rpc, kvs=[kv(rpc, value=b" " * (24 << 20))])}
+    with Lying(bomb, compression=grpc.Compression.Gzip, options=[("grpc.max_send_message_length", -1)]) as lying:
+        given_up(lying, healthy, "gzip' is disabled", 5.0)
