@@ -19,7 +19,7 @@ help:
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
 	@echo "make test-memory         each allocation of each form of call fails once, in all states"
-	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core)"
+	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core, SHORT=yes)"
 	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
@@ -53,12 +53,11 @@ test-chaos: $(VENV)/.test
 test-all:
 	@sh tools/test_all.sh $(PYTEST)
 
-# The demo and the package as it is built are the other interpreters' business. Without memory this interpreter hangs in
-# its own code; whether some of that is the core's is not known yet.
+# The demo and the package as it is built are the other interpreters' business.
 test-freethreaded:
 	@[ -x $(FREE_THREADED) ] || { echo "no free-threaded Python at $(FREE_THREADED): make free-threaded-python"; exit 1; }
 	@WITHOUT_GRPC=allowed sh tools/test_shipped.sh $(FREE_THREADED) $(VENV)-3.13t \
-	    $(or $(TESTS),tests) --deselect tests/cli/test_demo.py --ignore tests/border/test_no_memory.py -k 'not sdist and not compile' $(PYTEST)
+	    $(or $(TESTS),tests) --deselect tests/cli/test_demo.py -k 'not sdist and not compile' $(PYTEST)
 
 debian-pythons:
 	@sh tools/debian_pythons.sh make
@@ -67,7 +66,7 @@ test-memory: $(VENV)/.test
 	MEMORY=everything $(BIN)/python -m pytest tests/border/test_no_memory.py $(PYTEST)
 
 test-sanitizers: $(VENV)/.test
-	sh tools/sanitizers.sh $(BIN)/python $(FREE_THREADED) $(TESTS)
+	SHORT=$(SHORT) sh tools/sanitizers.sh $(BIN)/python $(FREE_THREADED) $(TESTS)
 
 test-storm: $(VENV)/.test
 	STORM_PROGRAMS=$(or $(PROGRAMS),1000) STORM_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/border/test_storm.py $(PYTEST)

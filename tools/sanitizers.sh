@@ -2,11 +2,15 @@
 # The tests of the core, of calls and of the border to CPython on builds with sanitizers, beside the normal one: with
 # AddressSanitizer and UndefinedBehaviorSanitizer, and with ThreadSanitizer where there is a free-threaded Python.
 # usage: sanitizers.sh PYTHON FREE_THREADED_PYTHON [tests …]
+#   SHORT=yes   a part of it that a run of CI has time for: about a minute, one build and no ThreadSanitizer
 set -eu
 python=$1
 free_threaded=$2
 shift 2
 # Without greenlets, whose stacks AddressSanitizer takes for damage, and without the million steps.
+[ $# != 0 ] || [ -z "${SHORT:-}" ] || set -- -q tests/border/test_unfilled_objects.py tests/border/test_small_programs.py \
+    tests/border/test_errors_by_hand.py tests/core/test_half_open.py tests/core/test_leases.py tests/core/test_fork.py \
+    tests/core/test_reentrancy.py tests/calls/test_futures.py tests/calls/test_permits.py
 [ $# != 0 ] || set -- tests/core tests/calls tests/border --ignore tests/calls/test_gevent.py -k 'not million'
 export BREAKER_SANITIZED=1 # sanitizers take several times as long and as much memory; some tests ask for less then
 
@@ -22,6 +26,7 @@ LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.s
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
     PYTHONMALLOC=malloc PYTHONPATH=build/sanitized "$python" -m pytest "$@"
 
+[ -z "${SHORT:-}" ] || exit 0
 if [ ! -x "$free_threaded" ]; then
     echo "not tested here: ThreadSanitizer, which needs a free-threaded Python (make free-threaded-python builds one)"
     exit 0

@@ -285,8 +285,10 @@ class Provider(Registry):
         self.close()
 
     def __repr__(self) -> str:
-        closed = ", closed" if self._closed else ""
-        return f"<Provider of {self.config.service_name!r}: {len(self._breakers)} breakers{closed}>"
+        # One whose constructor has not come to its end is found by whoever looks at all objects.
+        config = getattr(self, "config", None)
+        closed = ", closed" if getattr(self, "_closed", False) else ""
+        return f"<Provider of {config and config.service_name!r}: {len(self._breakers)} breakers{closed}>"
 
     def _renew_after_fork(self) -> None:
         """Locks held by the parent's other threads would stay held."""

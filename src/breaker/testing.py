@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from breaker.provider import Provider
 
 
+_moving = threading.RLock()  # of all clocks; re-entrant: a signal handler may advance one too
+
+
+def _renew_lock() -> None:
+    global _moving
+    _moving = threading.RLock()  # a thread that held it at the fork is not in the child
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 class ManualClock:
     """A clock that moves only by `advance`: ``Provider(config, clock=ManualClock())``.
 
@@ -28,7 +41,7 @@ class ManualClock:
         start: Seconds that it shows at first.
 
     Thread safety:
-        Any thread may read and advance it, a signal handler too.
+        Any thread may read and advance it, a signal handler and a forked child too.
 
     .. versionadded:: 0.1
     """
@@ -37,7 +50,6 @@ class ManualClock:
 
     def __init__(self, start: float = 0.0) -> None:
         self._nanoseconds = round(start * 1e9)
-        self._lock = threading.RLock()  # re-entrant: a signal handler may advance it too
 
     def __call__(self) -> int:
         return self._nanoseconds
@@ -58,7 +70,7 @@ class ManualClock:
         """
         if seconds < 0:
             raise ValueError(f"a monotonic clock does not go back, got {seconds} s")
-        with self._lock:
+        with _moving:
             self._nanoseconds += round(seconds * 1e9)
 
 

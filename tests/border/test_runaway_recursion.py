@@ -15,6 +15,7 @@ import pytest
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State, get_default_config
 from breaker.events import StateChanged
 from breaker.testing import ManualClock, trip
+from support.call_forms import Awaited, async_manager, entered, manager, returns_done_future
 from support.processes import in_a_process
 
 CONFIG = get_default_config("svc", "dev")
@@ -58,6 +59,10 @@ FORMS: dict[str, Callable[[Breaker], object]] = {
     "next of an awaitable": lambda breaker: next(breaker.do(coroutine).__await__(), "nothing"),
     "async next": lambda breaker: last_of(breaker.do(async_generator).__anext__()),
     "async next by hand": lambda breaker: next(breaker.do(async_generator).__anext__(), "nothing"),  # type: ignore[call-overload]
+    "future": lambda breaker: breaker.do(returns_done_future).result(),
+    "awaitable": lambda breaker: last_of(breaker.do(Awaited).__await__()),
+    "context manager": lambda breaker: entered(breaker.do(manager)),
+    "async context manager": lambda breaker: last_of(breaker.do(async_manager).__aenter__()),
     "aclose": lambda breaker: last_of(breaker.do(async_generator).aclose()),  # type: ignore[attr-defined]
 }
 

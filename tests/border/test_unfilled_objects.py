@@ -7,14 +7,18 @@ apart. Each test is a process of its own: what it proves is that the process goe
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from breaker import Breaker, Policy, Provider, get_default_config
+from breaker import Breaker, BreakerOpenError, Policy, Provider, get_default_config
+from breaker.testing import ManualClock, trip
+from support.call_forms import Awaited, Request, manager
 from support.processes import in_a_process
 
 CONFIG = get_default_config("svc", "dev")
@@ -58,6 +62,10 @@ OPERATIONS: tuple[Callable[[Any], object], ...] = (
     lambda o: o.__enter__(),
     lambda o: o.__exit__(None, None, None),
     lambda o: o.__exit__(ValueError, ValueError("left"), None),
+    lambda o: o.__aenter__().send(None),
+    lambda o: o.__aexit__(None, None, None),
+    lambda o: o.set_result(1),
+    lambda o: o.gen,
     lambda o: o.do(int),
     lambda o: o.do(coroutine).close(),
     lambda o: o.acquire(),
@@ -129,6 +137,11 @@ def things(breaker: Breaker) -> dict[str, Any]:
         "generator": breaker.do(generator),
         "async generator": breaker.do(async_generator),
         "async step": breaker.do(async_generator).__anext__(),
+        "awaitable": breaker.do(Awaited),
+        "steps of an awaitable": breaker.do(Awaited).__await__(),
+        "request": breaker.do(Request),
+        "future": breaker.do(Future),
+        "context manager": breaker.do(manager),
         "permit": breaker.acquire(),
         "breaker": breaker,
     }
@@ -141,6 +154,11 @@ KINDS = (
     "generator",
     "async generator",
     "async step",
+    "awaitable",
+    "steps of an awaitable",
+    "request",
+    "future",
+    "context manager",
     "permit",
     "breaker",
 )
@@ -351,3 +369,42 @@ def test_a_clock_and_a_listener_of_the_same_garbage_as_a_held_permit() -> None:
         del made, breaker, clock, listener
         gc.collect()
         exercise_all()
+
+
+@in_a_process()
+def test_a_provider_that_was_never_filled_can_be_looked_at() -> None:
+    assert repr(Provider.__new__(Provider)) == "<Provider of None: 0 breakers>"
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_contexts_that_know_a_probe_are_met_by_a_finalizer_of_the_same_garbage() -> None:
+    # S56
+    met: list[object] = []
+
+    class Owner:
+        contexts: list[contextvars.Context]
+
+        def __del__(self) -> None:
+            for context in self.contexts:
+                with contextlib.suppress(BreakerOpenError):
+                    met.append(context.run(self.breaker.do, int))
+            exercise_all()
+
+        def inside(self, deeper: int) -> int:
+            self.contexts.append(contextvars.copy_context())
+            return self.breaker.do(self.inside, deeper - 1) if deeper else 5
+
+        def __init__(self) -> None:
+            clock = ManualClock()
+            policy = Policy(1, 5, 60.0, half_open_max_calls=3)
+            self.contexts, self.me = [], self
+            self.breaker = provider(default_policy=policy, clock=clock).get_breaker("a")
+            trip(self.breaker, ValueError("broken"))
+            clock.advance(60)
+            assert self.breaker.do(self.inside, 20) == 5
+
+    owner = Owner()
+    exercise_all()
+    del owner
+    gc.collect()
+    assert met

@@ -1,10 +1,12 @@
 """A hundred thousand calls of each form, ended in each way, leave no object, no reference and no slot behind."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -138,7 +140,44 @@ def rejected(breaker: Breaker, value: Any) -> None:
     breaker.clear_override()
 
 
+class Awaits:
+    """Awaited without being a coroutine."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield None
+        return self.value
+
+
+@contextlib.contextmanager
+def a_manager(value: Any) -> Generator[Any, Any, Any]:
+    yield value
+
+
+def of_a_future(breaker: Breaker, value: Any) -> None:
+    breaker.do(Future[Any]).set_result(value)
+    breaker.do(Future[Any]).cancel()
+    breaker.do(Future[Any])
+
+
+def of_an_awaitable(breaker: Breaker, value: Any) -> None:
+    steps = breaker.do(Awaits, value).__await__()
+    next(steps)
+    outcome(lambda: next(steps))
+    next(breaker.do(Awaits, value).__await__())
+    breaker.do(Awaits, value)
+
+
+def of_a_context_manager(breaker: Breaker, value: Any) -> None:
+    with breaker.do(a_manager, value) as inside:
+        assert inside is value
+    breaker.do(a_manager, value)
+
+
 FORMS = [
+    *(of_a_future, of_an_awaitable, of_a_context_manager),
     *(plain, failing, returned, awaited, awaited_by_its_iterator, failed, thrown_into, closed, dropped, not_begun),
     *(slipped, iterated, stepped, steps_given_up, rejected),
 ]

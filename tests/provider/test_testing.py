@@ -1,10 +1,14 @@
 """What `breaker.testing` gives to the tests of other programs."""
 
+import os
+import threading
+
 import pytest
 
 from breaker import Policy, Provider, State, get_default_config
 from breaker.events import BreakerCreated, StateChanged
 from breaker.testing import ManualClock, recorded, recover, trip
+from support.processes import fork_and_check
 
 
 def test_a_manual_clock_moves_when_advanced_and_never_back() -> None:
@@ -17,6 +21,27 @@ def test_a_manual_clock_moves_when_advanced_and_never_back() -> None:
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1)
     assert clock.seconds == 6.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_moves_a_clock_that_another_thread_was_moving() -> None:
+    clock = ManualClock()
+    stopped = threading.Event()
+
+    def move() -> None:
+        while not stopped.is_set():
+            clock.advance(0)
+
+    threads = [threading.Thread(target=move) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(30):
+            fork_and_check(lambda: clock.advance(1))
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_trip_recover_and_recorded_drive_a_breaker_through_its_states() -> None:

@@ -24,7 +24,6 @@ GROUP = ExceptionGroup("broken", [BROKEN, ExceptionGroup("inside", [ValueError("
 
 
 METHOD: Any = classmethod(lambda cls: None)
-REJECTION = BreakerOpenError("a", State.OPEN)
 
 
 def plain() -> int:
@@ -197,7 +196,7 @@ async def exhaust(items: AsyncIterator[int]) -> list[int]:
 
 def decorate(breaker: Any, provider: Provider | None = None) -> None:
     """What the next form needs, made beside it; what the one before left in those objects goes."""
-    global PROVIDER, DECORATED, DECORATED_COROUTINE, FUTURE
+    global PROVIDER, DECORATED, DECORATED_COROUTINE, FUTURE, REJECTION
     PROVIDER = provider
     DECORATED = breaker(plain)
     DECORATED_COROUTINE = breaker(coroutine)
@@ -206,13 +205,15 @@ def decorate(breaker: Any, provider: Provider | None = None) -> None:
     if KEPT[0] is not None:
         KEPT[0].close()
         KEPT[0] = None
-    for raised in (BROKEN, GROUP, FIVE, REJECTION):
+    REJECTION = BreakerOpenError("a", State.OPEN)
+    for raised in (BROKEN, GROUP, FIVE):
         raised.__traceback__ = raised.__context__ = None
 
 
 KEPT: list[Any] = [None]
 keep = partial(KEPT.__setitem__, 0)
 PROVIDER: Any = None
+REJECTION: Any = None
 DECORATED: Any = None
 DECORATED_COROUTINE: Any = None
 
@@ -285,4 +286,4 @@ class Refused(Unguarded):
     do = acquire = staticmethod(dict[Any, Any]().__getitem__)
 
     def __call__(self, fn: Any) -> Any:
-        return partial(self.do, fn)
+        return dict[Any, Any]().popitem

@@ -7,7 +7,9 @@
 # looked at in HALF_OPEN alone.
 
 
+# `no_gc_clear`: a copy of the context may be met by a finalizer of the same garbage.
 @cython.final
+@cython.no_gc_clear
 cdef class Around:
     """A probe whose function runs in this context, and the one whose function that is inside, if any."""
 

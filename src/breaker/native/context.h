@@ -6,10 +6,11 @@
  * it does not have, and the process dies; so it does where a thread's first context cannot be made. (`ContextVar.set`
  * alone does it, on 3.11 to 3.13.) A thread's first context is therefore made as a copy of an empty one, and the value
  * is set by `PyContextVar_Reset`, which makes the mapping alone and fails with an error. It wants a token: one is kept,
- * and is told before each use which context it is of and which value to bring back.
+ * and is told before each use which context it is of and which value to bring back. Without the GIL threads would share
+ * that one, so each use makes its own.
  *
  * The fields of a token have been these from 3.7 to 3.15. They are looked at when the module is made; where they are
- * others, and without the GIL, where threads would share the token, the value is set in the usual way. */
+ * others the value is set in the usual way. */
 typedef struct {
     PyObject_HEAD
     PyObject *context;
@@ -21,12 +22,27 @@ static PyObject *bk_empty_context;
 static bk_token_t *bk_token; /* the collector does not know it, so what it names is borrowed */
 
 static int bk_token_is_known(bk_token_t *token, PyObject *context, PyObject *variable) {
-#ifdef Py_GIL_DISABLED
-    (void)token, (void)context, (void)variable;
-    return 0;
-#else
     return Py_TYPE(token)->tp_basicsize == sizeof *token && token->context == context && token->variable == variable
         && token->before == Py_None && token->used == 0;
+}
+/* 0, or -1 with an error set. */
+static int bk_set_by_token(PyObject *context, PyObject *variable, PyObject *value) {
+#ifdef Py_GIL_DISABLED
+    bk_token_t *token = PyObject_GC_New(bk_token_t, Py_TYPE(bk_token));
+    if (token == NULL) return -1;
+    token->context = Py_NewRef(context);
+    token->variable = Py_NewRef(variable);
+    token->before = Py_NewRef(value);
+    token->used = 0;
+    int failed = PyContextVar_Reset(variable, (PyObject *)token);
+    Py_DECREF(token);
+    return failed;
+#else
+    bk_token->context = context;
+    bk_token->variable = variable;
+    bk_token->before = value;
+    bk_token->used = 0;
+    return PyContextVar_Reset(variable, (PyObject *)bk_token);
 #endif
 }
 /* When the module is made: 0, or -1 with an error set. */
@@ -63,11 +79,7 @@ static int bk_set_in_context(PyObject *variable, PyObject *value) {
         Py_XDECREF(token);
         return token == NULL ? -1 : 0;
     }
-    bk_token->context = thread->context;
-    bk_token->variable = variable;
-    bk_token->before = value;
-    bk_token->used = 0;
-    return PyContextVar_Reset(variable, (PyObject *)bk_token);
+    return bk_set_by_token(thread->context, variable, value);
 }
 
 #endif
