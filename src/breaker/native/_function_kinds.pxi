@@ -10,7 +10,7 @@ cdef tuple MARKS = (
     ("inspect", "_is_coroutine_marker", "_is_coroutine_marker"),  # its first name, in early releases of 3.12
     ("asyncio.coroutines", "_is_coroutine", "_is_coroutine"),
 )
-cdef frozenset MARKED_BY = frozenset(attribute for _, _, attribute in MARKS)
+cdef frozenset MARKED_BY = frozenset({attribute for _, _, attribute in MARKS})
 
 
 cdef object unwrapped(fn):
