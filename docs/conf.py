@@ -35,7 +35,8 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
     # Other projects' names; their sites are not asked, so that the build needs no network.
-    ("py:.*", r"(asyncio|collections|datetime|grpc|httpx|httpx2|inspect|logging|os|structlog|typing)\..*"),
+    ("py:.*", r"(asyncio|collections|datetime|grpc|inspect|logging|os|structlog|typing)\..*"),
+    ("py:.*", r"(aiohttp|httpx|httpx2|requests|urllib3)\..*"),
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
@@ -63,8 +64,11 @@ html_show_copyright = False
 PUBLIC = (
     "breaker",
     "breaker.errors",
+    "breaker.integrations.aiohttp",
     "breaker.integrations.grpc",
     "breaker.integrations.httpx",
+    "breaker.integrations.requests",
+    "breaker.integrations.urllib3",
     "breaker.policies",
     "breaker.sources",
 )

@@ -15,8 +15,11 @@ MAKERS = [  # names of their own
     "breaker.config",
     "breaker.errors",
     "breaker.events",
+    "breaker.integrations.aiohttp",
     "breaker.integrations.httpx",
     "breaker.integrations.httpx2",
+    "breaker.integrations.requests",
+    "breaker.integrations.urllib3",
     "breaker.logs",
     "breaker.policies.policy",
     "breaker.provider",
@@ -24,10 +27,11 @@ MAKERS = [  # names of their own
     "breaker.states",
     "breaker.testing",
 ]
+HTTP = ("aiohttp", "httpx", "httpx2", "requests", "urllib3")
 MADE_ELSEWHERE = {
     "breaker.errors": {"BreakerError", "BreakerOpenError"},  # in C, and shown in the tree of errors
-    "breaker.integrations.httpx": {"FAILURE_STATUSES"},  # the same for all HTTP clients
-    "breaker.integrations.httpx2": {"FAILURE_STATUSES"},
+    # the same for all HTTP clients
+    **{f"breaker.integrations.{client}": {"FAILURE_STATUSES"} for client in HTTP},
 }
 
 

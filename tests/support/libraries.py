@@ -7,7 +7,7 @@ ones) have `test-core` alone: there, and only there, what needs one is left out,
 import importlib.util
 from collections.abc import Sequence
 
-LIBRARIES = ("grpc", "gevent", "fastapi", "httpx", "httpx2")
+LIBRARIES = ("grpc", "gevent", "fastapi", "httpx", "httpx2", "requests", "aiohttp", "urllib3")
 MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None)
 
 

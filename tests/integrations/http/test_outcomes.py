@@ -52,10 +52,15 @@ def test_a_status(kind: Kind, patient: Provider, server: Server, settle: str) ->
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault(kind: Kind, patient: Provider, server: Server, fault: str, settle: str) -> None:
     at_headers, at_body = FAULTS[fault]
+    if settle == "headers" and at_headers == SUCCESS:  # otherwise a client may find the fault together with the head
+        server.gate = lambda: server.name in patient.breakers and counted(patient, server)
     with kind.open(patient, settle=settle) as client:
         with pytest.raises(kind.errors):
-            client.get(f"{server.url}/{fault}")
-        assert counted(patient, server) == (at_body if settle == "body" else at_headers)
+            client.get(f"{server.url}/{fault}", timeout=2)  # aiohttp does not notice each broken chunk
+        expected = at_body if settle == "body" else at_headers
+        tries = kind.tries if fault in ("drop", "reset") else 1
+        assert counted(patient, server) == dict.fromkeys(expected, tries)
+        assert len(server.requests) == tries
 
 
 @pytest.mark.parametrize("settle", ["headers", "body"])

@@ -75,6 +75,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(
         for _ in range(3):
             assert client.get(f"{server.url}/last") == 200
             server.wait_until_closed()
+            client.idle()
     assert counts(patient.breakers[server.name]) == {"successes": 3}
 
 

@@ -46,6 +46,10 @@ class Client(Protocol):
         """The statuses or errors of requests that are made at once, in threads or tasks."""
         ...
 
+    def idle(self) -> None:
+        """Time for it to notice what has become of its connections."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -62,6 +66,7 @@ class Kind:
     awaited: bool
     proxied: Callable[[str], dict[str, Any]]  # what ``client=`` says for a client behind a proxy
     trusting: Callable[[str], dict[str, Any]]  # … and for one that trusts an authority, given its file
+    tries: int = 1  # how often it asks a server that breaks the connection of an idempotent request
 
     @contextmanager
     def open(self, provider: Provider, **options: Any) -> Iterator[Client]:
@@ -84,6 +89,9 @@ class Threaded:
     """What a synchronous client does in several threads."""
 
     get: Callable[..., int]
+
+    def idle(self) -> None:
+        """It looks when it takes a connection."""
 
     def together(self, urls: list[str]) -> list[int | Exception]:
         def one(url: str) -> int | Exception:
@@ -120,6 +128,13 @@ class Looping:
 
     def end(self) -> None:
         self._runner.close()
+
+    def idle(self) -> None:
+        async def turn() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        self.run(turn())
 
     def get(self, url: str, *, timeout: float | None = 10, **options: Any) -> int:
         return int(self.run(self._status(url, timeout=timeout, **options)))

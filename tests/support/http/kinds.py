@@ -10,3 +10,13 @@ if "httpx" not in MISSING:
 
     KINDS += httpx_kinds.kinds_of("httpx")
     KINDS += httpx_kinds.kinds_of("httpx2")
+
+if "requests" not in MISSING:
+    from support.http import requests_kind, urllib3_kind
+
+    KINDS += [requests_kind.KIND, urllib3_kind.KIND]
+
+if "aiohttp" not in MISSING:
+    from support.http import aiohttp_kind
+
+    KINDS += [aiohttp_kind.KIND]

@@ -37,7 +37,7 @@ class Server:
         self.name = f"http:127.0.0.1:{self.port}"  # of the breaker that it has by default
         self.requests: list[str] = []
         self.connections = 0
-        self.gate: Callable[[], object] = lambda: True
+        self.gate: Callable[[], object] = lambda: True  # what ``/gate`` waits for, and the fault after a good head
         self.released = threading.Event()  # lets requests go that hang
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = [threading.Thread(target=self._accept, daemon=True)]
@@ -110,8 +110,7 @@ class Server:
         elif what == "body":
             connection.sendall(_response(200, BODY))
         elif what == "gate":
-            while not (self.gate() or self.released.wait(0.001)):
-                pass
+            self._wait_at_the_gate()
             connection.sendall(_response(200, b"ok"))
         elif what == "hang":
             self.released.wait(30)
@@ -123,11 +122,17 @@ class Server:
             connection.sendall(_BROKEN[what])
             if what == "stall":
                 self.released.wait(30)
+            elif what.startswith(("half", "chunk")):
+                self._wait_at_the_gate()
+            if what == "chunk-garbage":
+                connection.sendall(b"no number\r\n")
             elif what.endswith("reset"):
-                if what == "half-reset":
-                    self.released.wait(0.05)  # what was sent arrives before the reset throws it away
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise _Gone
+
+    def _wait_at_the_gate(self) -> None:
+        while not (self.gate() or self.released.wait(0.001)):
+            pass
 
 
 def _response(status: int, body: bytes, *headers: str) -> bytes:
@@ -136,14 +141,15 @@ def _response(status: int, body: bytes, *headers: str) -> bytes:
     return head.encode() + body
 
 
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 _BROKEN = {
     "drop": b"",
     "reset": b"",
     "half": _response(200, BODY)[: len(BODY) // 2],
     "half-reset": _response(200, BODY)[: len(BODY) // 2],
     "stall": _response(200, BODY)[: len(BODY) // 2],
-    "chunk-cut": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n5\r\n01",
-    "chunk-garbage": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\nno number\r\n",
+    "chunk-cut": _CHUNKED + b"5\r\n01234\r\n5\r\n01",
+    "chunk-garbage": _CHUNKED + b"5\r\n01234\r\n",
     "garbage": b"220 mail.example.com ESMTP\r\n\r\n",
 }
 

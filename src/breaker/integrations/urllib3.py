@@ -1,0 +1,136 @@
+"""Circuit breakers for urllib3: `protect` for a pool manager.
+
+A rejected request is a `BreakerOpenHTTPError`. docs/integrations/urllib3.md has the tour.
+
+A `PoolManager` makes its pools of the classes in its public ``pool_classes_by_scheme``; those of a protected one ask a
+breaker in ``urlopen``, the public method through which each request of a pool goes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from breaker.integrations import _base
+
+_base.require("urllib3", oldest=(2, 0), integration="urllib3")
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from breaker.errors import BreakerOpenError
+from breaker.integrations import _urllib3
+from breaker.integrations._base import NameOf, rejected_as
+from breaker.integrations._http import FAILURE_STATUSES, Protection, Settle
+from breaker.provider import Provider
+
+__all__ = ["FAILURE_STATUSES", "BreakerOpenHTTPError", "PoolRequest", "protect"]
+
+_Manager = TypeVar("_Manager", bound=urllib3.PoolManager)
+
+
+class BreakerOpenHTTPError(BreakerOpenError, HTTPError):
+    """A request was rejected by its breaker: nothing was sent. A `BreakerOpenError` and a urllib3 ``HTTPError``.
+
+    .. versionadded:: 0.1
+    """
+
+
+class PoolRequest(NamedTuple):
+    """What a callable ``name=`` gets of a request.
+
+    .. versionadded:: 0.1
+    """
+
+    method: str
+    url: str
+
+
+def protect(
+    pool_manager: _Manager,
+    provider: Provider,
+    *,
+    name: NameOf | str | None = None,
+    failure_statuses: Iterable[int] = FAILURE_STATUSES,
+    settle: Settle = "headers",
+) -> _Manager:
+    """Protect the requests of a pool manager: its settings, proxy and TLS stay in force.
+
+    Each hop is a request: a redirect asks the breaker of the host that it leads to. The retries of urllib3 are a part
+    of one request. Pools that the manager has made already are cleared.
+
+    Args:
+        pool_manager: a `urllib3.PoolManager`, a `urllib3.ProxyManager` among them.
+        provider: whose breakers protect the requests.
+        name: makes the breaker's name of a `PoolRequest`, or None to leave it unprotected; text: the name of one
+            breaker for all hosts. Without it the name is ``http:`` and the host, with the port where it is not the
+            scheme's own.
+        failure_statuses: the statuses that are failures; all others are successes.
+        settle: ``"headers"``: a request ends with the head of its response. ``"body"``: with the end of the body, and
+            one that breaks off is a failure. With ``preload_content``, urllib3's default, the body belongs to the
+            request either way.
+    Returns:
+        The pool manager.
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: a name, a status or ``settle`` that cannot be; a pool manager that is protected already.
+
+    Thread safety: to be called before other threads use the pool manager.
+
+    .. versionadded:: 0.1
+    """
+    if not isinstance(pool_manager, urllib3.PoolManager):
+        got = f"the class {pool_manager.__name__}" if isinstance(pool_manager, type) else type(pool_manager).__name__
+        raise TypeError(f"protect takes an instance of urllib3.PoolManager, got {got}")
+    protection = Protection("protect", provider, name, failure_statuses, settle, _urllib3.is_failure, _reject)
+    classes = pool_manager.pool_classes_by_scheme
+    if any(issubclass(kind, _GuardedPool) for kind in classes.values()):
+        raise ValueError("protect got a pool manager that is protected already; each request would count twice")
+    pool_manager.pool_classes_by_scheme = {
+        scheme: type(kind.__name__, (_GuardedPool, kind), {"protection": protection})
+        for scheme, kind in classes.items()
+    }
+    pool_manager.clear()
+    return pool_manager
+
+
+# The pool whose request the thread is in: urllib3 tries again by calling `urlopen` from itself.
+_running = threading.local()
+
+
+class _GuardedPool(urllib3.HTTPConnectionPool):
+    """The half of a pool that asks the breaker; the other half is the class that the manager had for the scheme."""
+
+    protection: ClassVar[Protection]
+
+    def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        outer = getattr(_running, "pool", None)
+        if outer is self:
+            return super().urlopen(method, url, *args, **kwargs)
+        full = url if "://" in url[:10] else f"{self.scheme}://{self.host}:{self.port or ''}{url}"
+        permit = self.protection.admit(PoolRequest(method, full), _urllib3.name_of_url(full))
+        if permit is None:
+            return super().urlopen(method, url, *args, **kwargs)
+        _running.pool = self
+        try:
+            with self.protection.inside(permit):
+                try:
+                    response = super().urlopen(method, url, *args, **kwargs)
+                except BaseException as error:
+                    self.protection.raised(permit, error)
+                    raise
+                without_body = (
+                    self.protection.at_headers
+                    or kwargs.get("preload_content", True)
+                    or method == "HEAD"
+                    or response.headers.get("Content-Length") == "0"
+                )
+                body = self.protection.answered(permit, response.status, without_body=without_body)
+        finally:
+            _running.pool = outer
+        return response if body is None else _urllib3.GuardedBody(response, body)
+
+
+def _reject(rejected: BreakerOpenError, request: PoolRequest) -> BreakerOpenError:
+    return rejected_as(BreakerOpenHTTPError, rejected)
