@@ -15,6 +15,7 @@ from breaker.events import PolicyUpdated
 from breaker.sources import EtcdSource
 from etcd.conftest import fill
 from support.drive import CONFIG
+from support.etcd.hostile import CHUNKED, RANGE, WATCH, Hostile, at, drip
 from support.etcd.ports import HOST, free_ports, unanswered
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
@@ -54,7 +55,24 @@ def unknown_host(stack: ExitStack, folder: Path) -> str:
     return "no-such-host.invalid:2379"
 
 
+def silent_at_the_handshake(stack: ExitStack, folder: Path) -> str:
+    """It accepts, and says nothing of TLS."""
+    return f"https://{silent(stack, folder)}"
+
+
+def dripping(stack: ExitStack, folder: Path) -> str:
+    """It answers one byte after the other."""
+    script = at(RANGE, lambda: drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9999))
+    return stack.enter_context(Hostile(script)).endpoint
+
+
+def unconfirmed(stack: ExitStack, folder: Path) -> str:
+    """It lists, and never confirms the watch."""
+    return stack.enter_context(Hostile(at(WATCH, lambda: [CHUNKED, 60.0]))).endpoint
+
+
 STATES: list[State] = [idle, refused, not_accepted, silent, hung, unknown_host]
+ANY_MOMENT: list[State] = [not_accepted, silent, silent_at_the_handshake, hung, dripping, unconfirmed]
 
 
 @contextmanager
@@ -80,6 +98,41 @@ def test_close(state: State, after: float, transport: str, tmp_path: Path) -> No
         time.sleep(after)
         with closed_in_time(provider):
             before.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("state", ANY_MOMENT, ids=[state.__name__ for state in ANY_MOMENT])
+def test_close_wakes_whatever_it_waits_for(state: State, tmp_path: Path) -> None:
+    """With limits that are far longer: it is woken, and does not merely give up in time."""
+    with ExitStack() as stack:
+        endpoint = state(stack, tmp_path)
+        before = Belongings()
+        source = EtcdSource(endpoint, connect_timeout=50, request_timeout=50)
+        provider = Provider(CONFIG, policy_source=source, start_timeout=0)
+        time.sleep(0.5)
+        with closed_in_time(provider):
+            before.check_nothing_is_left(1)
+
+
+def test_close_does_not_wait_for_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which nothing can wake: the thread ends when it does, and connects to nothing any more."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        asked.set()
+        answer.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (HOST, 1))]
+
+    before = Belongings()
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    provider = Provider(CONFIG, policy_source=EtcdSource("slow.example:2379"), start_timeout=0)
+    assert asked.wait(10)
+    began = time.monotonic()
+    provider.close()
+    assert time.monotonic() - began < CLOSE_LIMIT + 0.5
+    answer.set()
+    before.check_nothing_is_left()
+    assert provider.source_status is not None
+    assert provider.source_status.last_error is None
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

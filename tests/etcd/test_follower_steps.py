@@ -391,6 +391,18 @@ def test_foreign_keys_are_left_alone_and_bad_names_said_once(store: Store, watch
     assert [keys["key"] for keys in watch.warnings] == [f"{PATH}%zz.json", f"{PATH}.json", f"{PATH}\\xff.json"]
 
 
+def test_of_very_many_bad_names_some_are_said(store: Store, watch: ScriptedWatch) -> None:
+    for number in range(200):
+        store.put(f"%zz{number:03}.json", watched=False)
+    store.put("%zz" + "y" * 100_000 + ".json", watched=False)
+    store.reads = [Unreachable("cut"), None]
+    run(store, watch)
+    assert len(watch.warnings) == 51
+    assert watch.warnings[0]["key"] == f"{PATH}%zz000.json"
+    assert watch.warnings[-1] == {"error": "more than 50 have such names, and no more of them are named"}
+    assert len(str(watch.warnings)) < 20_000
+
+
 def test_pauses_grow_to_a_limit_and_begin_anew_after_a_good_watch(store: Store, watch: ScriptedWatch) -> None:
     def good() -> Read:
         watch.time_goes(30)

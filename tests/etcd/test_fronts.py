@@ -54,7 +54,7 @@ CUTS = [
     ),
     pytest.param(
         "etcd3",
-        partial(haproxy, mode="tcp", options="timeout server 1s"),
+        partial(haproxy, mode="tcp", options="timeout tunnel 1s"),
         marks=[with_haproxy, with_grpc],
         id="haproxy, tcp and gRPC",
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from breaker.sources.etcd.follower import MOST_BYTES
+from breaker.sources.etcd.keys import MOST_BYTES
 from etcd.test_hostile import BOMB, LISTING
 from support.drive import PATH
 from support.etcd.hostile import (

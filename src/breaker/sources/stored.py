@@ -11,6 +11,8 @@ from breaker.policies.names import DEFAULT_NAME, NAME_HINT, SUFFIX, check_name, 
 from breaker.policies.policy import Policy
 from breaker.sources.base import ABSENT, Document, Given, Revision, StoredPolicy, Unreadable, Watch
 
+_IGNORED = 50  # keys that are no policies, of which each is named
+
 
 def document_key_of(name: str) -> str:
     """The key of a breaker's document, or of ``"default"``. Raises `TypeError` or `ValueError` for no such name."""
@@ -97,7 +99,10 @@ class StorePath:
 
 
 class IgnoredKeys:
-    """The keys of a source that look like policies and are none. One watch is warned about each of them once."""
+    """The keys of a source that look like policies and are none. One watch is warned about each of them once.
+
+    About 50 of them: whoever has more has the wrong place, or a server that floods.
+    """
 
     def __init__(self, watch: Watch, what: str) -> None:
         self._watch = watch
@@ -106,6 +111,11 @@ class IgnoredKeys:
 
     def warn(self, place: str) -> None:
         """Warn about the key or file at ``place`` (text that can be logged), unless that was done."""
-        if place not in self._seen:
-            self._seen.add(place)
-            self._watch.warn(f"circuit breaker policy {self._what} ignored", **{self._what: place}, error=NAME_HINT)
+        if place in self._seen or len(self._seen) > _IGNORED:
+            return
+        self._seen.add(place)
+        message = f"circuit breaker policy {self._what} ignored"
+        if len(self._seen) > _IGNORED:
+            self._watch.warn(message, error=f"more than {_IGNORED} have such names, and no more of them are named")
+        else:
+            self._watch.warn(message, **{self._what: place}, error=NAME_HINT)

@@ -1,10 +1,12 @@
 """A gRPC server that lies, hangs and floods where etcd should be, beside a healthy one."""
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -180,12 +182,12 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "random", Ordered)
 
 
-def given_up(lying: Lying, healthy: Server, text: str, seconds: float = 0.5) -> list[dict[str, Any]]:
+def given_up(endpoint: str, healthy: Server, text: str, seconds: float = 0.5) -> list[dict[str, Any]]:
     """One line says it, and the healthy server's policies are in force soon. Returns what was published."""
     lines = LineLogger()
     source = Recorded(
         EtcdSource(
-            [lying.endpoint, healthy.endpoint],
+            [endpoint, healthy.endpoint],
             transport="etcd3",
             user="u",
             password="p",
@@ -203,7 +205,7 @@ def given_up(lying: Lying, healthy: Server, text: str, seconds: float = 0.5) -> 
         (message, str(keys["error"])) for _, message, keys in lines.lines if message in (LOST, GIVEN_UP)
     ]
     assert message == GIVEN_UP
-    assert lying.endpoint in error
+    assert endpoint in error
     assert re.search(text, error), error
     assert len(error) < 600
     assert "\n" not in error
@@ -217,10 +219,54 @@ def test_a_server_that_lies_or_hangs_is_given_up(
 ) -> None:
     answers, text = CASES[case]
     with Lying(answers) as lying:
-        published = given_up(lying, healthy, text)
+        published = given_up(lying.endpoint, healthy, text)
     lied = [documents for documents in published if "666" in str(documents)]
     assert len(lied) == ("Watch" in answers)  # then its listing was no lie
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # HTTP/2's frame that each side begins with
+
+
+@contextmanager
+def dripping(begin: bytes, data: bytes) -> Iterator[str]:
+    """Whoever connects gets the beginning, and then this one byte after the other, whatever he says."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with connection, suppress(OSError):
+                connection.settimeout(1)
+                connection.sendall(begin)
+                for byte in data:
+                    connection.sendall(bytes([byte]))
+                    if ended.wait(0.05):
+                        break
+
+    with socket.create_server((HOST, free_ports(1)[0])) as listener:
+        listener.settimeout(0.05)
+        thread = threading.Thread(target=serve, name="proxy-dripping")
+        thread.start()
+        try:
+            yield f"{HOST}:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            thread.join(10)
+
+
+@pytest.mark.usefixtures("in_order")
+@pytest.mark.parametrize(
+    ("begin", "data"),
+    [(b"", SETTINGS * 99), (SETTINGS, b"\x00" * 99), (SETTINGS, b"\xff" * 99), (b"", b"HTTP/1.1 200 OK\r\n" * 9)],
+    ids=["settings", "silence after settings", "a large frame", "another protocol"],
+)
+def test_a_server_that_drips_is_given_up(healthy: Server, begin: bytes, data: bytes) -> None:
+    with dripping(begin, data) as endpoint:
+        given_up(endpoint, healthy, "no answer in time|cannot speak with|does not speak gRPC|cannot answer now")
 
 
 @pytest.mark.usefixtures("in_order")
@@ -229,4 +275,4 @@ def test_what_is_packed_is_not_unpacked(healthy: Server) -> None:
 
     bomb = {"Range": lambda rpc: listing(rpc, kvs=[kv(rpc, value=b" " * (24 << 20))])}
     with Lying(bomb, compression=grpc.Compression.Gzip, options=[("grpc.max_send_message_length", -1)]) as lying:
-        given_up(lying, healthy, "gzip' is disabled", 5.0)
+        given_up(lying.endpoint, healthy, "gzip' is disabled", 5.0)

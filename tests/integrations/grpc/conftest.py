@@ -1,11 +1,10 @@
-"""A server of `grpc` for the tests of a module, and the two ways in which a channel gets its breakers."""
+"""A server of `grpc` for the tests of a module."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from support.rpc import PROTECTED, Echo, Protect, serving
-from support.rpc_aio import GUARDED, Guarded
+from support.rpc import Echo, serving
 
 
 @pytest.fixture(scope="module")
@@ -14,15 +13,3 @@ def server() -> Iterator[tuple[Echo, str]]:
     echo = Echo()
     with serving(echo) as address:
         yield echo, address
-
-
-@pytest.fixture(params=PROTECTED)
-def protect(request: pytest.FixtureRequest) -> Protect:
-    """Gives the channel of `grpc` that it gets, with a breaker for each method: once intercepted, once guarded."""
-    return PROTECTED[request.param]
-
-
-@pytest.fixture(params=GUARDED)
-def guarded(request: pytest.FixtureRequest) -> Guarded:
-    """Opens a channel of `grpc.aio` with a breaker for each method: once with interceptors, once guarded."""
-    return GUARDED[request.param]

@@ -17,19 +17,19 @@ from breaker.errors import Interrupted, Refused, SourceError, TooBig, Unreachabl
 from breaker.policies.documents import MAX_DOCUMENT_BYTES
 from breaker.policies.names import SUFFIX, document_name
 from breaker.sources.base import Watch
-from breaker.sources.etcd.checks import NotEtcd, answers_of
-from breaker.sources.etcd.keys import key_text, pages, range_below
+from breaker.sources.etcd.checks import NotEtcd, answers_of, printable
+from breaker.sources.etcd.keys import key_text, pages, range_below, refuse_too_much
 from breaker.sources.etcd.pace import Pace
 from breaker.sources.etcd.transport import Batch, Endpoint, Forked, Session, Transport
 from breaker.sources.stored import IgnoredKeys
 
-MOST_BYTES = 32 << 20  # of all keys and documents together
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 4.0  # seconds between rounds of attempts; doubled from one to the next
 _REFUSED_PAUSE = 5.0  # seconds, where someone has to mend it first
 _GOOD = 10.0  # seconds of watching after which the pauses begin anew
 _CUT = 1.0  # seconds of watching after which an end by a proxy does not make them longer
 _GATHER = 0.02  # seconds: changes that come this close together are published together
 _TRIES, _TRY = 4, 0.5  # a check reads the watch 4 times, 0.5 s each, before it calls it dead
+_KEY = 400  # characters of a key in a log line
 _EMPTY = 1000  # messages without a change from one check to the next, of which etcd sends none
 
 
@@ -178,24 +178,15 @@ class Follower:
                 named = self._named(key, value)
                 documents.update(named)
                 size += len(key) + sum(len(document) for _, document in named)
-            self._refuse_too_many(len(keys) - len(page.items) + page.total, size)
+            self._refuse_too_much(len(keys) - len(page.items) + page.total, size)
             if self._watcher.wait(0):
                 raise Unreachable("the source is stopped")
         restarted, self._revision, self._compared = revision < self._revision, revision, revision
         self._keys, self._documents, self._bytes, self._empty = keys, documents, size, 0
         return restarted
 
-    def _refuse_too_many(self, total: int, size: int) -> None:
-        if total > self._options.max_documents:
-            raise Refused(
-                f"etcd holds {total} keys below {self._watcher.path}, more than max_documents="
-                f"{self._options.max_documents}; check the path, delete what is no policy, or raise max_documents"
-            )
-        if size > MOST_BYTES:
-            raise Refused(
-                f"etcd holds more than {MOST_BYTES >> 20} MiB below {self._watcher.path}; check the path, and delete "
-                "what is no policy"
-            )
+    def _refuse_too_much(self, total: int, size: int) -> None:
+        refuse_too_much(self._watcher.path, total, size, self._options.max_documents)
 
     def _named(self, key: bytes, value: bytes) -> list[tuple[str, bytes]]:
         """The document that a key holds, by file name; none for a key that holds no policy."""
@@ -204,7 +195,7 @@ class Follower:
         if document_name(name) is not None:
             return [(name, value[: MAX_DOCUMENT_BYTES + 1])]  # enough to be refused by its size
         if raw.endswith(SUFFIX.encode()) and b"/" not in raw:
-            self._ignored.warn(key.decode(errors="backslashreplace"))
+            self._ignored.warn(printable(key.decode(errors="backslashreplace"), _KEY))
         return []
 
     # -- what changes --
@@ -239,7 +230,7 @@ class Follower:
             changed |= self._change(session, following)
             following = session.read(0) if self._watcher.now() < deadline else None
         if changed:
-            self._refuse_too_many(len(self._keys), self._bytes)
+            self._refuse_too_much(len(self._keys), self._bytes)
             self._watcher.publish(dict(self._documents), self._revision)
 
     def _change(self, session: Session, batch: Batch) -> bool:

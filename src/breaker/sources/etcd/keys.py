@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from breaker.errors import TooBig
+from breaker.errors import Refused, TooBig
 from breaker.sources.etcd.checks import NotEtcd, answers_of
 from breaker.sources.etcd.transport import Page, Session
 
+MOST_BYTES = 32 << 20  # of all keys and documents together
 _PAGE = 500  # keys
 
 
@@ -23,6 +24,19 @@ def key_text(key: bytes) -> str:
         return key.decode()
     except UnicodeDecodeError:
         return ""
+
+
+def refuse_too_much(path: str, total: int, size: int, most: int) -> None:
+    """Raise `Refused` for more than ``most`` keys (``max_documents``), or more bytes than a program takes."""
+    if total > most:
+        raise Refused(
+            f"etcd holds {total} keys below {path}, more than max_documents={most}; check the path, delete what is no "
+            "policy, or raise max_documents"
+        )
+    if size > MOST_BYTES:
+        raise Refused(
+            f"etcd holds more than {MOST_BYTES >> 20} MiB below {path}; check the path, and delete what is no policy"
+        )
 
 
 def pages(

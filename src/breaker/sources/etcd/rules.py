@@ -30,7 +30,7 @@ _MEANINGS: tuple[tuple[str, type[SourceError], str], ...] = (
     ),
     ("required revision has been compacted", Interrupted, "has compacted the revision that was asked for"),
     ("required revision is a future revision", Interrupted, "has lost revisions that it had"),
-    ("larger than max", TooBig, "has an answer that is larger than this program takes at once"),
+    ("message larger than max", TooBig, "has an answer that is larger than this program takes at once"),
     ("request is too large", Refused, "takes no document of this size"),
     ("database space exceeded", Refused, "has no space left; compact, defragment and 'etcdctl alarm disarm'"),
 )

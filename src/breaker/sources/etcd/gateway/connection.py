@@ -154,7 +154,7 @@ class Connection:
     def _exchange(
         self, path: str, body: bytes, headers: Mapping[str, str], answer: Answer, done: Callable[[], bool]
     ) -> None:
-        kept, self._used = self._used, True
+        kept, self._used, self._small = self._used, True, 0
         if self._sock is None:
             raise Stale
         began, fed = time.monotonic(), False
