@@ -2,9 +2,10 @@
 
 import gc
 import itertools
+import random
 import statistics
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +96,30 @@ def _rounds(count: int, repeats: int) -> Iterator[range]:
 
 def interleaved(loops: Sequence[Loop], repeats: int, clock: Clock = PROCESSOR) -> list[float]:
     """Median nanoseconds per turn of each loop, all of them measured in every repeat."""
-    batches = [_batch(loop, clock) for loop in loops]
+    return _medians(loops, [_batch(loop, clock) for loop in loops], _rounds(len(loops), repeats), clock)
+
+
+def shuffled(loops: Sequence[Loop], repeats: int, turns: int, clock: Clock = PROCESSOR) -> list[float]:
+    """The same for turns that take long and wander more than the loops differ.
+
+    A batch is a few turns and there are many of them, so that each loop sees the same weather; their order in a repeat
+    is drawn by lot, so that none follows another, or itself, more often than the rest.
+    """
+    order, lots = list(range(len(loops))), random.Random(0)
+    for loop in loops:
+        loop.run(turns)
+    orders = (lots.sample(order, len(order)) for _ in range(repeats))
+    return _medians(loops, [turns] * len(loops), orders, clock)
+
+
+def _medians(
+    loops: Sequence[Loop], batches: Sequence[int], orders: Iterable[Iterable[int]], clock: Clock
+) -> list[float]:
     samples: list[list[float]] = [[] for _ in loops]
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for order in _rounds(len(loops), repeats):
+        for order in orders:
             for index in order:
                 samples[index].append(_timed(loops[index], batches[index], clock))
     finally:

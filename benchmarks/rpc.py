@@ -1,7 +1,8 @@
 """Unary calls over loopback through channels that differ in one thing: what intercepts them.
 
 ``bare`` is the channel without an interceptor, the floor. ``passing-on`` has one that does nothing: what of the cost is
-gRPC's own way of intercepting. ``breaker`` has ours, closed; ``rejected`` has ours, open.
+gRPC's own way of intercepting. ``breaker`` has ours, closed; ``rejected`` has ours, open. ``guarded`` is the bare one
+inside `guard`, whose breaker is closed.
 """
 
 import asyncio
@@ -19,10 +20,10 @@ import grpc.aio
 import breaker
 from benchmarks.measure import Loop
 from benchmarks.subjects import CLOSED, provider
-from breaker.integrations.grpc import BreakerInterceptor, aio_interceptors
+from breaker.integrations.grpc import BreakerInterceptor, aio_interceptors, guard
 
 METHOD = "/bench.Echo/Unary"
-KINDS = ("bare", "passing-on", "breaker", "rejected")
+KINDS = ("bare", "passing-on", "breaker", "rejected", "guarded")
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,14 @@ class Subjects:
     loops: dict[str, Loop]
     closed: breaker.Breaker
     opened: breaker.Breaker
+    guarding: breaker.Breaker
 
     def counted(self) -> dict[str, int]:
-        return {"breaker": self.closed.snapshot().successes, "rejected": self.opened.snapshot().rejected}
+        return {
+            "breaker": self.closed.snapshot().successes,
+            "rejected": self.opened.snapshot().rejected,
+            "guarded": self.guarding.snapshot().successes,
+        }
 
 
 @contextmanager
@@ -49,11 +55,12 @@ def _server() -> Iterator[str]:
 
 
 @contextmanager
-def _providers() -> Iterator[tuple[breaker.Provider, breaker.Provider]]:
-    with provider(CLOSED) as closed, provider(CLOSED) as opened:
-        closed.get_breaker(METHOD)
-        opened.get_breaker(METHOD).force_open()
-        yield closed, opened
+def _providers() -> Iterator[tuple[breaker.Provider, breaker.Provider, breaker.Provider]]:
+    with provider(CLOSED) as closed, provider(CLOSED) as opened, provider(CLOSED) as guarding:
+        for owner in (closed, opened, guarding):
+            owner.get_breaker(METHOD)
+        opened.breakers[METHOD].force_open()
+        yield closed, opened, guarding
 
 
 class _PassingOn(grpc.UnaryUnaryClientInterceptor):
@@ -63,15 +70,17 @@ class _PassingOn(grpc.UnaryUnaryClientInterceptor):
 
 @contextmanager
 def sync_subjects() -> Iterator[Subjects]:
-    with _server() as address, _providers() as (closed, opened), grpc.insecure_channel(address) as bare:
+    with _server() as address, _providers() as owners, grpc.insecure_channel(address) as bare:
+        closed, opened, guarding = owners
         channels = {
             "bare": bare,
             "passing-on": grpc.intercept_channel(bare, _PassingOn()),
             "breaker": grpc.intercept_channel(bare, BreakerInterceptor(closed)),
             "rejected": grpc.intercept_channel(bare, BreakerInterceptor(opened)),
+            "guarded": guard(bare, guarding),
         }
         loops = {kind: Loop(_calling(channel.unary_unary(METHOD)), kind) for kind, channel in channels.items()}
-        yield Subjects(loops, closed.breakers[METHOD], opened.breakers[METHOD])
+        yield Subjects(loops, *(owner.breakers[METHOD] for owner in owners))
 
 
 def _calling(call: Callable[[bytes], bytes]) -> Callable[[int], None]:
@@ -92,20 +101,23 @@ class _AioPassingOn(grpc.aio.UnaryUnaryClientInterceptor):
 
 @contextmanager
 def aio_subjects() -> Iterator[Subjects]:
-    with _server() as address, _providers() as (closed, opened), asyncio.Runner() as runner:
+    with _server() as address, _providers() as owners, asyncio.Runner() as runner:
+        closed, opened, guarding = owners
         interceptors: dict[str, list[grpc.aio.ClientInterceptor]] = {
             "bare": [],
             "passing-on": [_AioPassingOn()],
             "breaker": aio_interceptors(closed),
             "rejected": aio_interceptors(opened),
+            "guarded": [],
         }
 
         async def channel(kind: str) -> grpc.aio.Channel:
-            return grpc.aio.insecure_channel(address, interceptors=interceptors[kind])
+            made = grpc.aio.insecure_channel(address, interceptors=interceptors[kind])
+            return guard(made, guarding) if kind == "guarded" else made
 
         channels = {kind: runner.run(channel(kind)) for kind in KINDS}
         loops = {kind: Loop(_awaiting(runner, made.unary_unary(METHOD)), kind) for kind, made in channels.items()}
-        yield Subjects(loops, closed.breakers[METHOD], opened.breakers[METHOD])
+        yield Subjects(loops, *(owner.breakers[METHOD] for owner in owners))
         for made in channels.values():
             runner.run(made.close())
 

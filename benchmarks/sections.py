@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import breaker
 from benchmarks import report
-from benchmarks.measure import WALL, Loop, interleaved, sync_loop
+from benchmarks.measure import WALL, Loop, interleaved, shuffled, sync_loop
 from benchmarks.report import Row, at_least, at_most
 from benchmarks.subjects import CLOSED, floor, names, noop, provider, subject
 from benchmarks.threads import median_throughputs, waiting
@@ -123,3 +123,20 @@ def grpc_rows(repeats: int) -> Iterator[Row]:
         yield Row("grpc", f"added by the breaker, {form}", ours, "ns", call, "the whole call", at_most(0.03))
         yield Row("grpc", f"added by any interceptor, {form}", grpcs, "ns", call, "the whole call")
         yield Row("grpc", f"rejected, {form}", whole["rejected"], "ns", call, "the call that it spares")
+
+
+GUARD_GOALS = {"sync": 1.02, "aio": 1.05}
+
+
+def guard_rows(repeats: int) -> Iterator[Row]:
+    """A whole unary call on a guarded channel and on an intercepted one beside the bare one, in the caller's thread."""
+    from benchmarks.rpc import aio_subjects, sync_subjects
+
+    kinds = ("bare", "guarded", "breaker")
+    for form, subjects in (("sync", sync_subjects), ("aio", aio_subjects)):
+        with subjects() as made:
+            medians = shuffled([made.loops[kind] for kind in kinds], 50 * repeats, turns=4)
+        bare, guarded, intercepted = medians
+        goal = at_most(GUARD_GOALS[form])
+        yield Row("guard", f"unary, {form}", guarded, "ns", bare, "the bare channel", goal)
+        yield Row("guard", f"unary, {form}, with the interceptor instead", intercepted, "ns", bare, "the bare channel")

@@ -15,4 +15,4 @@ def test_grpc(meter: Meter, subjects: Callable[[], AbstractContextManager[Subjec
     meter.fixture.group = f"grpc: unary, {subjects.__name__.removesuffix('_subjects')}"
     with subjects() as made:
         calls = meter.measure(made.loops[kind].run, calls=20, rounds=100)
-        assert made.counted() == {"breaker": 0, "rejected": 0} | ({kind: calls} if kind in made.counted() else {})
+        assert made.counted() == dict.fromkeys(made.counted(), 0) | ({kind: calls} if kind in made.counted() else {})

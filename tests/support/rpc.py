@@ -19,6 +19,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from breaker.integrations.grpc import BreakerInterceptor, guard
+
 SERVICE = "/test.Echo/"
 KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
 UU, US, SU, SS = (SERVICE + kind for kind in KINDS)
@@ -218,6 +220,28 @@ async def aio_serving(service: grpc.GenericRpcHandler, **options: Any) -> AsyncI
 
 
 @contextmanager
+def aio_in_a_thread(service: grpc.GenericRpcHandler, *interceptors: Any) -> Iterator[str]:
+    """A server of `grpc.aio` in a thread of its own, so that the same calls go to both kinds; gives its address."""
+    ready, over, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+    address = [""]
+
+    async def main() -> None:
+        async with aio_serving(service, interceptors=interceptors) as address[0]:
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield address[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
 def relayed(address: str) -> Iterator[tuple[str, Callable[[], int]]]:
     """Stand between a client and a server: gives the address to call, and how many bytes the client has sent."""
     host, _, port = address.rpartition(":")
@@ -255,6 +279,15 @@ def open_channel(address: str, **options: Any) -> Any:
 def intercepted(channel: Any, *interceptors: Any) -> Any:
     """The same channel with interceptors."""
     return grpc.intercept_channel(channel, *interceptors)
+
+
+Protect = Callable[..., Any]
+
+# The ways to protect a channel of `grpc`: called with it, a provider and options.
+PROTECTED: dict[str, Protect] = {
+    "interceptor": lambda channel, provider, **options: intercepted(channel, BreakerInterceptor(provider, **options)),
+    "guard": guard,
+}
 
 
 def aio_channel(address: str, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """The forms in which a channel of `grpc.aio` is called, and what tests of such channels share."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from breaker import BreakerOpenError, Provider
-from breaker.integrations.grpc import aio_interceptors
+from breaker.integrations.grpc import aio_interceptors, guard
 from support.rpc import SS, SU, US, UU, aio_channel
 
 
@@ -78,10 +78,21 @@ AIO_METHOD = {
 
 
 @asynccontextmanager
-async def guarded(address: str, provider: Provider, **options: Any) -> AsyncIterator[Any]:
-    """A channel with our interceptors; ``options`` are theirs."""
+async def _intercepted(address: str, provider: Provider, **options: Any) -> AsyncIterator[Any]:
     async with aio_channel(address, interceptors=aio_interceptors(provider, **options)) as channel:
         yield channel
+
+
+@asynccontextmanager
+async def _guarded(address: str, provider: Provider, **options: Any) -> AsyncIterator[Any]:
+    async with guard(aio_channel(address), provider, **options) as channel:
+        yield channel
+
+
+Guarded = Callable[..., AbstractAsyncContextManager[Any]]
+
+# The ways to a protected channel of `grpc.aio`: called with an address, a provider and options.
+GUARDED: dict[str, Guarded] = {"interceptors": _intercepted, "guard": _guarded}
 
 
 async def failing(channel: Any, form: str, request: bytes, **options: Any) -> Any:

@@ -13,13 +13,15 @@ from breaker.integrations.grpc import AioBreakerOpenRpcError, BreakerOpenRpcErro
 from breaker.testing import ManualClock
 from support.reading import counts
 from support.rpc import COUNTED, ENDINGS, HANG, SS, SU, US, UU, Echo, aio_channel, ask
-from support.rpc_aio import AIO_FORMS, AIO_METHOD, failing, guarded
+from support.rpc_aio import AIO_FORMS, AIO_METHOD, Guarded, failing
 
 every_form = pytest.mark.parametrize("form", AIO_FORMS)
 
 
 @every_form
-def test_each_status_counts_once(server: tuple[Echo, str], provider_of: Callable[..., Provider], form: str) -> None:
+def test_each_status_counts_once(
+    guarded: Guarded, server: tuple[Echo, str], provider_of: Callable[..., Provider], form: str
+) -> None:
     async def main() -> None:
         for code in ENDINGS:
             provider = provider_of(Policy(100))
@@ -33,7 +35,7 @@ def test_each_status_counts_once(server: tuple[Echo, str], provider_of: Callable
 
 @every_form
 def test_an_answer_is_a_success_and_comes_back_unchanged(
-    server: tuple[Echo, str], patient: Provider, form: str
+    guarded: Guarded, server: tuple[Echo, str], patient: Provider, form: str
 ) -> None:
     async def main() -> None:
         echo, address = server
@@ -50,7 +52,7 @@ def test_an_answer_is_a_success_and_comes_back_unchanged(
 
 @every_form
 def test_it_opens_rejects_probes_and_closes(
-    server: tuple[Echo, str], provider: Provider, clock: ManualClock, form: str
+    guarded: Guarded, server: tuple[Echo, str], provider: Provider, clock: ManualClock, form: str
 ) -> None:
     method = AIO_METHOD[form]
 
@@ -83,7 +85,7 @@ def test_it_opens_rejects_probes_and_closes(
 
 
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
-def test_a_rejected_call_is_over(server: tuple[Echo, str], provider: Provider, kind: str) -> None:
+def test_a_rejected_call_is_over(guarded: Guarded, server: tuple[Echo, str], provider: Provider, kind: str) -> None:
     method = {"unary_unary": UU, "unary_stream": US, "stream_unary": SU, "stream_stream": SS}[kind]
     provider.get_breaker(method).force_open()
 
@@ -105,7 +107,7 @@ def test_a_rejected_call_is_over(server: tuple[Echo, str], provider: Provider, k
 
 
 def test_a_rejected_call_that_is_written_to_raises_where_it_is_touched(
-    server: tuple[Echo, str], provider: Provider
+    guarded: Guarded, server: tuple[Echo, str], provider: Provider
 ) -> None:
     provider.get_breaker("every").force_open()
 
@@ -130,7 +132,7 @@ def test_a_rejected_call_that_is_written_to_raises_where_it_is_touched(
     asyncio.run(main())
 
 
-def test_names_get_the_method_as_text(server: tuple[Echo, str], provider: Provider) -> None:
+def test_names_get_the_method_as_text(guarded: Guarded, server: tuple[Echo, str], provider: Provider) -> None:
     seen: list[Any] = []
 
     def name(details: Any) -> str:
@@ -149,7 +151,7 @@ def test_names_get_the_method_as_text(server: tuple[Echo, str], provider: Provid
     assert (seen[0].method, seen[0].timeout) == (UU, 20)
 
 
-def test_codes_are_counted_as_configured(server: tuple[Echo, str], patient: Provider) -> None:
+def test_codes_are_counted_as_configured(guarded: Guarded, server: tuple[Echo, str], patient: Provider) -> None:
     async def main() -> None:
         options = {"failure_codes": ["NOT_FOUND", "CANCELLED"], "ignored_codes": [grpc.StatusCode.ABORTED]}
         async with guarded(server[1], patient, **options) as channel:

@@ -19,13 +19,25 @@ from breaker.integrations.grpc import (
     BreakerOpenRpcError,
     BreakerServerInterceptor,
     aio_interceptors,
+    guard,
 )
 from support.processes import run_python
 from support.reading import counts
-from support.rpc import FORMS, UU, Echo, aio_channel, ask, intercepted, open_channel
-from support.rpc_aio import AIO_FORMS
+from support.rpc import FORMS, METHOD, PROTECTED, Echo, Protect, aio_channel, ask, open_channel
+from support.rpc_aio import AIO_FORMS, AIO_METHOD, Guarded
 
-MAKERS = [BreakerInterceptor, BreakerServerInterceptor, aio_interceptors]
+
+def named(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+    make.__name__ = name
+    return make
+
+
+MAKERS = [
+    BreakerInterceptor,
+    BreakerServerInterceptor,
+    aio_interceptors,
+    named("guard", lambda *args, **options: guard(open_channel("127.0.0.1:1"), *args, **options)),
+]
 every_maker = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 
 
@@ -117,12 +129,12 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "kind", "message"), NAMES)
 def test_a_name_that_cannot_be_had_on_a_channel(
-    server: tuple[Echo, str], provider: Provider, name: Any, kind: type[Exception], message: str
+    protect: Protect, server: tuple[Echo, str], provider: Provider, name: Any, kind: type[Exception], message: str
 ) -> None:
     echo, address = server
     before = echo.total
     with open_channel(address) as bare:
-        channel = intercepted(bare, BreakerInterceptor(provider, name=name))
+        channel = protect(bare, provider, name=name)
         for form in FORMS:
             with pytest.raises(kind) as caught:
                 FORMS[form](channel, ask())
@@ -133,13 +145,13 @@ def test_a_name_that_cannot_be_had_on_a_channel(
 
 @pytest.mark.parametrize(("name", "kind", "message"), NAMES)
 def test_a_name_that_cannot_be_had_on_a_channel_of_aio(
-    server: tuple[Echo, str], provider: Provider, name: Any, kind: type[Exception], message: str
+    guarded: Guarded, server: tuple[Echo, str], provider: Provider, name: Any, kind: type[Exception], message: str
 ) -> None:
     echo, address = server
     before = echo.total
 
     async def main() -> None:
-        async with aio_channel(address, interceptors=aio_interceptors(provider, name=name)) as channel:
+        async with guarded(address, provider, name=name) as channel:
             for form in AIO_FORMS:
                 with pytest.raises(kind) as caught:
                     await AIO_FORMS[form](channel, ask())
@@ -148,6 +160,71 @@ def test_a_name_that_cannot_be_had_on_a_channel_of_aio(
     asyncio.run(main())
     assert echo.total == before
     assert list(provider.breakers) == []
+
+
+# What settles a stream: refused when it is given, or at the call, which is not made.
+
+
+@every_maker
+def test_a_settle_that_is_none_is_refused(make: Callable[..., Any], provider: Provider) -> None:
+    for wrong in ("last", "", None, 1, ["first"]):
+        with pytest.raises(ValueError, match=rf"settle= of {make.__name__} must be 'end', 'first', or a callable"):
+            make(provider, settle=wrong)
+
+
+SETTLES: list[tuple[Any, type[Exception], str]] = [
+    (
+        lambda details: "last",
+        ValueError,
+        r"settle= of \w+ must return 'end' or 'first', got 'last' for /test.Echo/\w+Str",
+    ),
+    (lambda details: None, ValueError, r"must return 'end' or 'first', got None for /test.Echo/\w+Stream"),
+    (broken, RuntimeError, r"settle= of \w+ raised KeyError for /test.Echo/\w+Stream \('no such service'\)"),
+]
+
+
+@pytest.mark.parametrize(("settle", "kind", "message"), SETTLES)
+def test_a_settle_that_gives_no_answer_on_a_channel(
+    protect: Protect, server: tuple[Echo, str], provider: Provider, settle: Any, kind: type[Exception], message: str
+) -> None:
+    echo, address = server
+    before = echo.total
+    with open_channel(address) as bare:
+        channel = protect(bare, provider, settle=settle)
+        for form in ("unary-stream", "stream-stream"):
+            with pytest.raises(kind) as caught:
+                FORMS[form](channel, ask())
+            caught.match(message)
+            assert counts(provider.breakers[METHOD[form]]) == {}
+        assert echo.total == before
+        assert FORMS["unary-call"](channel, ask())  # it is not asked for calls with one response
+
+
+@pytest.mark.parametrize(("settle", "kind", "message"), SETTLES)
+def test_a_settle_that_gives_no_answer_on_a_channel_of_aio(
+    guarded: Guarded, server: tuple[Echo, str], provider: Provider, settle: Any, kind: type[Exception], message: str
+) -> None:
+    async def main() -> None:
+        async with guarded(server[1], provider, settle=settle) as channel:
+            for form in ("unary-stream-for", "stream-stream-for"):
+                with pytest.raises(kind) as caught:
+                    await AIO_FORMS[form](channel, ask())
+                caught.match(message)
+                assert counts(provider.breakers[AIO_METHOD[form]]) == {}
+            assert await AIO_FORMS["unary-await"](channel, ask())
+
+    asyncio.run(main())
+
+
+# Channels that are none.
+
+
+@pytest.mark.parametrize("wrong", ["127.0.0.1:50051", None, grpc.Channel, object()])
+def test_a_channel_that_is_none(provider: Provider, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"guard takes a channel of grpc or grpc\.aio, got") as caught:
+        guard(wrong, provider)
+    assert type(wrong).__name__ in str(caught.value)
+    assert ("grpc.insecure_channel('127.0.0.1:50051')" in str(caught.value)) is isinstance(wrong, str)
 
 
 # Errors.
@@ -187,19 +264,45 @@ def test_pushback_is_in_whole_milliseconds(seconds: float, milliseconds: str) ->
     assert error.trailing_metadata() == (("grpc-retry-pushback-ms", milliseconds),)
 
 
-def test_a_rejection_of_another_breaker_is_not_the_dependencys_failure(
-    server: tuple[Echo, str], provider: Provider
-) -> None:
-    def by_target(details: Any) -> str:
-        return "grpc:users"
+def by_target(details: Any) -> str:
+    return "grpc:users"
 
-    provider.get_breaker(UU).force_open()
-    both = [BreakerInterceptor(provider, name=by_target), BreakerInterceptor(provider)]
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("inner", PROTECTED)
+def test_a_rejection_of_another_breaker_is_not_the_dependencys_failure(
+    server: tuple[Echo, str], provider: Provider, protect: Protect, inner: str, form: str
+) -> None:
+    provider.get_breaker(METHOD[form]).force_open()
     with open_channel(server[1]) as bare:
-        for form in ("unary-call", "unary-future"):
-            with pytest.raises(BreakerOpenRpcError, match=UU):
-                FORMS[form](intercepted(bare, *both), ask())
-    assert counts(provider.breakers["grpc:users"]) == {"ignored": 2}
+        channel = protect(PROTECTED[inner](bare, provider), provider, name=by_target)
+        with pytest.raises(BreakerOpenRpcError, match=METHOD[form]):
+            FORMS[form](channel, ask())
+    assert counts(provider.breakers["grpc:users"]) == {"ignored": 1}
+
+
+@pytest.mark.parametrize("form", AIO_FORMS)
+@pytest.mark.parametrize("outer", ["interceptors", "guard"])
+@pytest.mark.parametrize("inner", ["interceptors", "guard"])
+def test_a_rejection_of_another_breaker_of_aio_is_not_the_dependencys_failure(
+    server: tuple[Echo, str], provider: Provider, outer: str, inner: str, form: str
+) -> None:
+    async def main() -> None:
+        around = aio_interceptors(provider, name=by_target) if outer == "interceptors" else []
+        within = aio_interceptors(provider) if inner == "interceptors" else []
+        provider.get_breaker(AIO_METHOD[form]).force_open()
+        async with aio_channel(server[1], interceptors=[*around, *within]) as channel:
+            if inner == "guard":
+                channel = guard(channel, provider)
+            if outer == "guard":
+                channel = guard(channel, provider, name=by_target)
+            with pytest.raises((BreakerOpenRpcError, asyncio.InvalidStateError)):
+                await AIO_FORMS[form](channel, ask())
+        # A guarded channel is outside of the interceptors: they are not asked when it rejects.
+        asked = {} if (outer, inner) == ("interceptors", "guard") else {"ignored": 1}
+        assert counts(provider.get_breaker("grpc:users")) == asked
+
+    asyncio.run(main())
 
 
 # The library.

@@ -7,10 +7,10 @@ import grpc
 import pytest
 
 from breaker import BreakerOpenError, Policy, Provider, State
-from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
+from breaker.integrations.grpc import BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.reading import counts
-from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, ask, intercepted, open_channel, serving
+from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, Protect, ask, open_channel, serving
 
 every_form = pytest.mark.parametrize("form", FORMS)
 
@@ -20,10 +20,6 @@ def server() -> Iterator[tuple[Echo, Any]]:
     echo = Echo()
     with serving(echo) as address, open_channel(address) as channel:
         yield echo, channel
-
-
-def guard(channel: Any, provider: Provider, **options: Any) -> Any:
-    return intercepted(channel, BreakerInterceptor(provider, **options))
 
 
 def failing(channel: Any, form: str, request: bytes, **options: Any) -> Any:
@@ -37,41 +33,43 @@ def failing(channel: Any, form: str, request: bytes, **options: Any) -> Any:
 @every_form
 @pytest.mark.parametrize("code", ENDINGS, ids=lambda code: code.name)
 def test_each_status_in_each_form_counts_once(
-    server: tuple[Echo, Any], patient: Provider, form: str, code: grpc.StatusCode
+    protect: Protect, server: tuple[Echo, Any], patient: Provider, form: str, code: grpc.StatusCode
 ) -> None:
     _, channel = server
-    error = failing(guard(channel, patient), form, ask(code, responses=2))
+    error = failing(protect(channel, patient), form, ask(code, responses=2))
     assert (error.code(), error.details()) == (code, "as asked")
     assert counts(patient.breakers[METHOD[form]]) == {COUNTED[code]: 1}
 
 
 @every_form
 def test_an_answer_is_a_success_and_comes_back_unchanged(
-    server: tuple[Echo, Any], patient: Provider, form: str
+    protect: Protect, server: tuple[Echo, Any], patient: Provider, form: str
 ) -> None:
     echo, channel = server
     before = echo.total
     bare = FORMS[form](channel, ask(responses=3))
-    guarded = FORMS[form](guard(channel, patient), ask(responses=3))
+    guarded = FORMS[form](protect(channel, patient), ask(responses=3))
     assert guarded == bare
     assert echo.total - before == 2
     assert counts(patient.breakers[METHOD[form]]) == {"successes": 1}
 
 
 @every_form
-def test_a_handler_that_crashes_is_a_failure(server: tuple[Echo, Any], patient: Provider, form: str) -> None:
-    error = failing(guard(server[1], patient), form, ask(crash=True, details="lost its database"))
+def test_a_handler_that_crashes_is_a_failure(
+    protect: Protect, server: tuple[Echo, Any], patient: Provider, form: str
+) -> None:
+    error = failing(protect(server[1], patient), form, ask(crash=True, details="lost its database"))
     assert error.code() is grpc.StatusCode.UNKNOWN
     assert counts(patient.breakers[METHOD[form]]) == {"failures": 1}
 
 
 @every_form
 def test_five_failures_open_and_the_server_sees_nothing_more(
-    server: tuple[Echo, Any], provider_of: Callable[..., Provider], form: str
+    protect: Protect, server: tuple[Echo, Any], provider_of: Callable[..., Provider], form: str
 ) -> None:
     echo, channel = server
     provider = provider_of(Policy(5))
-    guarded = guard(channel, provider)
+    guarded = protect(channel, provider)
     for _ in range(5):
         failing(guarded, form, ask(grpc.StatusCode.UNAVAILABLE))
     breaker = provider.breakers[METHOD[form]]
@@ -86,9 +84,9 @@ def test_five_failures_open_and_the_server_sees_nothing_more(
 
 @every_form
 def test_a_rejection_tells_which_breaker_and_when_to_retry(
-    server: tuple[Echo, Any], provider: Provider, clock: ManualClock, form: str
+    protect: Protect, server: tuple[Echo, Any], provider: Provider, clock: ManualClock, form: str
 ) -> None:
-    guarded = guard(server[1], provider)
+    guarded = protect(server[1], provider)
     failing(guarded, form, ask(grpc.StatusCode.UNAVAILABLE, details="no route"))
     clock.advance(17.5)
     with pytest.raises(BreakerOpenRpcError) as caught:
@@ -104,10 +102,10 @@ def test_a_rejection_tells_which_breaker_and_when_to_retry(
 
 @every_form
 def test_half_open_lets_one_probe_through_and_its_answer_closes(
-    server: tuple[Echo, Any], provider: Provider, clock: ManualClock, form: str
+    protect: Protect, server: tuple[Echo, Any], provider: Provider, clock: ManualClock, form: str
 ) -> None:
     echo, channel = server
-    guarded = guard(channel, provider)
+    guarded = protect(channel, provider)
     failing(guarded, form, ask(grpc.StatusCode.INTERNAL))
     breaker = provider.breakers[METHOD[form]]
     clock.advance(60)
@@ -121,9 +119,9 @@ def test_half_open_lets_one_probe_through_and_its_answer_closes(
 
 
 def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
-    server: tuple[Echo, Any], provider: Provider
+    protect: Protect, server: tuple[Echo, Any], provider: Provider
 ) -> None:
-    guarded = guard(server[1], provider)
+    guarded = protect(server[1], provider)
     for method in (UU, SS):
         provider.get_breaker(method).force_open()
     for call in (guarded.unary_unary(UU).future(ask()), guarded.stream_stream(SS)(iter([ask()]))):
@@ -143,8 +141,10 @@ def test_a_rejected_future_and_a_rejected_stream_are_calls_that_are_over(
             assert caught.value.reason == "operator"
 
 
-def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, Any], patient: Provider) -> None:
-    answer, call = guard(server[1], patient).unary_unary(UU).with_call(ask())
+def test_with_call_gives_the_call_beside_the_answer(
+    protect: Protect, server: tuple[Echo, Any], patient: Provider
+) -> None:
+    answer, call = protect(server[1], patient).unary_unary(UU).with_call(ask())
     assert b"number" in answer
     assert call.code() is grpc.StatusCode.OK
     assert call.trailing_metadata() == ()
@@ -168,20 +168,20 @@ def test_with_call_gives_the_call_beside_the_answer(server: tuple[Echo, Any], pa
 )
 @pytest.mark.parametrize("form", ["unary-call", "unary-future", "unary-stream"])
 def test_codes_are_counted_as_reported(
-    server: tuple[Echo, Any], patient: Provider, form: str, options: Any, code: str, counted: str
+    protect: Protect, server: tuple[Echo, Any], patient: Provider, form: str, options: Any, code: str, counted: str
 ) -> None:
-    failing(guard(server[1], patient, **options), form, ask(grpc.StatusCode[code]))
+    failing(protect(server[1], patient, **options), form, ask(grpc.StatusCode[code]))
     assert counts(patient.breakers[METHOD[form]]) == {counted: 1}
 
 
-def test_a_name_of_ones_own_joins_methods(server: tuple[Echo, Any], provider: Provider) -> None:
+def test_a_name_of_ones_own_joins_methods(protect: Protect, server: tuple[Echo, Any], provider: Provider) -> None:
     seen: list[Any] = []
 
     def name(details: Any) -> str:
         seen.append(details)
         return "grpc:user-service"
 
-    guarded = guard(server[1], provider, name=name)
+    guarded = protect(server[1], provider, name=name)
     failing(guarded, "unary-call", ask(grpc.StatusCode.UNAVAILABLE), timeout=20, metadata=(("key", "value"),))
     for form in FORMS:
         with pytest.raises(BreakerOpenError, match="grpc:user-service"):
@@ -190,8 +190,8 @@ def test_a_name_of_ones_own_joins_methods(server: tuple[Echo, Any], provider: Pr
     assert (seen[0].method, seen[0].timeout, seen[0].metadata) == (UU, 20, (("key", "value"),))
 
 
-def test_each_method_has_its_own_breaker(server: tuple[Echo, Any], provider: Provider) -> None:
-    guarded = guard(server[1], provider)
+def test_each_method_has_its_own_breaker(protect: Protect, server: tuple[Echo, Any], provider: Provider) -> None:
+    guarded = protect(server[1], provider)
     failing(guarded, "unary-call", ask(grpc.StatusCode.UNAVAILABLE))
     assert len(FORMS["unary-stream"](guarded, ask())) == 3
     assert sorted(provider.breakers) == sorted({METHOD["unary-call"], METHOD["unary-stream"]})
@@ -201,23 +201,25 @@ def test_each_method_has_its_own_breaker(server: tuple[Echo, Any], provider: Pro
 
 
 @pytest.mark.parametrize("form", ["unary-call", "unary-future", "unary-stream", "stream-unary-call", "stream-stream"])
-def test_a_request_too_large_for_the_server_is_its_answer(patient: Provider, form: str) -> None:
+def test_a_request_too_large_for_the_server_is_its_answer(protect: Protect, patient: Provider, form: str) -> None:
     echo = Echo()
     with (
         serving(echo, options=[("grpc.max_receive_message_length", 1000)]) as address,
         open_channel(address) as channel,
     ):
-        error = failing(guard(channel, patient), form, ask(size=2000))
+        error = failing(protect(channel, patient), form, ask(size=2000))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "message larger than max" in error.details()
     assert counts(patient.breakers[METHOD[form]]) == {"successes": 1}
 
 
-def test_a_request_too_large_to_be_sent_says_nothing_and_an_answer_too_large_is_one(patient: Provider) -> None:
+def test_a_request_too_large_to_be_sent_says_nothing_and_an_answer_too_large_is_one(
+    protect: Protect, patient: Provider
+) -> None:
     echo = Echo()
     limits = [("grpc.max_send_message_length", 5000), ("grpc.max_receive_message_length", 1000)]
     with serving(echo) as address, open_channel(address, options=limits) as channel:
-        guarded = guard(channel, patient)
+        guarded = protect(channel, patient)
         error = failing(guarded, "unary-call", ask(size=6000))
         assert error.details().startswith("CLIENT: Sent message larger than max (6")
         assert counts(patient.breakers[UU]) == {"ignored": 1}
@@ -226,9 +228,9 @@ def test_a_request_too_large_to_be_sent_says_nothing_and_an_answer_too_large_is_
         assert counts(patient.breakers[UU]) == {"ignored": 1, "successes": 1}
 
 
-def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, Any], patient: Provider) -> None:
+def test_what_the_caller_got_wrong_says_nothing(protect: Protect, server: tuple[Echo, Any], patient: Provider) -> None:
     echo, channel = server
-    guarded = guard(channel, patient)
+    guarded = protect(channel, patient)
     before = echo.total
 
     def broken(request: Any) -> bytes:
@@ -251,6 +253,8 @@ def test_what_the_caller_got_wrong_says_nothing(server: tuple[Echo, Any], patien
     assert counts(patient.breakers[SS]) == {"ignored": 1}
 
 
-def test_a_resource_that_is_exhausted_in_truth_is_a_failure(server: tuple[Echo, Any], patient: Provider) -> None:
-    failing(guard(server[1], patient), "unary-call", ask(grpc.StatusCode.RESOURCE_EXHAUSTED, details="quota"))
+def test_a_resource_that_is_exhausted_in_truth_is_a_failure(
+    protect: Protect, server: tuple[Echo, Any], patient: Provider
+) -> None:
+    failing(protect(server[1], patient), "unary-call", ask(grpc.StatusCode.RESOURCE_EXHAUSTED, details="quota"))
     assert counts(patient.breakers[UU]) == {"failures": 1}

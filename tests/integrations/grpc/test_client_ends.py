@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from breaker import BreakerOpenError, Policy, Provider, State
-from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError
+from breaker.integrations.grpc import BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.reading import counts
-from support.rpc import FORMS, HANG, METHOD, SS, SU, US, UU, Echo, ask, intercepted, open_channel, relayed, serving
+from support.rpc import FORMS, HANG, METHOD, SS, SU, US, UU, Echo, Protect, ask, open_channel, relayed, serving
 from support.watching import eventually
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -32,21 +32,45 @@ def channel(echo: Echo) -> Iterator[Any]:
 
 
 @pytest.fixture
-def guarded(channel: Any, patient: Provider) -> Any:
+def guarded(protect: Protect, channel: Any, patient: Provider) -> Any:
     """A channel whose breakers count and never open."""
-    return intercepted(channel, BreakerInterceptor(patient))
+    return protect(channel, patient)
 
 
 # Deadlines.
 
 
 @every_form
-@pytest.mark.parametrize("timeout", [0.05, 0.0])
-def test_a_deadline_that_passes_is_a_failure(guarded: Any, patient: Provider, form: str, timeout: float) -> None:
+def test_a_deadline_that_passes_is_a_failure(guarded: Any, patient: Provider, form: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        FORMS[form](guarded, ask(delay=HANG), timeout=timeout)
+        FORMS[form](guarded, ask(delay=HANG), timeout=0.05)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert counts(patient.breakers[METHOD[form]]) == {"failures": 1}
+
+
+@every_form
+@pytest.mark.parametrize("timeout", [0.0, -3.5])
+def test_a_deadline_that_has_passed_before_the_call_leaves_says_nothing(
+    guarded: Any, patient: Provider, form: str, timeout: float
+) -> None:
+    for _ in range(5):
+        with pytest.raises(grpc.RpcError) as caught:
+            FORMS[form](guarded, ask(delay=HANG, responses=0), timeout=timeout)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert counts(patient.breakers[METHOD[form]]) == {"ignored": 5}
+
+
+@every_form
+def test_a_closed_channel_says_nothing(echo: Echo, protect: Protect, patient: Provider, form: str) -> None:
+    with serving(echo) as address:
+        channel = open_channel(address)
+        channel.close()
+        call: Callable[..., Any] = FORMS[form]
+        if form.endswith("future"):  # gRPC's own of a call that was not made knows no timeout
+            call = lambda channel, request: channel.stream_unary(METHOD[form]).future(iter([request])).result()  # noqa: E731
+        with pytest.raises(ValueError, match="closed"):
+            call(protect(channel, patient), ask())
+    assert counts(patient.breakers[METHOD[form]]) == {"ignored": 1}
 
 
 def test_a_future_that_is_waited_for_too_briefly_goes_on(guarded: Any, echo: Echo, patient: Provider) -> None:
@@ -90,8 +114,10 @@ def test_a_stream_cancelled_in_the_middle_is_ignored(guarded: Any, patient: Prov
     assert counts(patient.breakers[US]) == {"ignored": 1}
 
 
-def test_a_local_cancellation_is_no_failure_even_where_the_status_is(channel: Any, patient: Provider) -> None:
-    guarded = intercepted(channel, BreakerInterceptor(patient, failure_codes=["CANCELLED"]))
+def test_a_local_cancellation_is_no_failure_even_where_the_status_is(
+    protect: Protect, channel: Any, patient: Provider
+) -> None:
+    guarded = protect(channel, patient, failure_codes=["CANCELLED"])
     guarded.unary_unary(UU).future(ask(delay=HANG)).cancel()
     stream = guarded.unary_stream(US)(ask(delay=HANG))
     stream.cancel()
@@ -100,8 +126,10 @@ def test_a_local_cancellation_is_no_failure_even_where_the_status_is(channel: An
     assert counts(patient.breakers[UU]) == counts(patient.breakers[US]) == {"ignored": 1}
 
 
-def test_a_cancelled_probe_gives_its_slot_back(channel: Any, provider: Provider, clock: ManualClock) -> None:
-    guarded = intercepted(channel, BreakerInterceptor(provider))
+def test_a_cancelled_probe_gives_its_slot_back(
+    protect: Protect, channel: Any, provider: Provider, clock: ManualClock
+) -> None:
+    guarded = protect(channel, provider)
     with pytest.raises(grpc.RpcError):
         FORMS["unary-stream"](guarded, ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
@@ -115,10 +143,12 @@ def test_a_cancelled_probe_gives_its_slot_back(channel: Any, provider: Provider,
     assert provider.breakers[US].state is State.CLOSED
 
 
-def test_a_channel_that_is_closed_ends_its_calls_without_a_verdict(echo: Echo, patient: Provider) -> None:
+def test_a_channel_that_is_closed_ends_its_calls_without_a_verdict(
+    protect: Protect, echo: Echo, patient: Provider
+) -> None:
     with serving(echo) as address:
         channel = open_channel(address)
-        guarded = intercepted(channel, BreakerInterceptor(patient))
+        guarded = protect(channel, patient)
         future = guarded.unary_unary(UU).future(ask(delay=HANG))
         channel.close()
         with pytest.raises((grpc.RpcError, grpc.FutureCancelledError)):
@@ -136,27 +166,45 @@ def test_an_abandoned_stream_is_cancelled_without_the_collector(guarded: Any, ec
         stream = guarded.unary_stream(US)(ask(responses=100_000))
         next(stream)
         del stream
-        eventually(lambda: counts(patient.breakers[US]) == {"ignored": 1})
+        eventually(lambda: counts(patient.breakers[US]) == {"successes": 1})
         eventually(lambda: echo.over == [True])
+        unread = guarded.unary_stream(US)(ask(delay=HANG))
+        del unread
+        eventually(lambda: counts(patient.breakers[US]) == {"successes": 1, "ignored": 1})
     finally:
         gc.enable()
 
 
-def test_a_stream_broken_out_of_is_ignored(guarded: Any, echo: Echo, patient: Provider) -> None:
+def test_a_stream_broken_out_of_has_answered(guarded: Any, echo: Echo, patient: Provider) -> None:
     for _ in guarded.stream_stream(SS)(iter([ask(responses=100_000)])):
         break
-    eventually(lambda: counts(patient.breakers[SS]) == {"ignored": 1})
+    eventually(lambda: counts(patient.breakers[SS]) == {"successes": 1})
     eventually(lambda: echo.over == [True])
 
 
-def test_an_abandoned_probe_gives_its_slot_back(channel: Any, provider: Provider, clock: ManualClock) -> None:
-    guarded = intercepted(channel, BreakerInterceptor(provider))
+def test_an_abandoned_probe_gives_its_slot_back(
+    protect: Protect, channel: Any, provider: Provider, clock: ManualClock
+) -> None:
+    guarded = protect(channel, provider)
+    with pytest.raises(grpc.RpcError):
+        FORMS["stream-stream"](guarded, ask(grpc.StatusCode.UNAVAILABLE))
+    clock.advance(60)
+    guarded.stream_stream(SS)(iter([ask(delay=HANG)]))
+    eventually(lambda: counts(provider.breakers[SS]) == {"failures": 1, "ignored": 1})
+    assert provider.breakers[SS].state is State.HALF_OPEN
+    assert len(FORMS["stream-stream"](guarded, ask())) == 3
+    assert provider.breakers[SS].state is State.CLOSED
+
+
+def test_a_probe_abandoned_after_its_first_answer_closes(
+    protect: Protect, channel: Any, provider: Provider, clock: ManualClock
+) -> None:
+    guarded = protect(channel, provider)
     with pytest.raises(grpc.RpcError):
         FORMS["stream-stream"](guarded, ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
     next(guarded.stream_stream(SS)(iter([ask(delay=HANG)])))
-    eventually(lambda: counts(provider.breakers[SS]) == {"failures": 1, "ignored": 1})
-    assert len(FORMS["stream-stream"](guarded, ask())) == 3
+    eventually(lambda: counts(provider.breakers[SS]) == {"failures": 1, "successes": 1})
     assert provider.breakers[SS].state is State.CLOSED
 
 
@@ -179,9 +227,11 @@ def test_a_stream_counts_at_its_end_and_not_before(guarded: Any, echo: Echo, pat
 
 
 @pytest.mark.parametrize("option", [(), (("SingleThreadedUnaryStream", 1),)], ids=["threads", "single-threaded"])
-def test_a_stream_that_fails_in_the_middle_is_one_failure(echo: Echo, patient: Provider, option: Any) -> None:
+def test_a_stream_that_fails_in_the_middle_is_one_failure(
+    protect: Protect, echo: Echo, patient: Provider, option: Any
+) -> None:
     with serving(echo) as address, open_channel(address, options=option) as channel:
-        guarded = intercepted(channel, BreakerInterceptor(patient))
+        guarded = protect(channel, patient)
         stream = guarded.unary_stream(US)(ask(grpc.StatusCode.DATA_LOSS, responses=2))
         assert len([next(stream), next(stream)]) == 2
         for _ in range(2):
@@ -214,16 +264,16 @@ def test_callbacks_get_the_call_that_the_caller_has(guarded: Any, echo: Echo, pa
 
 @every_form
 def test_a_server_that_is_not_there_opens_and_one_that_comes_back_closes(
-    provider: Provider, clock: ManualClock, form: str
+    protect: Protect, provider: Provider, clock: ManualClock, form: str
 ) -> None:
     echo = Echo()
     options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20)]
     with serving(Echo()) as address, open_channel(address, options=options) as channel:
-        guarded = intercepted(channel, BreakerInterceptor(provider))
+        guarded = protect(channel, provider)
         FORMS[form](guarded, ask())
         killed = address
     with open_channel(killed, options=options) as channel:
-        guarded = intercepted(channel, BreakerInterceptor(provider))
+        guarded = protect(channel, provider)
         with pytest.raises(grpc.RpcError) as caught:
             FORMS[form](guarded, ask())
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -239,11 +289,13 @@ def test_a_server_that_is_not_there_opens_and_one_that_comes_back_closes(
             assert breaker.state is State.CLOSED
 
 
-def test_a_server_killed_in_the_middle_of_a_stream_is_a_failure(echo: Echo, patient: Provider) -> None:
+def test_a_server_killed_in_the_middle_of_a_stream_is_a_failure(
+    protect: Protect, echo: Echo, patient: Provider
+) -> None:
     with ExitStack() as server:
         address = server.enter_context(serving(echo))
         with open_channel(address) as channel:
-            guarded = intercepted(channel, BreakerInterceptor(patient))
+            guarded = protect(channel, patient)
             stream = guarded.unary_stream(US)(ask(responses=1, delay=HANG))
             next(stream)
             server.close()
@@ -276,10 +328,10 @@ def test_two_hundred_calls_at_a_time_are_all_counted(guarded: Any, echo: Echo, p
 
 
 def test_two_hundred_futures_in_flight_when_it_opens_are_late_and_the_server_sees_no_more(
-    channel: Any, echo: Echo, provider_of: Callable[..., Provider]
+    protect: Protect, channel: Any, echo: Echo, provider_of: Callable[..., Provider]
 ) -> None:
     provider = provider_of(Policy(5))
-    guarded = intercepted(channel, BreakerInterceptor(provider))
+    guarded = protect(channel, provider)
     wanted = ask(grpc.StatusCode.UNAVAILABLE, delay=HANG)
     futures = [guarded.unary_unary(UU).future(wanted) for _ in range(200)]
     echo.released.set()
@@ -290,8 +342,10 @@ def test_two_hundred_futures_in_flight_when_it_opens_are_late_and_the_server_see
     assert echo.total == 200
 
 
-def test_half_open_admits_one_of_fifty(channel: Any, echo: Echo, provider: Provider, clock: ManualClock) -> None:
-    guarded = intercepted(channel, BreakerInterceptor(provider))
+def test_half_open_admits_one_of_fifty(
+    protect: Protect, channel: Any, echo: Echo, provider: Provider, clock: ManualClock
+) -> None:
+    guarded = protect(channel, provider)
     with pytest.raises(grpc.RpcError):
         guarded.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
     clock.advance(60)
@@ -319,9 +373,9 @@ def test_options_of_a_call_are_passed_on_untouched(guarded: Any, echo: Echo, pat
     assert counts(patient.breakers[METHOD[form]]) == {"successes": 1}
 
 
-def test_compression_reaches_the_wire(echo: Echo, patient: Provider) -> None:
+def test_compression_reaches_the_wire(protect: Protect, echo: Echo, patient: Provider) -> None:
     with serving(echo) as address, relayed(address) as (relay, sent), open_channel(relay) as channel:
-        guarded = intercepted(channel, BreakerInterceptor(patient))
+        guarded = protect(channel, patient)
         guarded.unary_unary(UU)(ask(size=50_000), compression=grpc.Compression.Gzip)
         assert sent() < 10_000
         guarded.unary_unary(UU)(ask(size=50_000))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +12,7 @@ import grpc.aio
 import pytest
 
 from breaker import Policy, Provider, State
-from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor
+from breaker.integrations.grpc import BreakerServerInterceptor
 from breaker.testing import ManualClock
 from support.reading import counts
 from support.rpc import (
@@ -22,19 +21,23 @@ from support.rpc import (
     FORMS,
     HANG,
     METHOD,
+    SS,
     US,
     UU,
     AioEcho,
     Echo,
+    Protect,
     aio_channel,
+    aio_in_a_thread,
     aio_serving,
     ask,
-    intercepted,
     open_channel,
     serving,
 )
 from support.watching import eventually
 
+SERVER = "grpc-server:"
+SERVED = {form: SERVER + method for form, method in METHOD.items()}
 # One form for each kind of method: to the server all forms are alike.
 KINDS = ["unary-call", "unary-stream", "stream-unary-call", "stream-stream"]
 every_kind = pytest.mark.parametrize("form", KINDS)
@@ -68,27 +71,6 @@ def start(serve: Any, service: grpc.GenericRpcHandler, interceptor: BreakerServe
     return aio_in_a_thread(service, interceptor)
 
 
-@contextmanager
-def aio_in_a_thread(service: grpc.GenericRpcHandler, *interceptors: Any) -> Iterator[str]:
-    ready, over, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    address = [""]
-
-    async def main() -> None:
-        async with aio_serving(service, interceptors=interceptors) as address[0]:
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
-    thread.start()
-    try:
-        assert ready.wait(20)
-        yield address[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
-
-
 either_server = pytest.mark.parametrize("serve", [sync_server, aio_server], ids=["sync", "aio"])
 Serve = Callable[..., Any]
 
@@ -108,7 +90,7 @@ def test_each_status_counts_once(provider_of: Callable[..., Provider], serve: Se
             for code in ENDINGS:
                 error = failing(channel, form, ask(code, how=how))
                 assert (error.code(), error.details()) == (code, "as asked")
-            breaker = provider.breakers[METHOD[form]]
+            breaker = provider.breakers[SERVED[form]]
             expected = dict(Counter(COUNTED[code] for code in ENDINGS))
             eventually(lambda breaker=breaker, expected=expected: counts(breaker) == expected)
 
@@ -125,12 +107,12 @@ def test_it_sheds_load_when_the_handler_keeps_failing_and_takes_it_back(
             error = failing(channel, form, ask(crash=number == 0) if number == 0 else ask(grpc.StatusCode.INTERNAL))
             assert error.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
         ran = echo.ran.total()
-        breaker = provider.breakers[METHOD[form]]
+        breaker = provider.breakers[SERVED[form]]
         eventually(lambda: breaker.state is State.OPEN)  # grpc.aio answers before the handler has ended
         clock.advance(17.2501)
         shed = failing(channel, form, ask())
         assert shed.code() is grpc.StatusCode.UNAVAILABLE
-        assert shed.details() == f"circuit breaker '{METHOD[form]}' is open, retry in 42.7 s"
+        assert shed.details() == f"circuit breaker '{SERVED[form]}' is open, retry in 42.7 s"
         assert ("grpc-retry-pushback-ms", "42750") in tuple(shed.trailing_metadata())
         assert echo.ran.total() == ran == 4
         clock.advance(60)
@@ -161,7 +143,7 @@ def test_a_status_that_was_set_before_a_crash_is_the_one_that_counts(patient: Pr
     server = start(serve, Lookup(), BreakerServerInterceptor(patient))
     with server as address, open_channel(address) as channel:
         assert failing(channel, "unary-call", ask()).code() is grpc.StatusCode.NOT_FOUND
-        eventually(lambda: counts(patient.breakers[UU]) == {"successes": 1})
+        eventually(lambda: counts(patient.breakers[SERVER + UU]) == {"successes": 1})
 
 
 @either_server
@@ -170,21 +152,24 @@ def test_a_deadline_that_passes_while_the_handler_runs_is_a_failure(patient: Pro
         for form in KINDS:
             error = failing(channel, form, ask(delay=HANG), timeout=0.5)
             assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            breaker = patient.breakers[METHOD[form]]
+            breaker = patient.breakers[SERVED[form]]
             eventually(lambda breaker=breaker: counts(breaker) == {"failures": 1})
 
 
 @either_server
-def test_a_client_that_hangs_up_is_ignored(patient: Provider, serve: Serve) -> None:
+def test_a_client_that_hangs_up_says_nothing_unless_it_had_a_response(patient: Provider, serve: Serve) -> None:
     with serve(patient) as (echo, channel):
         future = channel.unary_unary(UU).future(ask(delay=HANG))
+        unanswered = channel.stream_stream(SS)(iter([ask(responses=0, delay=HANG)]))
         stream = channel.unary_stream(US)(ask(responses=100_000), timeout=20)
         next(stream)
-        eventually(lambda: echo.ran["UnaryUnary"])
+        eventually(lambda: echo.ran["UnaryUnary"] and echo.ran["StreamStream"])
         future.cancel()
+        unanswered.cancel()
         del stream
-        for method in (UU, US):
-            eventually(lambda method=method: counts(patient.breakers[method]) == {"ignored": 1})
+        for method, expected in ((UU, "ignored"), (SS, "ignored"), (US, "successes")):
+            breaker = patient.breakers[SERVER + method]
+            eventually(lambda breaker=breaker, expected=expected: counts(breaker) == {expected: 1})
 
 
 @either_server
@@ -231,16 +216,20 @@ def test_a_rejection_that_passes_through_a_handler_is_not_its_failure(
     server = start(serve, Proxy(), BreakerServerInterceptor(outer))
     with server as address, open_channel(address) as channel:
         failing(channel, "unary-call", ask())
-        eventually(lambda: counts(outer.breakers[UU]) == {"ignored": 1})
+        eventually(lambda: counts(outer.breakers[SERVER + UU]) == {"ignored": 1})
 
 
-def test_a_program_that_is_client_and_server_keeps_the_two_sides_apart(patient: Provider) -> None:
-    interceptor = BreakerServerInterceptor(patient, name=lambda details: "server:" + details.method)
-    with serving(Echo(), interceptors=[interceptor]) as address, open_channel(address) as bare:
-        channel = intercepted(bare, BreakerInterceptor(patient))
-        FORMS["unary-call"](channel, ask())
-        eventually(lambda: counts(patient.breakers["server:" + UU]) == {"successes": 1})
-        assert counts(patient.breakers[UU]) == {"successes": 1}
+def test_a_program_that_is_client_and_server_keeps_the_two_sides_apart(protect: Protect, provider: Provider) -> None:
+    with serving(Echo(), interceptors=[BreakerServerInterceptor(provider)]) as address, open_channel(address) as bare:
+        channel = protect(bare, provider)
+        for form in KINDS:
+            FORMS[form](channel, ask())
+            eventually(lambda form=form: counts(provider.breakers[SERVED[form]]) == {"successes": 1})
+            assert counts(provider.breakers[METHOD[form]]) == {"successes": 1}
+        failing(channel, "unary-call", ask(grpc.StatusCode.INTERNAL))
+        eventually(lambda: provider.breakers[SERVER + UU].state is State.OPEN)
+        provider.breakers[UU].reset()
+        assert "grpc-server:/test.Echo/UnaryUnary" in failing(channel, "unary-call", ask()).details()
 
 
 # Kinds of handlers that only one of the servers knows.
@@ -291,7 +280,7 @@ def test_functions_on_a_server_of_aio(patient: Provider, how: str) -> None:
             assert FORMS[form](channel, ask()) == [ask()]
             for code in ENDINGS:
                 assert failing(channel, form, ask(code, how=how)).code() is code
-            breaker = patient.breakers[METHOD[form]]
+            breaker = patient.breakers[SERVED[form]]
             expected = dict(Counter(COUNTED[code] for code in (grpc.StatusCode.OK, *ENDINGS)))
             eventually(lambda breaker=breaker, expected=expected: counts(breaker) == expected)
 
@@ -303,7 +292,7 @@ def test_functions_on_a_server_of_aio_are_shed(provider: Provider) -> None:
     ):
         for form in ("unary-call", "unary-stream"):
             failing(channel, form, ask(grpc.StatusCode.INTERNAL, how="set_code"))
-            eventually(lambda form=form: provider.breakers[METHOD[form]].state is State.OPEN)
+            eventually(lambda form=form: provider.breakers[SERVED[form]].state is State.OPEN)
             shed = failing(channel, form, ask())
             assert "retry in 60 s" in shed.details()
             assert ("grpc-retry-pushback-ms", "60000") in tuple(shed.trailing_metadata())
@@ -318,8 +307,8 @@ def test_a_coroutine_that_writes_its_responses(provider: Provider) -> None:
         assert list(call(ask())) == [ask()]
         with pytest.raises(grpc.RpcError):
             list(call(ask(grpc.StatusCode.INTERNAL)))
-        eventually(lambda: provider.breakers["/test.Echo/Written"].state is State.OPEN)
-        assert counts(provider.breakers["/test.Echo/Written"]) == {"successes": 1, "failures": 1}
+        eventually(lambda: provider.breakers[SERVER + "/test.Echo/Written"].state is State.OPEN)
+        assert counts(provider.breakers[SERVER + "/test.Echo/Written"]) == {"successes": 1, "failures": 1}
 
 
 def test_handlers_with_the_experimental_mark_of_not_blocking(provider: Provider) -> None:
@@ -339,9 +328,9 @@ def test_handlers_with_the_experimental_mark_of_not_blocking(provider: Provider)
     interceptors = [BreakerServerInterceptor(provider)]
     with serving(Service(), interceptors=interceptors) as address, open_channel(address) as channel:
         assert FORMS["unary-stream"](channel, ask()) == [ask()]
-        eventually(lambda: counts(provider.breakers[US]) == {"successes": 1})
+        eventually(lambda: counts(provider.breakers[SERVER + US]) == {"successes": 1})
         failing(channel, "unary-stream", ask(grpc.StatusCode.INTERNAL))
-        eventually(lambda: provider.breakers[US].state is State.OPEN)
+        eventually(lambda: provider.breakers[SERVER + US].state is State.OPEN)
         assert "is open" in failing(channel, "unary-stream", ask()).details()
 
 
@@ -361,4 +350,4 @@ def test_one_interceptor_serves_both_kinds_of_servers(patient: Provider) -> None
                     await channel.unary_unary(UU)(ask())
 
     asyncio.run(main())
-    assert counts(patient.breakers[UU]) == {"successes": 2}
+    assert counts(patient.breakers[SERVER + UU]) == {"successes": 2}

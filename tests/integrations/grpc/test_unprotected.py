@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 
 from breaker import BreakerOpenError, Provider
-from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
+from breaker.integrations.grpc import BreakerServerInterceptor
 from support.reading import counts
 from support.rpc import (
     ENDINGS,
@@ -18,14 +18,14 @@ from support.rpc import (
     UU,
     AioEcho,
     Echo,
+    Protect,
     aio_channel,
     aio_serving,
     ask,
-    intercepted,
     open_channel,
     serving,
 )
-from support.rpc_aio import AIO_FORMS, AIO_METHOD
+from support.rpc_aio import AIO_FORMS, AIO_METHOD, Guarded
 
 every_form = pytest.mark.parametrize("form", FORMS)
 every_aio_form = pytest.mark.parametrize("form", AIO_FORMS)
@@ -40,11 +40,13 @@ def but_unary(details: Any) -> str | None:
 
 
 @every_form
-def test_answers_and_errors_on_a_channel(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+def test_answers_and_errors_on_a_channel(
+    protect: Protect, server: tuple[Echo, str], provider: Provider, form: str
+) -> None:
     echo, address = server
     before = echo.total
     with open_channel(address) as bare:
-        channel = intercepted(bare, BreakerInterceptor(provider, name=nothing))
+        channel = protect(bare, provider, name=nothing)
         for code in ENDINGS:
             with pytest.raises(grpc.RpcError) as caught:
                 FORMS[form](channel, ask(code))
@@ -54,12 +56,14 @@ def test_answers_and_errors_on_a_channel(server: tuple[Echo, str], provider: Pro
     assert list(provider.breakers) == []
 
 
-def test_calls_of_a_channel_are_the_ones_that_grpc_made(server: tuple[Echo, str], provider: Provider) -> None:
+def test_calls_of_a_channel_are_the_ones_that_grpc_made(
+    protect: Protect, server: tuple[Echo, str], provider: Provider
+) -> None:
     with open_channel(server[1]) as bare:
-        unprotected = intercepted(bare, BreakerInterceptor(provider, name=nothing))
-        protected = intercepted(bare, BreakerInterceptor(provider))
+        unprotected = protect(bare, provider, name=nothing)
+        protected = protect(bare, provider)
         for channel, ours in ((unprotected, False), (protected, True)):
-            future = channel.unary_unary(UU).future(ask())
+            future = channel.unary_unary(UU).future(ask(delay=0.05))  # over at once, it needs nothing of ours
             stream = channel.stream_stream(SS)(iter([ask()]))
             assert future.result(timeout=30)
             assert len(list(stream)) == 3
@@ -68,14 +72,15 @@ def test_calls_of_a_channel_are_the_ones_that_grpc_made(server: tuple[Echo, str]
 
 
 @every_aio_form
-def test_answers_and_errors_on_a_channel_of_aio(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+def test_answers_and_errors_on_a_channel_of_aio(
+    guarded: Guarded, server: tuple[Echo, str], provider: Provider, form: str
+) -> None:
     echo, address = server
     before = echo.total
 
     async def main() -> None:
-        interceptors = aio_interceptors(provider, name=nothing)
         async with (
-            aio_channel(address, interceptors=interceptors) as channel,
+            guarded(address, provider, name=nothing) as channel,
             aio_channel(address) as bare,
         ):
             for code in ENDINGS:
@@ -137,9 +142,11 @@ def test_a_handler_without_a_breaker_is_the_very_object_of_its_service(provider:
     assert BreakerServerInterceptor(provider).intercept_service(found, Details()) is not handler
 
 
-def test_some_methods_of_a_channel_can_be_left_out(server: tuple[Echo, str], provider: Provider) -> None:
+def test_some_methods_of_a_channel_can_be_left_out(
+    protect: Protect, server: tuple[Echo, str], provider: Provider
+) -> None:
     with open_channel(server[1]) as bare:
-        channel = intercepted(bare, BreakerInterceptor(provider, name=but_unary))
+        channel = protect(bare, provider, name=but_unary)
         provider.get_breaker(UU).force_open()
         for form in FORMS:
             if METHOD[form] == UU:
@@ -150,10 +157,11 @@ def test_some_methods_of_a_channel_can_be_left_out(server: tuple[Echo, str], pro
     assert list(provider.breakers) == [UU]
 
 
-def test_some_methods_of_a_channel_of_aio_can_be_left_out(server: tuple[Echo, str], provider: Provider) -> None:
+def test_some_methods_of_a_channel_of_aio_can_be_left_out(
+    guarded: Guarded, server: tuple[Echo, str], provider: Provider
+) -> None:
     async def main() -> None:
-        interceptors = aio_interceptors(provider, name=but_unary)
-        async with aio_channel(server[1], interceptors=interceptors) as channel:
+        async with guarded(server[1], provider, name=but_unary) as channel:
             for form in AIO_FORMS:
                 assert await AIO_FORMS[form](channel, ask())
             protected = [form for form in AIO_FORMS if AIO_METHOD[form] == UU]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -47,14 +48,37 @@ def time_left(context: Any) -> bool:
 
 def with_code(context: Any) -> Any:
     """The context, or one around it that knows its status."""
-    return context if hasattr(context, "code") else _CodeKeeper(context)
+    return context if _tells_its_code(context) else _CodeKeeper(context)
 
 
-class _CodeKeeper:
-    """A context that knows its status, for functions on a server of grpc.aio: theirs takes one and never gives it."""
+def _tells_its_code(context: Any) -> bool:
+    """Not all do: those of other interceptors may lack the methods, or have gRPC's own that only raise."""
+    try:
+        context.code()
+        context.details()
+    except Exception:
+        return False
+    return True
+
+
+class _Around:
+    """A context around another one, which it is but for a few methods."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+class _CodeKeeper(_Around):
+    """A context that knows its status, around one that takes it and never gives it.
+
+    Such are those of functions on a server of grpc.aio, and those of some interceptors.
+    """
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
         self._code: Any = None
         self._details = ""
 
@@ -66,9 +90,13 @@ class _CodeKeeper:
         self._details = details
         self._context.set_details(details)
 
-    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+    def abort(self, code: Any, details: str = "", *trailing_metadata: Any) -> Any:
         self._code, self._details = code, details
-        self._context.abort(code, details, trailing_metadata)
+        return self._context.abort(code, details, *trailing_metadata)
+
+    def abort_with_status(self, status: Any) -> Any:
+        self._code, self._details = status.code, status.details
+        return self._context.abort_with_status(status)
 
     def code(self) -> Any:
         return self._code
@@ -76,5 +104,14 @@ class _CodeKeeper:
     def details(self) -> str:
         return self._details
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
+
+class Writing(_Around):
+    """A context of grpc.aio whose ``write`` says that there was a response."""
+
+    def __init__(self, context: Any, gave: Callable[[], None]) -> None:
+        super().__init__(context)
+        self._gave = gave
+
+    async def write(self, message: Any) -> None:
+        self._gave()
+        await self._context.write(message)

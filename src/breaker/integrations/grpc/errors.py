@@ -118,8 +118,8 @@ class BreakerOpenRpcError(BreakerOpenError, grpc.RpcError, FinishedCall):
         return pushback(self)
 
 
-class MisnamedCall(grpc.RpcError, FinishedCall):  # type: ignore[misc]  # its bases' stubs disagree
-    """A call that was not made, because its breaker could not be named: it raises why."""
+class UnmadeCall(grpc.RpcError, FinishedCall):  # type: ignore[misc]  # its bases' stubs disagree
+    """A call that was not made, because ``name=`` or ``settle=`` gave no answer for it: it raises why."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))

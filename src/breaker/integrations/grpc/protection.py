@@ -1,22 +1,24 @@
 """What the interceptors share: their settings, and what the end of a call counts as.
 
-The outcome goes by the status code: the table is in docs/grpc.md. Two kinds of statuses are not the dependency's doing
-and are known by their text, which grpcio writes itself: a call cancelled on this side, and a call that its own caller
-got wrong.
+The outcome goes by the status code: the table is in docs/grpc.md. Some statuses are not the dependency's doing: a call
+whose deadline had passed before it began, a call cancelled on this side, and a call that its own caller got wrong. The
+last two are known by their text, which grpcio writes itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import grpc
+import grpc.aio
 
 from breaker.errors import BreakerOpenError
 from breaker.integrations._base import Breaker, NameOf, Naming, Permit
 from breaker.provider import Provider
 
 Code = grpc.StatusCode | str
+Settle = Literal["end", "first"] | Callable[[Any], Literal["end", "first"]]
 _Codes = grpc.StatusCode
 
 FAILURE_CODES: tuple[grpc.StatusCode, ...] = (
@@ -35,12 +37,47 @@ _CANCELLED_HERE = frozenset(
 _NEVER_SENT = frozenset({"Exception serializing request!", "Exception iterating requests!", "Invalid metadata"})
 _TOO_LARGE = "message larger than max"
 _TOO_LARGE_TO_SEND = "CLIENT: Sent message larger than max"
+_CHANNEL_CLOSED = frozenset(
+    {"Cannot invoke RPC on closed channel!", "Cannot invoke RPC: Channel closed!", "Channel is closed."}
+)
+
+
+class CallDetails(NamedTuple):
+    """What ``name=`` and ``settle=`` get of a call on a guarded channel: the fields that interceptors get."""
+
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
 
 
 class Protection:
-    """The settings of one interceptor, checked. ``owner`` is what errors call it."""
+    """The settings of one interceptor or guarded channel, checked.
 
-    __slots__ = ("_failures", "_ignored", "_is_named", "_naming", "_ok_succeeds")
+    Args:
+        owner: what errors call it.
+        prefix: of the breakers' names where ``name`` is not given.
+        unprotected: how methods begin that are not protected where ``name`` is not given.
+
+    ``asks`` says whether a function of its user's wants the details of each call. It is ``is_plain`` if none does, if
+    breakers are called as methods are, and OK is a success: ``get_breaker`` is all that a call needs then.
+    """
+
+    __slots__ = (
+        "_failures",
+        "_ignored",
+        "_is_named",
+        "_naming",
+        "_ok_succeeds",
+        "_prefix",
+        "_settle",
+        "_unprotected",
+        "asks",
+        "get_breaker",
+        "is_plain",
+    )
 
     def __init__(
         self,
@@ -49,6 +86,10 @@ class Protection:
         name: NameOf | None,
         failure_codes: Iterable[Code],
         ignored_codes: Iterable[Code],
+        settle: Settle,
+        *,
+        prefix: str = "",
+        unprotected: tuple[str, ...] = (),
     ) -> None:
         self._naming = Naming(
             owner,
@@ -60,6 +101,10 @@ class Protection:
             text=False,  # rarely meant for a channel of many methods, so it has to be spelled out
         )
         self._is_named = name is not None
+        self._prefix = prefix
+        self._unprotected = unprotected
+        self._settle = _Settling(owner, settle)
+        self.asks = self._is_named or callable(settle)
         failures = _codes(owner, "failure_codes", failure_codes)
         ignored = _codes(owner, "ignored_codes", ignored_codes)
         # A list that is given wins over the default of the other.
@@ -74,24 +119,51 @@ class Protection:
         self._failures = failures
         self._ignored = ignored
         self._ok_succeeds = _Codes.OK not in failures | ignored
+        self.is_plain = self._ok_succeeds and not self.asks and not prefix
+        self.get_breaker = provider.get_breaker
 
     def breaker_of(self, details: Any) -> Breaker | None:
-        """The breaker of a call; None: it is not protected. Raises what `Naming.breaker_for` raises."""
+        """The breaker of an intercepted call; None: it is not protected. Raises what `Naming.breaker_for` raises."""
         method = details.method
         if isinstance(method, bytes):  # on channels of grpc.aio
             method = method.decode()
-            if self._is_named and hasattr(details, "_replace"):
-                details = details._replace(method=method)
-        return self._naming.breaker_for(details, method)
+            if self.asks:
+                details = _with_text(details)
+        return self.breaker_for(details, method)
 
-    def settle(self, permit: Permit, code: grpc.StatusCode, details: str, error: BaseException | None = None) -> None:
-        """Settle by a status. ``error`` is what ``last_error`` says; None: the status itself."""
+    def breaker_for(self, details: Any, method: str) -> Breaker | None:
+        """The same where the method is at hand; ``details`` are not looked at unless it `asks`."""
+        default: str | None = method
+        if self._prefix and not self._is_named:
+            default = None if method.startswith(self._unprotected) else self._prefix + method
+        return self._naming.breaker_for(details, default)
+
+    def first_settles(self, details: Any) -> bool:
+        """Whether the first response of this stream settles its call. Raises what ``settle=`` gets wrong."""
+        return self._settle.by_first(details)
+
+    def settle(
+        self,
+        permit: Permit,
+        code: grpc.StatusCode,
+        details: str,
+        error: BaseException | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Settle by a status.
+
+        Args:
+            error: what ``last_error`` says; None: the status itself.
+            timeout: what the call was given, in seconds.
+        """
         if code is _Codes.OK and self._ok_succeeds:
             permit.success()
         elif code in self._ignored or (code is _Codes.CANCELLED and details in _CANCELLED_HERE):
             permit.ignore()
         elif code not in self._failures:
             permit.success()
+        elif timeout is not None and timeout <= 0:
+            permit.ignore()  # its deadline had passed before it left; on its way there, it may end in other ways
         elif details in _NEVER_SENT or _TOO_LARGE_TO_SEND in details:
             permit.ignore()
         elif code is _Codes.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
@@ -99,15 +171,17 @@ class Protection:
         else:
             permit.failure(error or grpc.RpcError(f"{code.name}: {details}"))
 
-    def settle_error(self, permit: Permit, error: BaseException) -> None:
+    def settle_error(self, permit: Permit, error: BaseException, timeout: float | None = None) -> None:
         """Settle by what a call raised. Without a status it is classified as by `Breaker.do`."""
         # The rejection of another breaker has a status too, and is not the dependency's.
         if isinstance(error, grpc.RpcError) and not isinstance(error, BreakerOpenError) and hasattr(error, "code"):
-            self.settle(permit, error.code(), error.details() or "")
+            self.settle(permit, error.code(), error.details() or "", timeout=timeout)
+        elif _of_a_closed_channel(error):
+            permit.ignore()  # nor did this one: its caller had closed the channel
         else:
             permit.__exit__(type(error), error, None)
 
-    def settle_finished(self, permit: Permit, call: Any) -> None:
+    def settle_finished(self, permit: Permit, call: Any, timeout: float | None = None) -> None:
         """Settle by a call of `grpc` that is over."""
         try:
             error = call.exception()
@@ -117,11 +191,62 @@ class Protection:
         if error is None:
             self.settle(permit, _Codes.OK, "")
         else:
-            self.settle_error(permit, error)
+            self.settle_error(permit, error, timeout)
+
+
+def _of_a_closed_channel(error: BaseException) -> bool:
+    return (
+        isinstance(error, ValueError | grpc.aio.UsageError)
+        and len(error.args) == 1
+        and isinstance(error.args[0], str)
+        and error.args[0] in _CHANNEL_CLOSED
+    )
+
+
+class _Settling:
+    """``settle=``, checked: which responses of a stream settle its call."""
+
+    __slots__ = ("_decide", "_first", "_owner")
+
+    def __init__(self, owner: str, settle: Settle) -> None:
+        if not callable(settle) and settle not in ("end", "first"):
+            raise ValueError(
+                f"settle= of {owner} must be 'end', 'first', or a callable that returns one of them for the call's "
+                f"details; got {settle!r}"
+            )
+        self._owner = owner
+        self._first = settle == "first"
+        self._decide = settle if callable(settle) else None
+
+    def by_first(self, details: Any) -> bool:
+        if self._decide is None:
+            return self._first
+        details = _with_text(details)
+        method = details.method
+        try:
+            decided = self._decide(details)
+        except Exception as error:
+            raise RuntimeError(
+                f"settle= of {self._owner} raised {type(error).__name__} for {method} ({error}); "
+                "it must return 'end' or 'first'"
+            ) from error
+        if decided not in ("end", "first"):
+            raise ValueError(f"settle= of {self._owner} must return 'end' or 'first', got {decided!r} for {method}")
+        return decided == "first"
+
+
+def _with_text(details: Any) -> Any:
+    """The details of a call with its method as text."""
+    if isinstance(details.method, bytes) and hasattr(details, "_replace"):
+        return details._replace(method=details.method.decode())
+    return details
 
 
 class Protecting:
     """An interceptor for all kinds of calls: the constructor of those for channels and for servers of `grpc`."""
+
+    _prefix: ClassVar[str] = ""
+    _unprotected: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -130,8 +255,19 @@ class Protecting:
         name: NameOf | None = None,
         failure_codes: Iterable[Code] = FAILURE_CODES,
         ignored_codes: Iterable[Code] = IGNORED_CODES,
+        settle: Settle = "end",
     ) -> None:
-        self._protection = Protection(type(self).__name__, provider, name, failure_codes, ignored_codes)
+        owner = type(self).__name__
+        self._protection = Protection(
+            owner,
+            provider,
+            name,
+            failure_codes,
+            ignored_codes,
+            settle,
+            prefix=self._prefix,
+            unprotected=self._unprotected,
+        )
 
 
 def _codes(owner: str, option: str, codes: Iterable[Code]) -> frozenset[grpc.StatusCode]:
