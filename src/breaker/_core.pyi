@@ -64,6 +64,7 @@ class Registry:
         success_on: _ExceptionTypes | None = None,
         ignore_on: _ExceptionTypes | None = None,
         failed_result: Callable[[Any], object] | None = None,
+        failed_error: Callable[[BaseException], bool | None] | None = None,
     ) -> Breaker: ...
 
 @final
@@ -79,6 +80,7 @@ class Breaker:
         success_on: _ExceptionTypes | None = None,
         failure_on: _ExceptionTypes | None = None,
         failed_result: Callable[[Any], object] | None = None,
+        failed_error: Callable[[BaseException], bool | None] | None = None,
     ) -> Self: ...
     def do(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
     def __call__(self, fn: _F, /) -> _F: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from types import ModuleType
 
 from breaker._core import Breaker, exception_types
@@ -12,36 +13,44 @@ from breaker.policies.policy import Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
+PREDICATES = ("failed_result", "failed_error")  # the options that are functions
 
-def same_options(
-    breaker: Breaker,
-    failure_on: ExceptionTypes | None,
-    success_on: ExceptionTypes | None,
-    ignore_on: ExceptionTypes | None,
-    failed_result: Callable[[Any], object] | None,
-) -> Breaker:
-    """The breaker, if each option that is given equals its own. Raises `ValueError` if not."""
+
+def same_options(breaker: Breaker, given: dict[str, Any]) -> Breaker:
+    """The breaker, if each option that is given, by name and not None, equals its own. Raises `ValueError` if not."""
     own = breaker._options()
-    given = {"failure_on": failure_on, "success_on": success_on, "ignore_on": ignore_on}
-    for option, types in given.items():
-        if types is not None:
-            listed = exception_types(option, types)
-            if own[option] is None or set(own[option]) != set(listed or ()):
-                _refuse_option(breaker.name, option, own[option], types)
-    if failed_result is not None and failed_result != own["failed_result"]:
-        _refuse_option(breaker.name, "failed_result", own["failed_result"], failed_result)
+    for option, value in given.items():
+        if value is not None and not _are_same(option, own[option], value):
+            _refuse_option(breaker.name, option, own[option], value)
     return breaker
 
 
-def check_predicate(option: str, predicate: object) -> None:
+def _are_same(option: str, own: Any, given: Any) -> bool:
+    if option in PREDICATES:
+        return _are_same_function(own, given)
+    listed = exception_types(option, given)
+    return own is not None and set(own) == set(listed or ())
+
+
+def _are_same_function(own: Any, given: Any) -> bool:
+    """Equal, or partials that do the same; two functions made by one ``lambda`` are two, for they may hold different
+    values.
+    """
+    if type(own) is partial and type(given) is partial:
+        bound = (own.args, own.keywords) == (given.args, given.keywords)
+        return bound and _are_same_function(own.func, given.func)
+    return bool(own == given)
+
+
+def check_predicates(given: dict[str, Any]) -> None:
     """Raise `TypeError` for a predicate whose call judges nothing; whether it can be called is asked by the core."""
-    if predicate is not None:
-        refuse_function_that_runs_later(predicate, option, "its answer is needed at once")
+    for option in PREDICATES:
+        if given[option] is not None:
+            refuse_function_that_runs_later(given[option], option, "its answer is needed at once")
 
 
 def _refuse_option(name: str, option: str, own: object, given: object) -> None:

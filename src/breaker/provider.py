@@ -14,7 +14,7 @@ import weakref
 
 from breaker._core import Breaker, Registry, take_snapshots_as
 from breaker._listeners import Listeners
-from breaker._options import check_arguments, check_predicate, check_source, check_timeout, same_options
+from breaker._options import check_arguments, check_predicates, check_source, check_timeout, same_options
 from breaker._updates import Updates
 from breaker._view import BreakersView
 from breaker.config import Config
@@ -172,10 +172,18 @@ class Provider(Registry):
         success_on: ExceptionTypes | None = None,
         ignore_on: ExceptionTypes | None = None,
         failed_result: Callable[[Any], object] | None = None,
+        failed_error: Callable[[BaseException], bool | None] | None = None,
     ) -> Breaker:
         """What `get_breaker` does for a name that is new, and for options."""
         check_name(name)
-        check_predicate("failed_result", failed_result)
+        options: dict[str, Any] = {
+            "failure_on": failure_on,
+            "success_on": success_on,
+            "ignore_on": ignore_on,
+            "failed_result": failed_result,
+            "failed_error": failed_error,
+        }
+        check_predicates(options)
         name = str.__str__(name)
         breaker = self._breakers.get(name)
         if breaker is None:
@@ -184,16 +192,13 @@ class Provider(Registry):
                 self._updates.policy_for(name),
                 clock=self._clock,
                 listeners=self._listeners,
-                ignore_on=ignore_on,
-                success_on=success_on,
-                failure_on=failure_on,
-                failed_result=failed_result,
+                **options,
             )
             breaker = self._updates.register(made)  # if another was faster, nobody ever sees the one made here
         breaker._deliver()
         if len(self._breakers) > _MANY_BREAKERS and not self._warned_of_many:
             self._warn_of_many(name)
-        return same_options(breaker, failure_on, success_on, ignore_on, failed_result)
+        return same_options(breaker, options)
 
     def _warn_of_many(self, name: str) -> None:
         """Once: whoever has so many has most likely put something into the name that never comes again (S148)."""

@@ -172,3 +172,10 @@ def test_each_allocation_fails_with_a_memory_error_and_the_books_are_right(
 @in_a_process("-W", "ignore::RuntimeWarning", seconds=110)
 def test_each_allocation_fails_where_a_predicate_judges(state: str, form: str) -> None:
     try_all(state, True, form, failed_result=lambda value: False)
+
+
+@pytest.mark.parametrize("form", ["do that fails", "do that fails with a group", "acquire that fails"])
+@pytest.mark.parametrize("state", ["closed", "half-open"])
+@in_a_process("-W", "ignore::RuntimeWarning", seconds=110)
+def test_each_allocation_fails_where_a_predicate_judges_errors(state: str, form: str) -> None:
+    try_all(state, True, form, failed_error=lambda error: True)

@@ -239,7 +239,12 @@ def test_a_metaclass_that_meets_a_half_made_breaker_while_options_are_looked_at(
         def __call__(self, value: object) -> bool:
             return False
 
-    options: Any = {"ignore_on": Strange, "failure_on": (Strange, OSError), "failed_result": Predicate()}
+    options: Any = {
+        "ignore_on": Strange,
+        "failure_on": (Strange, OSError),
+        "failed_result": Predicate(),
+        "failed_error": Predicate(),
+    }
     made = provider().get_breaker("made by no operation", **options)
     made.do(plain)
 

@@ -14,11 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from breaker import BreakerOpenError, Mode, Policy, State
 from breaker.events import StateChanged
 from support.model import FAILURE, IGNORED, SUCCESS, VERDICTS
-from support.twin import FAILED_VALUE, Twin
+from support.twin import FORMS, RAISED, Twin
 
 THRESHOLDS = st.integers(1, 4)
 TIMES = st.integers(1, 24).map(lambda quarters: quarters / 4)  # exact as floats
-OPTIONS: list[dict[str, Any]] = [{}, {"failed_result": lambda value: value is FAILED_VALUE}]
 POLICIES = st.builds(
     Policy,
     THRESHOLDS,
@@ -61,12 +60,12 @@ class BreakerAndModel(RuleBasedStateMachine):
     twin: Twin
     changes: list[StateChanged]
 
-    @initialize(policy=POLICIES, options=st.sampled_from(OPTIONS))
-    def build(self, policy: Policy, options: dict[str, Any]) -> None:
-        self.twin = Twin(policy, **options)
+    @initialize(policy=POLICIES, form=st.sampled_from([*FORMS]))
+    def build(self, policy: Policy, form: str) -> None:
+        self.twin = Twin(policy, **FORMS[form])
         self.changes = []
         self.twin.provider.subscribe(self._remember)
-        self.judge_results = bool(options)
+        self.form = form
 
     def _remember(self, event: Any) -> None:
         if isinstance(event, StateChanged):
@@ -76,14 +75,14 @@ class BreakerAndModel(RuleBasedStateMachine):
     def admit(self) -> None:
         self.twin.admit()
 
-    @rule(verdict=st.sampled_from(VERDICTS), steps=st.lists(STEPS, max_size=4), failed_value=st.booleans())
-    def call(self, verdict: str, steps: list[tuple[Any, ...]], failed_value: bool) -> None:
+    @rule(verdict=st.sampled_from(VERDICTS), steps=st.lists(STEPS, max_size=4), judged=st.booleans())
+    def call(self, verdict: str, steps: list[tuple[Any, ...]], judged: bool) -> None:
         def body() -> None:
             for name, *arguments in steps:
                 getattr(self.twin, name)(*arguments)
                 self.twin.check()
 
-        self.twin.call(verdict, body, failed_value and self.judge_results)
+        self.twin.call(verdict, body, self.form if judged else RAISED)
 
     @precondition(lambda self: self.twin.pending)
     @rule(which=st.integers(0, 9), verdict=st.sampled_from(VERDICTS))
@@ -203,8 +202,8 @@ def random_document(choice: random.Random) -> dict[str, Any]:
 class Driver:
     """Random steps of a twin; a call may have further steps inside."""
 
-    def __init__(self, twin: Twin, choice: random.Random, judge_results: bool) -> None:
-        self.twin, self.choice, self.judge_results = twin, choice, judge_results
+    def __init__(self, twin: Twin, choice: random.Random, form: str) -> None:
+        self.twin, self.choice, self.form = twin, choice, form
         self.failing = 0.5  # the health of the dependency, which changes now and then
         self.hanging_up = 0.08  # the patience of the callers, which does too
         self.steps = self.depth = 0
@@ -228,8 +227,8 @@ class Driver:
     def call(self) -> None:
         inner = self.choice.choice([0, 0, 0, 0, 1, 3]) if self.depth < 4 else 0
         self.depth += 1
-        by_value = self.judge_results and self.choice.random() < 0.5
-        self.twin.call(self.verdict(), lambda: self.run(inner), by_value)
+        form = self.form if self.choice.random() < 0.5 else RAISED
+        self.twin.call(self.verdict(), lambda: self.run(inner), form)
         self.depth -= 1
 
     def admit(self) -> None:
@@ -288,9 +287,9 @@ def close_in_time(twin: Twin) -> None:
 def one_episode(seed: int, steps: int) -> int:
     """A twin with a random policy, run until it has done this many steps."""
     choice = random.Random(seed)
-    judge_results = choice.random() < 0.3
-    twin = Twin(random_policy(choice), **OPTIONS[judge_results])
-    driver = Driver(twin, choice, judge_results)
+    form = choice.choice([RAISED, *FORMS])
+    twin = Twin(random_policy(choice), **FORMS[form])
+    driver = Driver(twin, choice, form)
     try:
         while driver.steps < steps:
             driver.run(min(200, steps - driver.steps))

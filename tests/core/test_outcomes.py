@@ -218,31 +218,58 @@ def rejection(provider: Provider) -> BreakerOpenError:
     return rejected(other)
 
 
+class Unavailable(BreakerOpenError, ConnectionError):
+    """What an integration raises: a rejection in the class of its library."""
+
+
 @pytest.mark.parametrize(
     ("options", "outcome"),
     [
         ({}, IGNORED),
         ({"failure_on": OSError}, IGNORED),
         ({"success_on": OSError}, IGNORED),
-        ({"failure_on": Exception}, FAILURE),
+        ({"failure_on": Exception}, IGNORED),
+        ({"success_on": Exception}, IGNORED),
+        ({"failure_on": (OSError, BaseException)}, IGNORED),
+        ({"failure_on": (Exception, BreakerOpenError)}, FAILURE),
         ({"failure_on": BreakerError}, FAILURE),
         ({"success_on": BreakerOpenError}, SUCCESS),
+        ({"ignore_on": BreakerError, "success_on": BreakerOpenError}, IGNORED),
     ],
 )
 def test_the_rejection_of_another_breaker_is_ignored_unless_a_list_names_it(
     provider_of: Callable[..., Provider], options: dict[str, Any], outcome: str
 ) -> None:
-    # S44
+    # S100
     provider = provider_of(LENIENT)
     error = rejection(provider)
     breaker = provider.get_breaker("http:outer", **options)
     assert outcome_of(breaker, error) == outcome
+    assert outcome_of(breaker, Unavailable(*error.args)) == outcome
+    assert outcome_of(breaker, BaseExceptionGroup("g", [error])) == outcome
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome", "plain"),
+    [
+        ({"failure_on": Unavailable}, FAILURE, IGNORED),
+        ({"success_on": Unavailable, "failure_on": BreakerOpenError}, SUCCESS, FAILURE),
+        ({"ignore_on": ConnectionError, "failure_on": Unavailable}, FAILURE, IGNORED),
+    ],
+)
+def test_a_list_that_names_a_kind_of_rejection_counts_that(
+    make_breaker: Make, options: dict[str, Any], outcome: str, plain: str
+) -> None:
+    # S100
+    breaker = make_breaker(LENIENT, **options)
+    assert outcome_of(breaker, Unavailable("db:main", State.OPEN)) == outcome
+    assert outcome_of(breaker, BreakerOpenError("db:main", State.OPEN)) == plain
 
 
 def test_groups_of_rejections_are_ignored_and_a_real_failure_among_them_counts(
     provider_of: Callable[..., Provider],
 ) -> None:
-    # S44
+    # S100
     provider = provider_of(LENIENT)
     error = rejection(provider)
     breaker = provider.get_breaker("http:outer")
@@ -251,7 +278,7 @@ def test_groups_of_rejections_are_ignored_and_a_real_failure_among_them_counts(
 
 
 def test_an_outer_breaker_is_not_opened_by_an_inner_one(provider_of: Callable[..., Provider]) -> None:
-    # S44
+    # S100
     provider = provider_of(Policy(3))
     outer, inner = provider.get_breaker("http:outer"), provider.get_breaker("http:inner")
     trip(inner)

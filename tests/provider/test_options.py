@@ -21,6 +21,14 @@ def falsy(value: object) -> bool:
     return not value
 
 
+def is_boom(error: BaseException) -> bool | None:
+    return isinstance(error, Boom) or None
+
+
+def above(limit: int, value: object, *, inclusive: bool = False) -> bool:
+    return isinstance(value, int) and (value > limit or (inclusive and value == limit))
+
+
 class Judge:
     def judge(self, value: object) -> bool:
         return not value
@@ -31,6 +39,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"success_on": (Boom, Other)},
     {"ignore_on": Boom, "failure_on": Other},
     {"failed_result": falsy},
+    {"failed_error": is_boom},
+    {"failed_result": partial(above, 500, inclusive=True), "failed_error": is_boom},
 ]
 
 
@@ -78,6 +88,8 @@ def test_options_that_the_breaker_was_not_made_with_are_refused(
         {"success_on": Boom},
         {"failed_result": lambda value: not value},
         {"failure_on": Boom, "failed_result": Judge().judge},
+        {"failed_error": lambda error: True},
+        {"failed_error": is_boom},
     ],
     ids=str,
 )
@@ -120,7 +132,8 @@ def test_an_option_of_the_wrong_kind_makes_no_breaker(
     with pytest.raises(TypeError, match=f"{option} must be an exception type or a tuple of them"):
         provider.get_breaker(NAME, **{option: value})
     assert len(provider.breakers) == 0
-    provider.get_breaker(NAME, **{option: Boom})
+    right: dict[str, Any] = {option: Boom}
+    provider.get_breaker(NAME, **right)
     with pytest.raises(TypeError, match=f"{option} must be an exception type or a tuple of them"):
         provider.get_breaker(NAME, **{option: value})
 
@@ -138,7 +151,22 @@ def test_an_option_that_does_not_exist_is_a_type_error(provider_of: Callable[...
         provider_of().get_breaker(NAME, Boom)  # type: ignore[call-arg]
 
 
-def request_handler(provider: Provider, kind: str) -> Any:
+def test_partials_and_bound_methods_are_equal_by_what_they_do(provider_of: Callable[..., Provider]) -> None:
+    # S45
+    provider, judge = provider_of(), Judge()
+    made = provider.get_breaker(NAME, failed_result=partial(above, 500, inclusive=True), failed_error=judge.judge)
+    assert provider.get_breaker(NAME, failed_result=partial(above, 500, inclusive=True)) is made
+    assert provider.get_breaker(NAME, failed_result=partial(partial(above, 500), inclusive=True)) is made
+    assert provider.get_breaker(NAME, failed_error=judge.judge) is made
+    others: list[Any] = [partial(above, 500), partial(above, 501, inclusive=True), partial(falsy), above, falsy]
+    for other in others:
+        with pytest.raises(ValueError, match="cannot get failed_result="):
+            provider.get_breaker(NAME, failed_result=other)
+    with pytest.raises(ValueError, match="cannot get failed_error="):
+        provider.get_breaker(NAME, failed_error=Judge().judge)
+
+
+def request_handler(provider: Provider, kind: str, option: str) -> Any:
     """As a request handler asks for its breaker each time it runs."""
     limit = 500
     judge = Judge()
@@ -148,20 +176,21 @@ def request_handler(provider: Provider, kind: str) -> Any:
         "method": MethodType(lambda self, value: value >= limit, judge),
         "object": judge.judge,
     }
-    return provider.get_breaker(NAME, failed_result=made[kind])
+    return provider.get_breaker(NAME, **{option: made[kind]})
 
 
+@pytest.mark.parametrize("option", ["failed_result", "failed_error"])
 @pytest.mark.parametrize("kind", ["lambda", "partial", "method", "object"])
 def test_an_option_that_is_made_anew_by_each_request_is_explained(
-    provider_of: Callable[..., Provider], kind: str
+    provider_of: Callable[..., Provider], kind: str, option: str
 ) -> None:
     # S45
     provider = provider_of()
-    request_handler(provider, kind)
+    request_handler(provider, kind, option)
     with pytest.raises(
-        ValueError, match=r"made anew by each call .* define it once, at module level, and pass that as"
+        ValueError, match=rf"made anew by each call .* define it once, at module level, and pass that as {option} each"
     ):
-        request_handler(provider, kind)
+        request_handler(provider, kind, option)
 
 
 # -- very many breakers --

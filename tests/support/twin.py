@@ -25,6 +25,36 @@ COUNTS = ("failureThreshold", "successThreshold", "halfOpenMaxCalls", "openTimeo
 FAILED_VALUE = "a value that failed_result calls a failure"
 
 
+class Judged(BaseException):
+    """What `failed_error` judges: no `Exception`, so that it decides and no default does."""
+
+    def __init__(self, failed: bool | None) -> None:
+        self.failed = failed
+
+
+# How a call brings its verdict about, with the options that this needs.
+RAISED, BY_VALUE, ASKED, PASSING = "raised", "by its value", "by failed_error", "by a rejection that passes"
+FORMS: dict[str, dict[str, Any]] = {
+    RAISED: {},
+    BY_VALUE: {"failed_result": lambda value: value is FAILED_VALUE},
+    ASKED: {"failed_error": lambda error: getattr(error, "failed", None)},
+    PASSING: {"failure_on": Exception},
+}
+
+
+def ending(verdict: str, form: str) -> str | BaseException:
+    """What a function returns or raises so that its call ends with this verdict."""
+    if form == ASKED:
+        return Judged({SUCCESS: False, FAILURE: True, IGNORED: None}[verdict])
+    if form == PASSING and verdict == IGNORED:
+        return BreakerOpenError("another", State.OPEN)
+    if verdict == IGNORED:
+        return HangUp()
+    if verdict == FAILURE:
+        return FAILED_VALUE if form == BY_VALUE else Boom("down")
+    return "ok"
+
+
 def comparable(event: Any) -> Any:
     """The event, without the one field that the model cannot know: the source's revision."""
     if isinstance(event, PolicyUpdated):
@@ -110,8 +140,9 @@ class Twin:
             token = self.pending.pop(which % len(self.pending))[1]
             self.model.settle(token, IGNORED, self.clock())
 
-    def call(self, verdict: str, body: Callable[[], None] = lambda: None, failed_value: bool = False) -> None:
+    def call(self, verdict: str, body: Callable[[], None] = lambda: None, form: str = RAISED) -> None:
         """A whole call through ``do``, during which ``body`` happens."""
+        end = ending(verdict, form)
         token = self.model.admit(self.clock(), self.around)
         ran: list[bool] = []
 
@@ -125,23 +156,25 @@ class Twin:
             self.around.append(token)
             body()
             self.around.pop()
-            if verdict == IGNORED:
-                raise HangUp
-            if verdict == FAILURE and not failed_value:
-                raise Boom("down")
-            return "ok" if verdict == SUCCESS else FAILED_VALUE
+            if isinstance(end, BaseException):
+                raise end
+            return end
 
+        got: str | BaseException | None = None
         try:
-            value: str | None = self.breaker.do(fn)
+            got = self.breaker.do(fn)
         except BreakerOpenError as error:
-            self._same_refusal(error, token)
-        except (Boom, HangUp):
-            value = None
+            if ran:
+                got = error
+            else:
+                self._same_refusal(error, token)
+        except (Boom, HangUp, Judged) as error:
+            got = error
         assert bool(ran) is isinstance(token, Token)
         if isinstance(token, Token):
-            by_value = failed_value and verdict == FAILURE
-            assert (value is None) is (verdict == IGNORED or (verdict == FAILURE and not by_value))
-            self.model.settle(token, verdict, self.clock(), "failed result" if by_value else "Boom: down")
+            assert got is end
+            text = {BY_VALUE: "failed result", ASKED: "Judged: True"}.get(form, "Boom: down")
+            self.model.settle(token, verdict, self.clock(), text)
 
     # Everything else that can happen to a breaker.
 

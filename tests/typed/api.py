@@ -45,6 +45,14 @@ async def many_later(x: int) -> AsyncIterator[int]:
     yield x
 
 
+def is_failure(error: BaseException) -> bool | None:
+    return isinstance(error, OSError) or None
+
+
+def is_text(error: BaseException) -> str:
+    return str(error)
+
+
 async def calls(b: Breaker) -> None:
     assert_type(b.do(plain, 1, flag=True), str)
     assert_type(await b.do(later, 1), str)
@@ -232,6 +240,12 @@ def providers() -> None:
         assert_type(every, Breaker)
         provider.get_breaker("x", OSError)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         provider.get_breaker("x", ignore_on=(OSError, 5))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.get_breaker("z", failed_error=is_failure, failed_result=None)
+        provider.get_breaker("z", failed_error=lambda error: isinstance(error, OSError) or None)
+        provider.get_breaker("z", failed_error=None)
+        provider.get_breaker("x", failed_error=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.get_breaker("x", failed_error=is_text)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        provider.get_breaker("x", failed_error=later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         provider.get_breaker("x", failed_result=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         provider.get_breaker("x", nothing=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         provider.get_breaker("x", failure_on=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -72,7 +72,7 @@ cdef int settle_by_result(Breaker b, Ticket *ticket, result) except -1:
         return settle_by_late_value(b, ticket, result)
     if isinstance(result.value, loaded("twisted.internet.defer", "CancelledError")):
         return settle(b, ticket, IGNORED, None)
-    return settle_by(b, ticket, result.value)
+    return settle_by_late_error(b, ticket, result.value)
 
 
 cdef int settle_by_future(Breaker b, Ticket *ticket, future) except -1:
@@ -81,8 +81,16 @@ cdef int settle_by_future(Breaker b, Ticket *ticket, future) except -1:
     # Not `exception()`: asyncio would take it for read, and say nothing of one that nobody looks at.
     error = future._exception if hasattr(future, "_exception") else future.exception()
     if error is not None:
-        return settle_by(b, ticket, error)
+        return settle_by_late_error(b, ticket, error)
     return settle_by_late_value(b, ticket, future.result())
+
+
+cdef int settle_by_late_error(Breaker b, Ticket *ticket, error) except -1:
+    try:
+        settle_by(b, ticket, error)
+    except Exception as raised:
+        report_late(b, b.failed_error, raised)
+    return 0
 
 
 cdef int settle_by_late_value(Breaker b, Ticket *ticket, result) except -1:
@@ -92,9 +100,15 @@ cdef int settle_by_late_value(Breaker b, Ticket *ticket, result) except -1:
             raise_set()
         Py_DECREF(judged)
     except Exception as raised:
-        if b.failed_result is None or b.listeners is None:
-            raise
-        b.listeners.report(b.failed_result, None, raised)  # there is no caller who could get it
+        report_late(b, b.failed_result, raised)
+    return 0
+
+
+cdef int report_late(Breaker b, asked, error) except -1:
+    """What a predicate raises when its call has returned: there is no caller who could get it."""
+    if asked is None or b.listeners is None:
+        raise error
+    b.listeners.report(asked, None, error)
     return 0
 
 

@@ -20,10 +20,11 @@ cdef class Breaker:
     cdef tuple ignore_on        # None: not given
     cdef tuple success_on
     cdef tuple failure_on
+    cdef object failed_error
     cdef object failed_result
 
     def __cinit__(self, str name not None, policy, *, clock=None, ListenersBase listeners=None,
-                  ignore_on=None, success_on=None, failure_on=None, failed_result=None):
+                  ignore_on=None, success_on=None, failure_on=None, failed_result=None, failed_error=None):
         # First what needs nobody else, for it can be found from now on, by those whose code runs below.
         cdef Core *c = &self.core  # all zero
         c.here.generation = generation
@@ -35,9 +36,8 @@ cdef class Breaker:
         self.ignore_on = exception_types("ignore_on", ignore_on)
         self.success_on = exception_types("success_on", success_on)
         self.failure_on = exception_types("failure_on", failure_on)
-        if failed_result is not None and not callable(failed_result):
-            raise TypeError(f"failed_result must be a callable, got {type(failed_result).__name__}")
-        self.failed_result = failed_result
+        self.failed_result = predicate("failed_result", failed_result)
+        self.failed_error = predicate("failed_error", failed_error)
         cdef PolicyNumbers numbers = policy.numbers()  # matched by name: a field without a number raises
         cdef int64_t now = now_of(self)
         lock(c)
@@ -185,7 +185,8 @@ cdef class Breaker:
     def _options(self):
         """The classification options this breaker was made with, by name."""
         return {"ignore_on": self.ignore_on, "success_on": self.success_on,
-                "failure_on": self.failure_on, "failed_result": self.failed_result}
+                "failure_on": self.failure_on, "failed_result": self.failed_result,
+                "failed_error": self.failed_error}
 
 
 cdef int64_t now_of(Breaker b) except? -1:

@@ -35,6 +35,8 @@ cdef extern from "Python.h":
     bint PyGen_CheckExact(PyObject *o) noexcept
     bint PyAsyncGen_CheckExact(PyObject *o) noexcept
     # errors
+    PyObject *Py_True
+    PyObject *Py_False
     PyObject *PyExc_BaseException
     PyObject *PyExc_Exception
     PyObject *PyExc_KeyboardInterrupt
@@ -125,6 +127,7 @@ cdef extern from "native/core.h":
     PyObject *bk_take_exception() noexcept                      # owned; NULL: none is set
     PyObject *bk_take_raised() noexcept                         # owned
     void bk_give_exception(PyObject *exception) noexcept        # takes the reference
+    PyObject *bk_exchange_handled(PyObject *exception) noexcept  # takes the reference, may be NULL; returns another
     void bk_raise_stop(PyObject *value) noexcept                # takes the reference
     void bk_stop_is_no_end(const char *kind, bint is_async) noexcept
     void bk_chain_exception(PyObject *error) noexcept           # takes the reference

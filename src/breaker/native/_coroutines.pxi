@@ -269,7 +269,7 @@ cdef int settle_flow_by(GuardedLater flow, error) except -1:
     """The same by what an exception means."""
     cdef int outcome = outcome_of(flow.breaker, <PyObject *>error)
     if outcome < 0:
-        give_up(flow.breaker, &flow.ticket)
+        unsettled(flow.breaker, &flow.ticket, outcome)
         bk_stop_is_no_end(kind_name(flow), isinstance(flow, GuardedAsyncGenerator))
         return -1
     return settle_flow(flow, outcome, error)

@@ -198,11 +198,14 @@ cdef void settle_raised(Breaker b, Ticket *ticket) noexcept:
     """Settle by the exception that is set, and leave it set."""
     cdef PyObject *error = bk_take_raised()
     cdef int outcome = outcome_of(b, error)
-    if outcome < 0:
+    if BK_LIKELY(outcome >= 0):
+        settle_error(b, ticket, outcome, error)
+    elif outcome == MISJUDGED:
+        settle_misjudged(b, ticket)
+        Py_DECREF(error)  # it is the context of the predicate's error
+    else:
         give_up(b, ticket)
         bk_chain_exception(error)
-    else:
-        settle_error(b, ticket, outcome, error)
 
 
 cdef inline void settle_error(Breaker b, Ticket *ticket, int outcome, PyObject *error) noexcept:
@@ -216,10 +219,24 @@ cdef inline void settle_error(Breaker b, Ticket *ticket, int outcome, PyObject *
 cdef int settle_by(Breaker b, Ticket *ticket, error) except -1:
     """Settle by what an exception means, once."""
     cdef int outcome = outcome_of(b, <PyObject *>error)
-    if outcome < 0:
+    if outcome >= 0:
+        return settle(b, ticket, outcome, error)
+    unsettled(b, ticket, outcome)
+    return -1
+
+
+cdef void unsettled(Breaker b, Ticket *ticket, int why) noexcept:
+    """Settle where `outcome_of` has no outcome but an error, which stays set."""
+    if why == MISJUDGED:
+        settle_misjudged(b, ticket)
+    else:
         give_up(b, ticket)
-        return -1
-    return settle(b, ticket, outcome, error)
+
+
+cdef void settle_misjudged(Breaker b, Ticket *ticket) noexcept:
+    """Settle by the error of a predicate, which is set and stays: an `Exception` is a failure, else it is ignored."""
+    cdef bint failed = PyErr_ExceptionMatches(PyExc_Exception)
+    settle_error(b, ticket, FAILURE if failed else IGNORED, bk_take_exception())
 
 
 cdef void raise_of_coroutine(PyObject *answer) noexcept:
@@ -241,8 +258,7 @@ cdef PyObject *judge(Breaker b, Ticket *ticket, PyObject *value) noexcept:
         failed = PyObject_IsTrue_(answer)
         Py_DECREF(answer)
     if failed < 0:
-        failed = PyErr_ExceptionMatches(PyExc_Exception)
-        settle_error(b, ticket, FAILURE if failed else IGNORED, bk_take_exception())
+        settle_misjudged(b, ticket)
         return NULL
     if settle_quietly(b, ticket, FAILURE if failed else SUCCESS, <PyObject *>_FAILED_RESULT) < 0:
         return NULL

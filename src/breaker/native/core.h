@@ -113,6 +113,14 @@ static inline PyObject *bk_take_raised(void) {
     return BK_LIKELY(error != NULL) ? error : bk_lost_exception();
 }
 
+/* The exception that is being handled here, exchanged: what is raised meanwhile has it as its context. Both owned. */
+static inline PyObject *bk_exchange_handled(PyObject *exception) {
+    _PyErr_StackItem *here = PyThreadState_Get()->exc_info;
+    PyObject *before = here->exc_value;
+    here->exc_value = exception;
+    return before;
+}
+
 /* Set StopIteration(value), taking the reference. */
 static void bk_raise_stop(PyObject *value) {
     PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
