@@ -165,9 +165,12 @@ cdef class GuardedFunction:
         if name in OF_A_FUNCTION:
             return of_a_function(self.fn, name)
         if name == "__annotations__":
-            annotations = {}
+            annotations = getattr(self.fn, name, None)  # from 3.14 on they are made when somebody asks
+            annotations = {} if annotations is None else annotations
             setattr(self, name, annotations)
             return annotations
+        if name == "__annotate__" and hasattr(SHAPE, name):
+            return getattr(self.fn, name, None)
         raise AttributeError(f"'function' object has no attribute {name!r}")
 
     def __setattr__(self, name, value):

@@ -161,18 +161,17 @@ static BK_COLD void bk_chain_exception(PyObject *error) {
 /* ---- what kind of function, what kind of result ------------------------------------------------------------ */
 #define BK_RUNS_LATER (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
 
-/* Has inspect.markcoroutinefunction, which came with 3.12, marked a Python function? Before, asyncio did in its way. */
-#if PY_VERSION_HEX >= 0x030C0000
-#define BK_MARK "_is_coroutine_marker"
-#else
-#define BK_MARK "_is_coroutine"
-#endif
+/* Has inspect.markcoroutinefunction marked a Python function, or asyncio in the way in which it did so before 3.12? */
 static BK_COLD int bk_is_marked(PyObject *dict) {
-    static PyObject *mark;
-    if (mark == NULL) mark = PyUnicode_InternFromString(BK_MARK);
-    int found = mark == NULL ? -1 : PyDict_Contains(dict, mark);
-    if (found < 0) PyErr_Clear();
-    return found > 0;
+    static PyObject *marks[2];
+    static const char *const names[2] = {"_is_coroutine_marker", "_is_coroutine"};
+    for (int i = 0; i < 2; i++) {
+        if (marks[i] == NULL) marks[i] = PyUnicode_InternFromString(names[i]);
+        int found = marks[i] == NULL ? -1 : PyDict_Contains(dict, marks[i]);
+        if (found > 0) return 1;
+        if (found < 0) PyErr_Clear();
+    }
+    return 0;
 }
 /* Flags of BK_RUNS_LATER for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
 static inline int bk_function_flags(PyObject *fn) {
