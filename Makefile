@@ -6,7 +6,7 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-sanitizers test-storm test-freethreaded \
+.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-sanitizers test-storm test-freethreaded test-libraries \
 	free-threaded-python debian-pythons \
 	check docs bench bench-peers bench-instructions bench-etcd clean
 
@@ -21,6 +21,7 @@ help:
 	@echo "make test-memory         each allocation of each form of call fails once, in all states"
 	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core, SHORT=yes)"
 	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
+	@echo "make test-libraries      decorated functions in thirty other libraries (Celery, FastAPI, pydantic, Twisted, …)"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
 	@echo "make docs    the pages as a site, in docs/_build/html"
@@ -70,6 +71,16 @@ test-sanitizers: $(VENV)/.test
 
 test-storm: $(VENV)/.test
 	STORM_PROGRAMS=$(or $(PROGRAMS),1000) STORM_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/border/test_storm.py $(PYTEST)
+
+# In an environment of its own: the libraries are many, and pin each other.
+test-libraries: $(VENV)-libraries/.built
+	BREAKER_LIBRARIES=all $(VENV)-libraries/bin/python -m pytest tests/libraries $(PYTEST)
+
+$(VENV)-libraries/.built: pyproject.toml setup.py $(CORE)
+	@sh tools/make_venv.sh $(PYTHON) $(VENV)-libraries
+	@echo "building the package and installing thirty libraries in $(VENV)-libraries"
+	@$(VENV)-libraries/bin/python -m pip install --quiet --editable '.[libraries]'
+	@touch $@
 
 free-threaded-python:
 	@sh tools/free_threaded.sh $(FREE_THREADED_CACHE)
