@@ -5,9 +5,10 @@ ones) have `test-core` alone: there, and only there, what needs one is left out,
 """
 
 import importlib.util
+import re
 from collections.abc import Sequence
 
-LIBRARIES = ("grpc", "gevent", "fastapi", "httpx", "httpx2", "requests", "aiohttp", "urllib3")
+LIBRARIES = ("grpc", "gevent", "fastapi", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy")
 MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None)
 
 
@@ -17,5 +18,6 @@ def lacks_its_library(path: Sequence[str]) -> bool:
 
 
 def mentions_a_missing_one(program: str) -> bool:
-    """Whether a Python text imports an integration with a missing library."""
-    return any(f"breaker.integrations.{library}" in program for library in MISSING)
+    """Whether a Python text imports a missing library, or an integration with one."""
+    found = (rf"^(import|from) {library}\b|\bbreaker\.integrations\.{library}\b" for library in MISSING)
+    return any(re.search(library, program, re.MULTILINE) for library in found)
