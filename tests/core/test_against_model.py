@@ -179,7 +179,7 @@ def random_policy(choice: random.Random) -> Policy:
         choice.randint(1, 4),
         choice.randint(1, 40) / 4,
         half_open_max_calls=choice.randint(1, 4),
-        probe_timeout=choice.choice([None, choice.randint(1, 40) / 4]),
+        probe_timeout=choice.choice([None, choice.randint(1, 40) / 4, choice.randint(60, 260) / 4]),
         open_timeout_multiplier=choice.choice([1.0, 1.0, 2.0]),
         open_timeout_max=choice.choice([None, 20.0, 60.0]),
     )
@@ -206,6 +206,7 @@ class Driver:
         self.twin, self.choice, self.form = twin, choice, form
         self.failing = 0.5  # the health of the dependency, which changes now and then
         self.hanging_up = 0.08  # the patience of the callers, which does too
+        self.slowness = 1  # of everything, against the leases
         self.steps = self.depth = 0
         self.acts: list[Callable[[], None]] = [
             self.admit, self.settle, self.drop, self.again, self.call, self.advance, self.cool,
@@ -245,7 +246,7 @@ class Driver:
         self.twin.again(self.choice.randrange(8), self.verdict())
 
     def advance(self) -> None:
-        self.twin.advance(self.choice.randint(1, 20) / 4)
+        self.twin.advance(self.choice.randint(1, 20) / 4 * self.slowness)
 
     def cool(self) -> None:
         self.twin.advance(self.twin.breaker.retry_after)
@@ -265,6 +266,7 @@ class Driver:
     def weather(self) -> None:
         self.failing = self.choice.choice([0.02, 0.1, 0.5, 0.9])
         self.hanging_up = self.choice.choice([0.05, 0.1, 0.1, 0.95])
+        self.slowness = self.choice.choice([1, 1, 1, 12])
 
 
 def close_in_time(twin: Twin) -> None:

@@ -217,6 +217,14 @@ def test_jitter_comes_on_top_of_the_grown_and_bounded_timeout(make_breaker: Make
         assert base <= span <= base * 1.5
 
 
+def test_the_maximum_does_not_cut_the_jitter(make_breaker: Make, clock: ManualClock) -> None:
+    # S74: or all that have reached it would probe at one moment
+    breaker = make_breaker(growing(longest=4, open_timeout_jitter=1.0))
+    at_the_maximum = spans(breaker, clock, 22)[2:]
+    assert len(set(at_the_maximum)) == 20
+    assert 4 <= min(at_the_maximum) < max(at_the_maximum) <= 8
+
+
 def test_a_new_base_is_grown_like_the_old_and_keeps_its_jitter(
     provider_of: Callable[..., Provider], clock: ManualClock
 ) -> None:
