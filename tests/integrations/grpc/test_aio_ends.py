@@ -35,8 +35,8 @@ def test_a_deadline_that_passes_is_a_failure(
     asyncio.run(main())
 
 
-# Written to, a call that is over already says so in another way; and with 0.0 gRPC sometimes raises CancelledError in the
-# middle of sending a stream.
+# Written to, a call that is over already says so in another way. With 0.0 gRPC sometimes raises CancelledError while
+# it sends a stream.
 @pytest.mark.parametrize(
     ("form", "timeout"),
     [(form, -3.5) for form in AIO_FORMS if not form.endswith("write")]
