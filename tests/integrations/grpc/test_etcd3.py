@@ -52,7 +52,7 @@ def test_its_watch_thread_waits_for_a_server_that_is_gone(
     options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
     with Server(tmp_path) as server, open_channel(server.endpoint, options=options) as bare:
         channel = intercepted(guard(bare, provider, name=unless_watch), Waiting(), counting)
-        store, events = rpc.KVStub(channel), []
+        store, events = rpc.KVStub(channel), list[Any]()
         watcher = watch.Watcher(rpc.WatchStub(channel), timeout=20)
         watcher.add_callback("users", events.append)
         store.Put(rpc.PutRequest(key=b"users", value=b"ada"))

@@ -14,11 +14,25 @@ import grpc.aio
 import pytest
 
 from breaker import Policy, Provider
-from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
+from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor
 from support.collector import no_collector
 from support.reading import counts
-from support.rpc import FORMS, METHOD, SU, US, UU, Echo, aio_channel, ask, intercepted, open_channel, serving
-from support.rpc_aio import AIO_FORMS, AIO_METHOD
+from support.rpc import (
+    FORMS,
+    METHOD,
+    PROTECTED,
+    SU,
+    US,
+    UU,
+    Echo,
+    Protect,
+    aio_channel,
+    ask,
+    intercepted,
+    open_channel,
+    serving,
+)
+from support.rpc_aio import AIO_FORMS, AIO_METHOD, Guarded
 from support.watching import eventually
 
 
@@ -44,16 +58,20 @@ def swallowing(call: Callable[..., Any], *args: Any) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_answers_and_rejections_need_no_collector(server: tuple[Echo, str], patient: Provider, form: str) -> None:
+def test_answers_and_rejections_need_no_collector(
+    protect: Protect, server: tuple[Echo, str], patient: Provider, form: str
+) -> None:
     with open_channel(server[1]) as bare:
-        channel = intercepted(bare, BreakerInterceptor(patient))
+        channel = protect(bare, patient)
         assert garbage_of(swallowing(FORMS[form], channel, ask()), 50) < 1
         patient.breakers[METHOD[form]].force_open()
         assert garbage_of(swallowing(FORMS[form], channel, ask()), 50) < 1
         assert counts(patient.breakers[METHOD[form]]) == {"successes": 55, "rejected": 55}
 
 
-def test_failures_leave_to_the_collector_what_grpc_leaves(server: tuple[Echo, str], patient: Provider) -> None:
+def test_failures_leave_to_the_collector_what_grpc_leaves(
+    protect: Protect, server: tuple[Echo, str], patient: Provider
+) -> None:
     class Nothing(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
         def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
             return continuation(client_call_details, request)
@@ -64,13 +82,12 @@ def test_failures_leave_to_the_collector_what_grpc_leaves(server: tuple[Echo, st
     with open_channel(server[1]) as bare:
         for form in ("unary-call", "unary-future", "unary-stream"):
             without = garbage_of(swallowing(FORMS[form], intercepted(bare, Nothing()), wish), 50)
-            ours = intercepted(bare, BreakerInterceptor(patient))
-            assert garbage_of(swallowing(FORMS[form], ours, wish), 50) <= without + 10, form
+            assert garbage_of(swallowing(FORMS[form], protect(bare, patient), wish), 50) <= without + 10, form
 
 
 @pytest.mark.parametrize("form", AIO_FORMS)
 def test_answers_and_rejections_of_aio_leave_no_more_than_without(
-    server: tuple[Echo, str], patient: Provider, form: str
+    guarded: Guarded, server: tuple[Echo, str], patient: Provider, form: str
 ) -> None:
     async def garbage(channel: Any, times: int = 50) -> float:
         async def work() -> None:
@@ -103,7 +120,7 @@ def test_answers_and_rejections_of_aio_leave_no_more_than_without(
         ]
         async with aio_channel(server[1], interceptors=idle) as channel:
             without = await garbage(channel)
-        async with aio_channel(server[1], interceptors=aio_interceptors(patient)) as channel:
+        async with guarded(server[1], patient) as channel:
             assert await garbage(channel) <= without + 1
             patient.breakers[AIO_METHOD[form]].force_open()
             assert await garbage(channel) <= without + 1
@@ -137,8 +154,8 @@ def test_memory_is_flat_over_a_hundred_thousand_calls(provider_of: Callable[...,
         serving(service, interceptors=interceptors) as address,
         open_channel(address) as bare,
     ):
-        answered = intercepted(bare, BreakerInterceptor(closed))
-        rejected = intercepted(bare, BreakerInterceptor(opened))
+        answered = [protect(bare, closed) for protect in PROTECTED.values()]
+        rejected = [protect(bare, opened) for protect in PROTECTED.values()]
         for method in set(METHOD.values()):
             opened.get_breaker(method).force_open()
         good, bad = ask(responses=1), ask(grpc.StatusCode.UNAVAILABLE)
@@ -146,9 +163,9 @@ def test_memory_is_flat_over_a_hundred_thousand_calls(provider_of: Callable[...,
         def work(rounds: int) -> None:
             for number in range(rounds):
                 for form in FORMS.values():
-                    swallowing(form, rejected, good)()
+                    swallowing(form, rejected[number % 2], good)()
                 for form in list(FORMS.values())[number % 8 : number % 8 + 1]:
-                    swallowing(form, answered, bad if number % 5 == 0 else good)()
+                    swallowing(form, answered[number // 8 % 2], bad if number % 5 == 0 else good)()
 
         work(1000)
         gc.collect()
@@ -164,7 +181,7 @@ def test_memory_is_flat_over_a_hundred_thousand_calls(provider_of: Callable[...,
     assert grown < 500
 
 
-def test_memory_is_flat_over_calls_of_aio(provider_of: Callable[..., Provider]) -> None:
+def test_memory_is_flat_over_calls_of_aio(guarded: Guarded, provider_of: Callable[..., Provider]) -> None:
     closed, opened = provider_of(Policy(2**31 - 1)), provider_of()
     for method in set(AIO_METHOD.values()):
         opened.get_breaker(method).force_open()
@@ -180,8 +197,8 @@ def test_memory_is_flat_over_calls_of_aio(provider_of: Callable[..., Provider]) 
 
     async def main(address: str) -> int:
         async with (
-            aio_channel(address, interceptors=aio_interceptors(closed)) as answered,
-            aio_channel(address, interceptors=aio_interceptors(opened)) as rejected,
+            guarded(address, closed) as answered,
+            guarded(address, opened) as rejected,
         ):
             await work(200, answered, rejected)
             gc.collect()

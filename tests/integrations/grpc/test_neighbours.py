@@ -9,9 +9,9 @@ import grpc.aio
 import pytest
 
 from breaker import BreakerOpenError, Provider, State
-from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors
+from breaker.integrations.grpc import BreakerOpenRpcError, aio_interceptors, guard
 from support.reading import counts
-from support.rpc import FORMS, METHOD, US, UU, Echo, aio_channel, ask, intercepted, open_channel
+from support.rpc import FORMS, METHOD, US, UU, Echo, Protect, aio_channel, ask, intercepted, open_channel
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
 
 
@@ -39,12 +39,13 @@ class Recorder(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_interceptors_before_and_after(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+def test_interceptors_before_and_after(
+    protect: Protect, server: tuple[Echo, str], provider: Provider, form: str
+) -> None:
     echo, address = server
     log: list[Any] = []
     with open_channel(address) as bare:
-        around = (Recorder("outer", log), BreakerInterceptor(provider), Recorder("inner", log))
-        channel = intercepted(bare, *around)
+        channel = intercepted(protect(intercepted(bare, Recorder("inner", log)), provider), Recorder("outer", log))
         FORMS[form](channel, ask())
         assert [value for key, value in echo.metadata[-1] if key == "passed"] == ["outer", "inner"]
         with pytest.raises(grpc.RpcError):
@@ -81,9 +82,11 @@ class Mapper(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
 
 
 @pytest.mark.parametrize("form", ["unary-call", "unary-stream"])
-def test_errors_of_the_programs_own_are_failures(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+def test_errors_of_the_programs_own_are_failures(
+    protect: Protect, server: tuple[Echo, str], provider: Provider, form: str
+) -> None:
     with open_channel(server[1]) as bare:
-        channel = intercepted(bare, BreakerInterceptor(provider), Mapper())
+        channel = protect(intercepted(bare, Mapper()), provider)
         assert FORMS[form](channel, ask())
         with pytest.raises(Mapper.Down):
             FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
@@ -94,10 +97,12 @@ def test_errors_of_the_programs_own_are_failures(server: tuple[Echo, str], provi
             FORMS[form](channel, ask())
 
 
-def test_errors_without_a_status_go_by_the_breakers_own_options(server: tuple[Echo, str], patient: Provider) -> None:
+def test_errors_without_a_status_go_by_the_breakers_own_options(
+    protect: Protect, server: tuple[Echo, str], patient: Provider
+) -> None:
     patient.get_breaker(UU, ignore_on=Mapper.Down)
     with open_channel(server[1]) as bare:
-        channel = intercepted(bare, BreakerInterceptor(patient), Mapper())
+        channel = protect(intercepted(bare, Mapper()), patient)
         with pytest.raises(Mapper.Down):
             channel.unary_unary(UU)(ask(grpc.StatusCode.UNAVAILABLE))
     assert counts(patient.breakers[UU]) == {"ignored": 1}
@@ -105,14 +110,14 @@ def test_errors_without_a_status_go_by_the_breakers_own_options(server: tuple[Ec
 
 @pytest.mark.parametrize("kind", [list, iter, lambda responses: map(bytes, responses)], ids=["list", "iter", "map"])
 def test_responses_that_an_inner_interceptor_gives_back_bare(
-    server: tuple[Echo, str], provider: Provider, kind: Any
+    protect: Protect, server: tuple[Echo, str], provider: Provider, kind: Any
 ) -> None:
     class Bare(grpc.UnaryStreamClientInterceptor):
         def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
             return kind(continuation(client_call_details, request))
 
     with open_channel(server[1]) as bare:
-        channel = intercepted(bare, BreakerInterceptor(provider), Bare())
+        channel = protect(intercepted(bare, Bare()), provider)
         assert len(FORMS["unary-stream"](channel, ask())) == 3
         assert counts(provider.breakers[US]) == {"successes": 1}
         with pytest.raises(grpc.RpcError) as caught:
@@ -122,7 +127,9 @@ def test_responses_that_an_inner_interceptor_gives_back_bare(
         assert provider.breakers[US].state is State.OPEN
 
 
-def test_an_inner_interceptor_with_a_bare_result_of_its_own(server: tuple[Echo, str], provider: Provider) -> None:
+def test_an_inner_interceptor_with_a_bare_result_of_its_own(
+    protect: Protect, server: tuple[Echo, str], provider: Provider
+) -> None:
     class Answer:
         def __init__(self, call: Any) -> None:
             self.result = call.result
@@ -132,7 +139,7 @@ def test_an_inner_interceptor_with_a_bare_result_of_its_own(server: tuple[Echo, 
             return Answer(continuation(client_call_details, request))
 
     with open_channel(server[1]) as bare:
-        channel = intercepted(bare, BreakerInterceptor(provider), Bare())
+        channel = protect(intercepted(bare, Bare()), provider)
         for form in ("unary-call", "unary-future"):
             assert FORMS[form](channel, ask())
         assert counts(provider.breakers[UU]) == {"successes": 2}
@@ -189,3 +196,56 @@ def test_aio_interceptors_before_and_after(server: tuple[Echo, str], provider: P
     assert counts(provider.breakers[AIO_METHOD[form]]) == {"successes": 1, "failures": 1, "rejected": 1}
     if form == "unary-await":
         assert log == [grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE]
+
+
+class AioMapper(grpc.aio.UnaryUnaryClientInterceptor):
+    """Turns errors into the program's own."""
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+        if await call.code() is not grpc.StatusCode.OK:
+            raise Mapper.Down
+        return call
+
+
+class AioStreamMapper(grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+
+        async def responses() -> Any:
+            try:
+                async for response in call:
+                    yield response
+            except grpc.RpcError as error:
+                raise Mapper.Down from error
+
+        return responses()
+
+
+@pytest.mark.parametrize("form", ["unary-await", "unary-stream-for"])
+def test_aio_interceptors_inside_a_guarded_channel(server: tuple[Echo, str], provider: Provider, form: str) -> None:
+    async def main() -> None:
+        async with guard(aio_channel(server[1], interceptors=[Cache(), Filter()]), provider) as channel:
+            assert await AIO_FORMS[form](channel, ask())
+            assert counts(provider.breakers[AIO_METHOD[form]]) == {"successes": 1}
+            with pytest.raises(grpc.aio.AioRpcError):
+                await AIO_FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
+            with pytest.raises(BreakerOpenError):
+                await AIO_FORMS[form](channel, ask())
+
+    asyncio.run(main())
+    assert counts(provider.breakers[AIO_METHOD[form]]) == {"successes": 1, "failures": 1, "rejected": 1}
+
+
+@pytest.mark.parametrize("form", ["unary-await", "unary-stream-for"])
+def test_aio_errors_of_the_programs_own_are_failures_of_a_guarded_channel(
+    server: tuple[Echo, str], patient: Provider, form: str
+) -> None:
+    async def main() -> None:
+        async with guard(aio_channel(server[1], interceptors=[AioMapper(), AioStreamMapper()]), patient) as channel:
+            assert await AIO_FORMS[form](channel, ask())
+            with pytest.raises(Mapper.Down):
+                await AIO_FORMS[form](channel, ask(grpc.StatusCode.UNAVAILABLE))
+
+    asyncio.run(main())
+    assert counts(patient.breakers[AIO_METHOD[form]]) == {"successes": 1, "failures": 1}
