@@ -7,7 +7,7 @@ import itertools
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from support.etcd.hostile import (
     WATCH,
     Hostile,
     Script,
+    Steps,
     at,
     chunk,
     coded,
@@ -42,6 +43,7 @@ from support.etcd.subjects import CLOSE_LIMIT, LOST
 from support.watching import LineLogger, eventually
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
+Record = Callable[[str, object], None]
 GIVEN_UP = "circuit breaker policy source endpoint given up"
 REQUEST = 0.3  # seconds
 LISTING = {"header": header(), "kvs": [kv()], "count": "1"}
@@ -277,12 +279,14 @@ def said(lines: LineLogger) -> list[tuple[str, str]]:
     return [(text, str(keys["error"])) for text, keys in above if text in (LOST, GIVEN_UP)]
 
 
-def given_up_beside(healthy: Server, script: Script, text: str) -> list[dict[str, Any]]:
+def given_up_beside(healthy: Server, script: Script, text: str, record: Record) -> list[dict[str, Any]]:
     """One line says it, and the healthy server's policies are in force soon. Returns what was published."""
     with Hostile(script) as hostile:
+        began = time.monotonic()
         provider, lines, source = provider_at(hostile, healthy.endpoint)
         breaker = provider.get_breaker("name-00")
         eventually(lambda: breaker.policy.failure_threshold == 7, 8)
+        record(f"past a hostile server, request_timeout {REQUEST} s", round(time.monotonic() - began, 2))
         ((message, error),) = said(lines)
         began = time.monotonic()
         provider.close()
@@ -298,25 +302,90 @@ def given_up_beside(healthy: Server, script: Script, text: str) -> list[dict[str
 
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("case", SLOW)
-def test_a_server_that_drips_is_given_up(healthy: Server, case: str) -> None:
-    published = given_up_beside(healthy, *SLOW[case])
+def test_a_server_that_drips_is_given_up(healthy: Server, case: str, record_property: Record) -> None:
+    published = given_up_beside(healthy, *SLOW[case], record_property)
     at_the_watch = SLOW[case][1] == "proxy_buffering off"
     assert [b"666" in str(documents).encode() for documents in published] == [True, False][not at_the_watch :]
 
 
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_server_that_does_not_keep_to_http_is_given_up(healthy: Server, case: str) -> None:
-    given_up_beside(healthy, *BROKEN[case])
+def test_a_server_that_does_not_keep_to_http_is_given_up(healthy: Server, case: str, record_property: Record) -> None:
+    given_up_beside(healthy, *BROKEN[case], record_property)
 
 
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("case", LIES)
-def test_a_server_that_lies_is_not_believed(healthy: Server, case: str) -> None:
+def test_a_server_that_lies_is_not_believed(healthy: Server, case: str, record_property: Record) -> None:
     # S132
     script, text = LIES[case]
-    published = given_up_beside(healthy, script, text)
+    published = given_up_beside(healthy, script, text, record_property)
     lied = [documents for documents in published if "666" in str(documents)]
     listed = script(RANGE, {}) is None and script(LOGIN, {}) is None  # then its listing was no lie
     assert len(lied) == listed
     assert all(documents == {"name-00.json": b'{"failureThreshold": 666}'} for documents in lied)
+
+
+def in_parts(body: bytes, rate: int) -> Steps:
+    """An answer at so many bytes a second."""
+    head, _, rest = body.partition(b"\r\n\r\n")
+    yield head + b"\r\n\r\n"
+    for place in range(0, len(rest), rate // 25):
+        yield rest[place : place + rate // 25]
+        yield 0.04
+
+
+LONG = [kv(f"{number:02}.json", '{"failureThreshold": 666}' + " " * 50_000) for number in range(4)]
+
+
+def test_a_long_listing_may_take_longer_as_long_as_it_comes() -> None:
+    (body,) = whole(LISTING | {"kvs": LONG, "count": "4"})
+    with Hostile(at(RANGE, lambda: in_parts(body, 250_000))) as slow:
+        began = time.monotonic()
+        provider, lines, _ = provider_at(slow)
+        breaker = provider.get_breaker("00")
+        eventually(lambda: breaker.policy.failure_threshold == 666, 8)
+        assert time.monotonic() - began > 2 * REQUEST
+        assert said(lines) == []
+        provider.close()
+
+
+def test_a_long_listing_that_comes_too_slowly_is_given_up() -> None:
+    (body,) = whole(LISTING | {"kvs": LONG, "count": "4"})
+    with Hostile(at(RANGE, lambda: in_parts(body, 20_000))) as slow:
+        provider, lines, source = provider_at(slow)
+        eventually(lambda: said(lines), 8)
+        ((message, error),) = said(lines)
+        assert message == LOST
+        assert re.search(r"does not come to its end: \d+ bytes in 0.3 s and a second for each 64 KiB", error)
+        assert source.published == []
+        provider.close()
+
+
+def test_a_change_that_the_watch_has_left_out_is_noticed_behind_a_later_one() -> None:
+    """By the gateway's own fields: what changed since, and the store as it was."""
+    lost = kv("lost.json", '{"failureThreshold": 8}', mod_revision="6")
+    later = kv("name-00.json", '{"failureThreshold": 9}', mod_revision="7")
+    asked: list[dict[str, Any]] = []
+
+    def script(path: str, request: dict[str, Any]) -> Steps | None:
+        if path == WATCH:
+            brought = len([path for path in server.asked if path == WATCH]) == 1
+            change = {"result": {"header": header(7), "events": [{"kv": later}]}}
+            return watched(change) if brought else watched()
+        if path != RANGE or server.asked.count(WATCH) == 0:
+            return None
+        asked.append(request)
+        since = int(request.get("min_mod_revision", 0))
+        found = [item for item in (lost, later) if int(item["mod_revision"]) >= since]
+        return whole({"header": header(7), "kvs": found, "count": "2"})
+
+    with Hostile(script) as server:
+        provider, lines, _ = provider_at(server, check_interval=0.1)
+        breaker = provider.get_breaker("lost")
+        eventually(lambda: breaker.policy.failure_threshold == 8, 8)
+        assert provider.get_breaker("name-00").policy.failure_threshold == 9
+        assert said(lines) == []
+        provider.close()
+    assert asked[0]["min_mod_revision"] == "6"
+    assert asked[0]["keys_only"] is True
