@@ -287,7 +287,7 @@ def test_messages_without_changes_and_without_end_are_no_etcds(store: Store, wat
     run(store, watch)
     ((problem, kind, _),) = watch.problems
     assert kind == "Refused"
-    assert "http://a:1 gives no etcd answer: events was empty in 1000 messages in a row" in problem
+    assert "http://a:1 is not an etcd answer: events was empty in 1000 messages in a row" in problem
 
 
 @pytest.mark.parametrize("way", ["many", "large"])

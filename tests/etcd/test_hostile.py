@@ -86,7 +86,7 @@ def dripped(begin: bytes, data: bytes, path: str = RANGE) -> Script:
 
 BOMB = gzipped(100_000_000)
 IN_TIME = "no answer in time|does not come to its end"
-NOT_ETCD = "gives no etcd answer: "
+NOT_ETCD = "is not an etcd answer: "
 
 # -- slow --
 
@@ -210,7 +210,7 @@ LIES: dict[str, tuple[Script, str]] = {
     "a key twice in a listing": (listing(kvs=[kv(), kv()], count="2"), "out of order"),
     "a change of after the listing": (key(mod_revision="6"), "kvs.mod_revision must be a number from 1 to 5, got 6"),
     "a key that was never changed": (key(mod_revision=None), "kvs.mod_revision must be a number from 1 to 5, got 0"),
-    "an error of another kind": (listing(error={"message": 5}), "cannot answer now|gives no etcd answer"),
+    "an error of another kind": (listing(error={"message": 5}), "cannot answer now|is not an etcd answer"),
     "an error without end": (listing(error="x" * 100_000), r"it says: x+…"),
     "a login without a token": (at(LOGIN, lambda: whole({"header": header()})), "token must be text"),
     "a token with a header in it": (at(LOGIN, lambda: whole({"token": "x\r\nHost: y"})), "token must be text"),

@@ -128,7 +128,7 @@ def no(code: str, details: str) -> Answer:
     return lambda rpc: abort
 
 
-IN_TIME, NOT_ETCD = "no answer in time", "gives no etcd answer: "
+IN_TIME, NOT_ETCD = "no answer in time", "is not an etcd answer: "
 CASES: dict[str, tuple[dict[str, Answer], str]] = {
     "no answer": ({"Status": lambda rpc: hang}, IN_TIME),
     "no listing": ({"Range": lambda rpc: hang}, IN_TIME),

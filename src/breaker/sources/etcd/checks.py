@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,15 +29,16 @@ def answers_of(endpoint: Endpoint) -> Iterator[None]:
         yield
     except NotEtcd as error:
         raise Refused(
-            f"what answers at {endpoint} gives no etcd answer: {error.field} {error.problem}; check the endpoint, and "
+            f"what answers at {endpoint} is not an etcd answer: {error.field} {error.problem}; check the endpoint, and "
             "what is between"
         ) from None
 
 
 def shown(value: object) -> str:
     """What a server has sent, short and on one line."""
-    text = value if isinstance(value, str) else repr(value)[: 2 * _SHOWN]
-    return printable(text, _SHOWN)
+    if isinstance(value, bytes):
+        value = repr(value[: 2 * _SHOWN])
+    return printable(value if isinstance(value, str) else reprlib.repr(value), _SHOWN)
 
 
 def printable(text: str, most: int = 200) -> str:
