@@ -30,7 +30,7 @@ from support.etcd.hostile import (
     whole,
 )
 
-SECONDS = float(os.environ.get("HOSTILE_SECONDS", "2"))
+SECONDS = float(os.environ.get("HOSTILE_SECONDS", "1.5"))
 MEMORY = 5 * MOST_BYTES  # bytes, beyond what the program has before
 FOLLOW = """
 import json, resource, sys, time
