@@ -262,14 +262,21 @@ def test_who_waits_for_the_role_holds_nothing_for_ever_that_a_listener_waits_for
         held.release()
 
 
+def one_that_waits(crowd: Crowd, breaker: Breaker) -> threading.Thread:
+    """A thread that has brought an event, and waits for the role of delivering."""
+    waits = crowd.start(breaker.force_open)
+    while breaker.mode != "forced_open":
+        time.sleep(0.001)
+    waits.join(0.1)
+    assert waits.is_alive()
+    return waits
+
+
 def test_others_leave_their_events_to_who_waits(make_breaker: Make, listeners: list[Any]) -> None:
     # S185: one waits for the role, all others go on at once
     crowd, released = Crowd(), threading.Event()
     with busy(make_breaker, listeners, lambda: released.wait(20)) as breaker:
-        waits = crowd.start(breaker.force_open)
-        while breaker.mode != "forced_open":
-            time.sleep(0.001)
-        waits.join(0.1)
+        waits = one_that_waits(crowd, breaker)
         breaker.shadow()
         assert waits.is_alive()
         released.set()
@@ -282,10 +289,7 @@ def test_a_forked_child_delivers_what_is_left_while_somebody_waits(
     # S185, S152
     crowd, released = Crowd(), threading.Event()
     with busy(make_breaker, listeners, lambda: released.wait(20)) as breaker:
-        waits = crowd.start(breaker.force_open)
-        while breaker.mode != "forced_open":
-            time.sleep(0.001)
-        waits.join(0.1)
+        one_that_waits(crowd, breaker)
 
         def child() -> None:
             del events[:]

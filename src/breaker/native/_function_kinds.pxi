@@ -4,6 +4,7 @@ cdef enum:  # kinds of functions and of values
     PLAIN, COROUTINE, GENERATOR, ASYNC_GENERATOR
     FUTURE, AWAITABLE, AWAITED_OR_ENTERED, ENTERED  # of values alone
     AWAITED_STEPS           # what an awaitable's ``__await__`` returns
+    NOT_SAID                # by what was asked
 
 cdef tuple MARKS = (
     ("inspect", "_is_coroutine_mark", "_is_coroutine_marker"),
@@ -35,7 +36,8 @@ cdef object innermost(fn):
         if bk_function_flags(<PyObject *>fn) >= 0 or isinstance(fn, type):
             return fn
         called = getattr(type(fn), "__call__", None)
-        if not (isinstance(called, (_FunctionType, _MethodType, _partial))):
+        if not (isinstance(called, (_FunctionType, _MethodType, _partial))
+                or isinstance(getattr(called, "__code__", None), _CodeType)):  # Cython made it
             return fn
         fn = called
 
@@ -64,6 +66,14 @@ def kind_of_callback(fn, /):
 
 cdef int kind_inside(PyObject *borrowed) except -1:
     fn = unwrapped(<object>borrowed)
+    cdef int kind = kind_shown(fn)
+    if kind == NOT_SAID:
+        kind = kind_shown(innermost(fn))
+    return PLAIN if kind == NOT_SAID else kind
+
+
+cdef int kind_shown(fn) except -1:
+    """What a function says of itself, or an object that looks like one."""
     cdef int flags = bk_function_flags(<PyObject *>fn)
     if flags >= 0 or isinstance(fn, type):
         return kind_of_flags(flags)
@@ -77,8 +87,7 @@ cdef int kind_inside(PyObject *borrowed) except -1:
         raise
     except Exception:
         pass  # an object that cannot even say what it is: its class does
-    fn = innermost(fn)
-    return kind_of_flags(bk_function_flags(<PyObject *>fn))
+    return NOT_SAID
 
 
 cdef bint is_marked(fn) except -1:
