@@ -86,6 +86,9 @@ def test_probes_that_end_without_a_verdict_do_not_let_all_traffic_pass(
             permit.ignore()
         del permit
     assert admitted <= 11 * 61
+    seen = breaker.snapshot()
+    assert seen.last_error == "inconclusive: no probe of the visit succeeded or failed"
+    assert seen.probes == {"success": 0, "failure": 0, "ignored": admitted, "late": 0}
 
 
 def test_partly_read_healthy_streams_close_it(make_breaker: Make, clock: ManualClock) -> None:
