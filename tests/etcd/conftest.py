@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from breaker.sources.etcd import follower
 from support import apart
 from support.drive import document
 from support.etcd.binaries import BINARIES, WHEEL, Binary
@@ -120,6 +121,25 @@ def follow_filled(server: Server, follow: Follow) -> Follow:
         return subjects
 
     return start
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for all tests of a file, with a document that makes name-00's threshold 7."""
+    with Server(tmp_path_factory.mktemp("healthy")) as started:
+        started.api.put(f"{PATH}name-00.json", '{"failureThreshold": 7}')
+        yield started
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints are tried in the order in which they are given."""
+
+    class Ordered:
+        uniform = staticmethod(lambda low, high: low)
+        sample = staticmethod(lambda given, count: list(given))
+
+    monkeypatch.setattr(follower, "random", Ordered)
 
 
 def fill(server: Server, names: list[str] = NAMES) -> None:

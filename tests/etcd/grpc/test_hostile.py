@@ -1,9 +1,7 @@
 """A gRPC server that lies, hangs and floods where etcd should be, beside a healthy one."""
 
-import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -11,19 +9,14 @@ from typing import Any
 
 import pytest
 
-from breaker import Provider
-from breaker.sources import EtcdSource
-from breaker.sources.etcd import follower
-from support.drive import CONFIG, PATH
+from breaker.sources.base import Document
+from support.drive import PATH
 from support.etcd.ports import HOST, free_ports
-from support.etcd.recorded import Recorded
+from support.etcd.recorded import given_up_beside
 from support.etcd.server import Server
-from support.etcd.subjects import CLOSE_LIMIT, LOST
 from support.processes import FREE_THREADED
-from support.watching import LineLogger, eventually
 
 pytestmark = pytest.mark.skipif(FREE_THREADED, reason="grpcio has no packages for free-threaded builds")
-GIVEN_UP = "circuit breaker policy source endpoint given up"
 REVISION = 5
 Answer = Callable[[Any], Any]  # etcd's messages → what is answered: a message, bytes, or a list of them for a watch
 
@@ -164,62 +157,19 @@ CASES: dict[str, tuple[dict[str, Answer], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("healthy")) as server:
-        server.api.put(f"{PATH}name-00.json", '{"failureThreshold": 7}')
-        yield server
-
-
-@pytest.fixture
-def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Endpoints are tried in the order in which they are given."""
-
-    class Ordered:
-        uniform = staticmethod(lambda low, high: low)
-        sample = staticmethod(lambda given, count: list(given))
-
-    monkeypatch.setattr(follower, "random", Ordered)
-
-
-def given_up(endpoint: str, healthy: Server, text: str, seconds: float = 0.5) -> list[dict[str, Any]]:
-    """One line says it, and the healthy server's policies are in force soon. Returns what was published."""
-    lines = LineLogger()
-    source = Recorded(
-        EtcdSource(
-            [endpoint, healthy.endpoint],
-            transport="etcd3",
-            user="u",
-            password="p",
-            request_timeout=seconds,
-            connect_timeout=0.5,
-        )
-    )
-    provider = Provider(CONFIG, policy_source=source, logger=lines, start_timeout=0)
-    breaker = provider.get_breaker("name-00")
-    eventually(lambda: breaker.policy.failure_threshold == 7, 10)
-    began = time.monotonic()
-    provider.close()
-    assert time.monotonic() - began < CLOSE_LIMIT
-    ((message, error),) = [
-        (message, str(keys["error"])) for _, message, keys in lines.lines if message in (LOST, GIVEN_UP)
-    ]
-    assert message == GIVEN_UP
-    assert endpoint in error
-    assert re.search(text, error), error
-    assert len(error) < 600
-    assert "\n" not in error
-    return [dict(documents) for documents in source.published]
+def past(endpoint: str, healthy: Server, text: str, seconds: float = 0.5) -> list[dict[str, Document]]:
+    options: dict[str, Any] = {"transport": "etcd3", "request_timeout": seconds, "connect_timeout": 0.5}
+    return given_up_beside(healthy.endpoint, endpoint, text, **options)
 
 
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("case", CASES)
-def test_a_server_that_lies_or_hangs_is_given_up(
+def test_a_server_that_lies_or_hangs_is_past(
     healthy: Server, case: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     answers, text = CASES[case]
     with Lying(answers) as lying:
-        published = given_up(lying.endpoint, healthy, text)
+        published = past(lying.endpoint, healthy, text)
     lied = [documents for documents in published if "666" in str(documents)]
     assert len(lied) == ("Watch" in answers)  # then its listing was no lie
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
@@ -264,9 +214,9 @@ def dripping(begin: bytes, data: bytes) -> Iterator[str]:
     [(b"", SETTINGS * 99), (SETTINGS, b"\x00" * 99), (SETTINGS, b"\xff" * 99), (b"", b"HTTP/1.1 200 OK\r\n" * 9)],
     ids=["settings", "silence after settings", "a large frame", "another protocol"],
 )
-def test_a_server_that_drips_is_given_up(healthy: Server, begin: bytes, data: bytes) -> None:
+def test_a_server_that_drips_is_past(healthy: Server, begin: bytes, data: bytes) -> None:
     with dripping(begin, data) as endpoint:
-        given_up(endpoint, healthy, "no answer in time|cannot speak with|does not speak gRPC|cannot answer now")
+        past(endpoint, healthy, "no answer in time|cannot speak with|does not speak gRPC|cannot answer now")
 
 
 @pytest.mark.usefixtures("in_order")
@@ -275,4 +225,4 @@ def test_what_is_packed_is_not_unpacked(healthy: Server) -> None:
 
     bomb = {"Range": lambda rpc: listing(rpc, kvs=[kv(rpc, value=b" " * (24 << 20))])}
     with Lying(bomb, compression=grpc.Compression.Gzip, options=[("grpc.max_send_message_length", -1)]) as lying:
-        given_up(lying.endpoint, healthy, "gzip' is disabled", 5.0)
+        past(lying.endpoint, healthy, "gzip' is disabled", 5.0)
