@@ -8,9 +8,9 @@ python=$1
 free_threaded=$2
 shift 2
 # Without greenlets, whose stacks AddressSanitizer takes for damage, and without the million steps.
-[ $# != 0 ] || [ -z "${SHORT:-}" ] || set -- -q tests/border/test_unfilled_objects.py tests/border/test_small_programs.py \
-    tests/border/test_errors_by_hand.py tests/core/test_half_open.py tests/core/test_leases.py tests/core/test_fork.py \
-    tests/core/test_reentrancy.py tests/calls/test_futures.py tests/calls/test_permits.py
+[ $# != 0 ] || [ -z "${SHORT:-}" ] || set -- -q tests/border/test_errors_by_hand.py tests/core/test_half_open.py \
+    tests/core/test_leases.py tests/core/test_reentrancy.py tests/calls/test_futures.py \
+    tests/calls/test_permits.py tests/border/test_unfilled_objects.py::test_a_finalizer_of_the_same_garbage
 [ $# != 0 ] || set -- tests/core tests/calls tests/border --ignore tests/calls/test_gevent.py -k 'not million'
 export BREAKER_SANITIZED=1 # sanitizers take several times as long and as much memory; some tests ask for less then
 
