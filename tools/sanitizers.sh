@@ -37,4 +37,4 @@ build/threads/bin/python -m pip install --quiet pytest pytest-timeout pytest-ben
 build build/sanitized-threads build/threads/bin/python "-fsanitize=thread"
 LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" TSAN_OPTIONS=ignore_noninstrumented_modules=1 PYTHON_GIL=0 \
     PYTHONPATH=build/sanitized-threads build/threads/bin/python -m pytest -p no:cacheprovider \
-    tests/core/test_threads.py tests/border/test_small_programs.py tests/border/test_storm.py
+    tests/core/test_threads.py tests/border/test_threads_forks_signals.py tests/border/test_storm.py

@@ -1,9 +1,11 @@
-"""Long chains of errors, imports inside calls, clocks at the ends of their range."""
+"""Long chains of errors, shared children and cycles, imports inside calls, clocks at the ends of their range."""
 
+import asyncio
 import contextlib
 import gc
 import os
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -223,3 +225,74 @@ def test_breakers_and_what_they_guard_leave_nothing_behind() -> None:
     gone = [ref for _ in range(10) for ref in cycle()]
     gc.collect()
     assert [ref for ref in gone if ref() is not None] == []
+
+
+@in_a_process()
+def test_children_shared_by_many_groups_are_looked_at_once() -> None:
+    from breaker import Provider, get_default_config
+
+    made = Provider(get_default_config("svc", "dev"))
+    group: ExceptionGroup[Any] = ExceptionGroup("leaves", [ValueError("x")])
+    for _ in range(60):  # 2**60 paths to the one leaf
+        group = ExceptionGroup("twice", [group, group])
+    breaker = made.get_breaker("a", ignore_on=ValueError)
+
+    def raises() -> None:
+        raise group
+
+    with pytest.raises(ExceptionGroup):
+        breaker.do(raises)
+    assert breaker.snapshot().ignored == 1
+
+
+@in_a_process()
+def test_a_cycle_of_kept_stop_iterations_is_collected() -> None:
+    from breaker import Provider, get_default_config
+
+    class Thing:
+        pass
+
+    async def give(value: object) -> object:
+        return value
+
+    breaker = Provider(get_default_config("svc", "dev")).get_breaker("a")
+    for _ in range(200):
+        stops: list[StopIteration] = []
+        for number in range(2):
+            try:
+                next(breaker.do(give, number + 1).__await__())
+            except StopIteration as stop:
+                stop.__traceback__ = None
+                stops.append(stop)
+        stops[0].value, stops[1].value = stops[1], stops[0]
+        del stops
+    gc.collect()
+    alive = [found for found in gc.get_objects() if isinstance(found, StopIteration) and found.value is not None]
+    assert alive == []
+
+
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_what_a_kept_object_comes_to_hold_after_a_freeze_is_collected() -> None:
+    from breaker import Provider, get_default_config
+
+    class Box(list[object]):
+        """Can be referred to weakly."""
+
+    async def hold(box: object) -> object:
+        return box
+
+    async def many() -> None:
+        for number in range(100):
+            await breaker.do(hold, number)
+
+    breaker = Provider(get_default_config("svc", "dev")).get_breaker("a")
+    asyncio.run(many())
+    gc.freeze()
+    seen = []
+    for _ in range(100):
+        box = Box()
+        box.append(breaker.do(hold, box))  # never started: a cycle through what was kept
+        seen.append(weakref.ref(box))
+        del box
+    gc.collect()
+    assert [ref for ref in seen if ref() is not None] == []

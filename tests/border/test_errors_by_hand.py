@@ -6,9 +6,7 @@ Python's own generators (PEP 479) it becomes a RuntimeError.
 """
 
 import asyncio
-import gc
 import inspect
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -17,7 +15,6 @@ import pytest
 from breaker import Breaker, BreakerOpenError, Policy, State
 from breaker.testing import ManualClock
 from support.drive import Make, trip
-from support.processes import in_a_process
 from support.reading import counts
 
 STOPS = (StopIteration, StopAsyncIteration)
@@ -379,70 +376,3 @@ def test_a_function_whose_code_is_replaced_is_of_the_kind_of_its_new_code(
         (inspect.isasyncgenfunction, "async generator"),
     ):
         assert asks(guarded) == (after == kind)
-
-
-@in_a_process()
-def test_children_shared_by_many_groups_are_looked_at_once() -> None:
-    from breaker import Provider, get_default_config
-
-    made = Provider(get_default_config("svc", "dev"))
-    group: ExceptionGroup[Any] = ExceptionGroup("leaves", [ValueError("x")])
-    for _ in range(60):  # 2**60 paths to the one leaf
-        group = ExceptionGroup("twice", [group, group])
-    breaker = made.get_breaker("a", ignore_on=ValueError)
-    with pytest.raises(ExceptionGroup):
-        breaker.do(raising(group))
-    assert breaker.snapshot().ignored == 1
-
-
-@in_a_process()
-def test_a_cycle_of_kept_stop_iterations_is_collected() -> None:
-    from breaker import Provider, get_default_config
-
-    class Thing:
-        pass
-
-    async def give(value: object) -> object:
-        return value
-
-    breaker = Provider(get_default_config("svc", "dev")).get_breaker("a")
-    for _ in range(200):
-        stops: list[StopIteration] = []
-        for number in range(2):
-            try:
-                next(breaker.do(give, number + 1).__await__())
-            except StopIteration as stop:
-                stop.__traceback__ = None
-                stops.append(stop)
-        stops[0].value, stops[1].value = stops[1], stops[0]
-        del stops
-    gc.collect()
-    alive = [found for found in gc.get_objects() if isinstance(found, StopIteration) and found.value is not None]
-    assert alive == []
-
-
-@in_a_process("-W", "ignore::RuntimeWarning")
-def test_what_a_kept_object_comes_to_hold_after_a_freeze_is_collected() -> None:
-    from breaker import Provider, get_default_config
-
-    class Box(list[object]):
-        """Can be referred to weakly."""
-
-    async def hold(box: object) -> object:
-        return box
-
-    async def many() -> None:
-        for number in range(100):
-            await breaker.do(hold, number)
-
-    breaker = Provider(get_default_config("svc", "dev")).get_breaker("a")
-    asyncio.run(many())
-    gc.freeze()
-    seen = []
-    for _ in range(100):
-        box = Box()
-        box.append(breaker.do(hold, box))  # never started: a cycle through what was kept
-        seen.append(weakref.ref(box))
-        del box
-    gc.collect()
-    assert [ref for ref in seen if ref() is not None] == []
