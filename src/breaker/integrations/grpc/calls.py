@@ -86,7 +86,7 @@ class Unsettled:
         self._protection.settle_error(self._permit, error, self._timeout)
 
     def left(self) -> None:
-        """Its caller dropped it before its end. One that has answered, if only in part, is well."""
+        """Its caller dropped it before its end. One that has answered, if only in part, is well (S34)."""
         if self._has_given:
             self.ended()
         else:
