@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, State
+from breaker.events import CallFailed, StateChanged
 from breaker.testing import ManualClock
 from support.drive import CONFIG, NAME, Boom, HangUp, Make, drive_to, raiser
 
@@ -123,3 +124,26 @@ def test_a_provider_collected_together_with_calls_in_flight_goes_silently(monkey
         gc.collect()
         assert gone() is None
     assert troubles == []
+
+
+@pytest.mark.parametrize("kind", [CallFailed, StateChanged])
+def test_an_interrupted_delivery_keeps_nobody_alive(kind: type) -> None:
+    # S79: what is left of an event knows who is to be notified, and they may know the breaker
+    class Listener:
+        breaker: Any = None
+
+        def __call__(self, event: Any) -> None:
+            if isinstance(event, kind):
+                raise HangUp
+
+    provider = Provider(CONFIG, default_policy=Policy(1))
+    breaker, listener = provider.get_breaker("a"), Listener()
+    listener.breaker = breaker
+    provider.subscribe(listener)
+    provider.subscribe(lambda event: breaker)
+    with pytest.raises(HangUp):
+        breaker.acquire().failure()
+    gone = weakref.ref(breaker), weakref.ref(listener)
+    del provider, breaker, listener
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]

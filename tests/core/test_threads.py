@@ -136,7 +136,8 @@ def test_never_more_probes_at_once_than_the_cap(make_breaker: Make, clock: Manua
 
     together(8, work)
     assert 1 <= max(most) <= 3
-    assert counts(breaker)["ignored"] == len(most) + 1
+    totals = counts(breaker)  # S57: the visit proves nothing and ends; what is in flight then is late
+    assert totals["ignored"] + totals.get("late", 0) == len(most) + 1
     assert breaker.snapshot().half_open_in_flight == 0
 
 
