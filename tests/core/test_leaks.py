@@ -136,14 +136,16 @@ def test_an_interrupted_delivery_keeps_nobody_alive(kind: type) -> None:
             if isinstance(event, kind):
                 raise HangUp
 
-    provider = Provider(CONFIG, default_policy=Policy(1))
-    breaker, listener = provider.get_breaker("a"), Listener()
-    listener.breaker = breaker
-    provider.subscribe(listener)
-    provider.subscribe(lambda event: breaker)
-    with pytest.raises(HangUp):
-        breaker.acquire().failure()
-    gone = weakref.ref(breaker), weakref.ref(listener)
-    del provider, breaker, listener
+    def interrupted() -> list[weakref.ref[Any]]:
+        provider = Provider(CONFIG, default_policy=Policy(1))
+        breaker, listener = provider.get_breaker("a"), Listener()
+        listener.breaker = breaker
+        provider.subscribe(listener)
+        provider.subscribe(lambda event: breaker)
+        with pytest.raises(HangUp):
+            breaker.acquire().failure()
+        return [weakref.ref(breaker), weakref.ref(listener)]
+
+    gone = interrupted()
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
