@@ -533,10 +533,11 @@ def test_interruptions_without_end_are_reported(store: Store, watch: ScriptedWat
 def test_what_can_be_read_and_not_watched_is_in_force_and_no_connection(store: Store, watch: ScriptedWatch) -> None:
     store.put("a.json", watched=False)
     store.unwatchable = [Refused("no watches here")] * 3
+    store.reads = [lambda: watch.time_goes(1.5), None]
     run(store, watch)
     assert watch.problems == [("no watches here", "Refused", False)] * 3
     assert [sorted(documents) for documents, _, _ in watch.published] == [["a.json"]] * 5
-    assert watch.places == ["http://a:1"] * 2  # when it was listed first, and when it could be watched
+    assert watch.places == ["http://a:1"] * 2  # when it was listed first, and when it had been watched for a second
 
 
 def test_a_listing_is_in_force_before_the_watch_is_asked_for(

@@ -63,7 +63,8 @@ class Follower:
         self._interruptions = 0  # since the last good watch
         self._given_up: set[Endpoint] = set()  # of which that is said
         self._lost = self._watched = False
-        self._doubted = False  # when it was back last, it was lost again at once
+        self._listed = False  # in this attempt
+        self._doubted = False  # it was listed last, and could not be watched, or not for long
         self._pace: Pace | None = None
 
     def stop(self) -> None:
@@ -88,7 +89,7 @@ class Follower:
 
     def _attempt(self, endpoint: Endpoint) -> None:
         self._session = session = self._transport.session(endpoint)
-        began = None
+        began, self._listed = None, False
         try:
             if self._watcher.wait(0):  # closed before there was a session to close
                 return
@@ -97,6 +98,7 @@ class Follower:
             if not self._lost:  # else it is back when it can be watched too
                 self._watcher.connected(str(endpoint))
             self._watcher.publish(dict(self._documents), self._revision, restarted=restarted)
+            self._listed = True
             session.watch(self._start, self._end, self._revision + 1)
             began = self._watcher.now()
             self._failures, self._all_refused, self._watched = 0, True, True
@@ -110,8 +112,9 @@ class Follower:
 
     def _back(self, session: Session) -> None:
         """End the episode, if there is one."""
+        self._doubted = False
         if self._lost:
-            self._lost = self._doubted = False
+            self._lost = False
             self._watcher.connected(str(session.endpoint))
             self._watcher.publish(dict(self._documents), self._revision)
 
@@ -128,6 +131,7 @@ class Follower:
                 self._pause_longer()
                 return
         self._endpoints.append(self._endpoints.pop(0))
+        self._doubted |= self._listed and (watched is None or watched < _CUT)
         if watched is not None and isinstance(error, Unreachable):
             self._step = 0.0 if watched >= _CUT else self._step
             self._pause_longer()
@@ -137,7 +141,6 @@ class Follower:
         if self._failures < len(self._endpoints):
             self._give_up(endpoint, error)
         else:
-            self._doubted |= watched is not None and watched < _CUT
             self._lose(endpoint, error)
 
     def _pause_longer(self) -> None:
