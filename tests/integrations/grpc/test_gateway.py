@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from breaker import Breaker, Policy, Provider, State
-from breaker.integrations.grpc import BreakerInterceptor, BreakerServerInterceptor, aio_interceptors
+from breaker.integrations.grpc import BreakerServerInterceptor
 from breaker.testing import ManualClock
 from support.reading import OPENED, PROBING, RECOVERED, transitions
 from support.rpc import (
@@ -20,14 +20,14 @@ from support.rpc import (
     UU,
     AioEcho,
     Echo,
+    Protect,
     aio_channel,
     aio_serving,
     ask,
-    intercepted,
     open_channel,
     serving,
 )
-from support.rpc_aio import AIO_FORMS
+from support.rpc_aio import AIO_FORMS, Guarded
 from support.watching import eventually
 
 DOWN = ask(grpc.StatusCode.UNAVAILABLE)
@@ -99,14 +99,14 @@ def recovered(breaker: Breaker, events: list[Any]) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_gateway_with_one_breaker_for_both_sides_closes_after_an_opening(
-    provider_of: Callable[..., Provider], clock: ManualClock, events: list[Any], form: str
+    protect: Protect, provider_of: Callable[..., Provider], clock: ManualClock, events: list[Any], form: str
 ) -> None:
     # S55, S56: with the default policy
     provider = provider_of(Policy())
     breaker = provider.get_breaker("gateway")
     inward = BreakerServerInterceptor(provider, name=shared)
     with serving(Echo()) as address, open_channel(address) as bare:
-        gateway = Gateway(intercepted(bare, BreakerInterceptor(provider, name=shared)))
+        gateway = Gateway(protect(bare, provider, name=shared))
         with serving(gateway, interceptors=[inward]) as address, open_channel(address) as channel:
             while breaker.state is State.CLOSED:
                 with pytest.raises(grpc.RpcError):
@@ -120,7 +120,7 @@ def test_a_gateway_with_one_breaker_for_both_sides_closes_after_an_opening(
 
 @pytest.mark.parametrize("form", AIO_FORMS)
 def test_a_gateway_of_grpc_aio_does_too(
-    provider_of: Callable[..., Provider], clock: ManualClock, events: list[Any], form: str
+    guarded: Guarded, provider_of: Callable[..., Provider], clock: ManualClock, events: list[Any], form: str
 ) -> None:
     # S55, S56
     provider = provider_of(Policy())
@@ -128,9 +128,8 @@ def test_a_gateway_of_grpc_aio_does_too(
     call = AIO_FORMS[form]
 
     async def main() -> None:
-        outward = aio_interceptors(provider, name=shared)
         inward = BreakerServerInterceptor(provider, name=shared)
-        async with aio_serving(AioEcho()) as address, aio_channel(address, interceptors=outward) as bare:
+        async with aio_serving(AioEcho()) as address, guarded(address, provider, name=shared) as bare:
             serving = aio_serving(AioGateway(bare), interceptors=[inward])
             async with serving as address, aio_channel(address) as channel:
                 while breaker.state is State.CLOSED:
