@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from breaker import BreakerOpenError, Provider, State
-from breaker.integrations.grpc import BreakerOpenRpcError, aio_interceptors, guard
+from breaker.integrations.grpc import BreakerInterceptor, BreakerOpenRpcError, aio_interceptors, guard
 from support.reading import counts
 from support.rpc import FORMS, METHOD, US, UU, Echo, Protect, aio_channel, ask, intercepted, open_channel
 from support.rpc_aio import AIO_FORMS, AIO_METHOD
@@ -55,6 +55,28 @@ def test_interceptors_before_and_after(
         with pytest.raises(BreakerOpenRpcError):
             FORMS[form](channel, ask())
         assert log == [("outer", grpc.StatusCode.UNAVAILABLE)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_details_of_an_outer_interceptor_need_no_more_than_the_method(
+    protect: Protect, server: tuple[Echo, str], patient: Provider, form: str
+) -> None:
+    class Details(grpc.ClientCallDetails):
+        method = METHOD[form]
+
+    class Brief(Recorder):
+        def brief(self, continuation: Any, details: Any, request: Any) -> Any:
+            return continuation(Details(), request)
+
+        intercept_unary_unary: Any = brief
+        intercept_unary_stream: Any = brief
+        intercept_stream_unary: Any = brief
+        intercept_stream_stream: Any = brief
+
+    with open_channel(server[1]) as bare:
+        assert FORMS[form](intercepted(bare, Brief("", []), BreakerInterceptor(patient)), ask())
+        assert FORMS[form](intercepted(protect(bare, patient), Brief("", [])), ask())
+    assert counts(patient.breakers[METHOD[form]]) == {"successes": 2}
 
 
 class Mapper(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):

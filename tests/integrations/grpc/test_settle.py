@@ -273,6 +273,13 @@ def test_the_two_ways_of_reading_are_not_mixed(guarded: Guarded, server: tuple[E
                 assert counts(patient.breakers[US]) == {}  # a mistake of the caller's, and the call goes on
             assert len([response async for response in responses]) == 3
             assert counts(patient.breakers[US]) == {"successes": 1}
+            stream = channel.unary_stream(US)(ask(delay=HANG))
+            responses = aiter(stream)
+            if hasattr(stream, "_call"):
+                with pytest.raises(grpc.aio.UsageError):
+                    await stream.read()
+                stream.cancel()
+                assert counts(patient.breakers[US]) == {"successes": 1, "ignored": 1}
 
     asyncio.run(main())
 

@@ -115,6 +115,7 @@ class GuardedStream(grpc.aio.UnaryStreamCall[Any, Any], grpc.aio.StreamStreamCal
             self._unsettled.ended()
             raise
         except grpc.aio.UsageError:  # the call goes on
+            self._unsettled.took_nothing()
             raise
         except BaseException as error:
             self._unsettled.raised(error)

@@ -64,12 +64,13 @@ class BreakerInterceptor(
             return UnmadeCall(error)
         if permit is None:
             return continuation(details, request)
+        timeout = getattr(details, "timeout", None)  # gRPC takes details of other interceptors that lack it
         try:
             call = continuation(details, request)
         except BaseException as error:
-            protection.settle_error(permit, error, details.timeout)
+            protection.settle_error(permit, error, timeout)
             raise
-        return guarded(protection, permit, call, details.timeout, by_first)
+        return guarded(protection, permit, call, timeout, by_first)
 
     def _intercept_stream(self, continuation: Continuation, client_call_details: Any, request: Any) -> Any:
         return self._intercept(continuation, client_call_details, request, streams=True)
