@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from breaker.errors import Refused, SourceError
+from breaker.sources import EtcdSource
 from breaker.sources.base import Document
+from support.drive import PATH
 from support.etcd.hostile import (
     CHUNKED,
     CLOSE,
@@ -338,3 +341,39 @@ def test_a_change_that_the_watch_has_left_out_is_noticed_behind_a_later_one() ->
         program.close()
     assert asked[0]["min_mod_revision"] == "6"
     assert asked[0]["keys_only"] is True
+
+
+@pytest.mark.parametrize("case", ["a length that is too long", "HTTP 503 in plain text", "a redirect", "gzip"])
+def test_a_tool_goes_on_to_the_next_endpoint(healthy: Server, case: str) -> None:
+    script, text = BROKEN[case]
+    with Hostile(script) as hostile:
+        options: dict[str, Any] = {"policies_path": PATH, "request_timeout": PATIENT}
+        tool = EtcdSource([hostile.endpoint, healthy.endpoint], **options)
+        assert tool.list()["name-00"].document == b'{"failureThreshold": 7}'
+        revision = tool.put("written", {"failureThreshold": 2})
+        assert tool.list()["written"].revision == revision
+        assert tool.delete("written")
+        with pytest.raises(SourceError, match=text) as caught:
+            EtcdSource(hostile.endpoint, **options).put("written", {})
+        assert caught.value.endpoint == f"http://{hostile.endpoint}"
+
+
+def test_a_tool_takes_no_more_than_a_program_does(healthy: Server) -> None:
+    few = EtcdSource(healthy.endpoint, policies_path=PATH, max_documents=1)
+    assert list(few.list()) == ["name-00"]
+    few.put("one-more", {})
+    with pytest.raises(Refused, match=r"etcd holds 2 keys below .* more than max_documents=1"):
+        few.list()
+    assert few.delete("one-more")
+    empty, count = {"header": header()}, 0
+
+    def answer(path: str, request: dict[str, Any]) -> Steps:
+        nonlocal count
+        if request["limit"] == "1":  # what is at the path itself
+            return whole(empty)
+        count += 1
+        items = [kv(f"{count:03}-{number:04}.json", " " * 20_000) for number in range(500)]
+        return whole(empty | {"kvs": items, "count": str(20_500 - 500 * count), "more": True})
+
+    with Hostile(answer) as endless, pytest.raises(Refused, match="etcd holds more than 32 MiB"):
+        EtcdSource(endless.endpoint, policies_path=PATH).list()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from breaker.errors import RevisionConflict, SourceError, Unreachable
+from breaker.errors import Refused, RevisionConflict, SourceError, TooBig, Unreachable
 from breaker.policies.names import document_name
 from breaker.sources.base import ABSENT, Given, Revision, StoredPolicy, Watch
 from breaker.sources.etcd.endpoints import parse_endpoints
@@ -175,14 +175,17 @@ class EtcdSource:
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[tuple[Session, int]]:
-        """A session at the first member that answers, and the revision of the last change of ``key`` (0: none)."""
+        """A session at the first member that answers as it should, and the revision of the last change of ``key``.
+
+        That is 0 if there is none.
+        """
         for endpoint in self._endpoints:
             session = self._transport.session(endpoint)
             try:
                 try:
                     session.open()
                     found = _last_change(session, key)
-                except Unreachable:
+                except (Unreachable, Refused, TooBig):  # nothing is written yet: the next one may be better
                     if endpoint is self._endpoints[-1]:
                         raise
                     continue
