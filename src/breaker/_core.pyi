@@ -42,6 +42,9 @@ _Rejection = TypeVar("_Rejection", bound=BreakerOpenError)
 def rejection_of(kind: type[_Rejection], five: tuple[str, State, float, str, str | None], /) -> _Rejection: ...
 def put_rejection_first(cls: type[BreakerOpenError], **options: Any) -> None: ...
 
+@final
+class FailureText: ...
+
 @disjoint_base
 class ListenersBase:
     service: str

@@ -323,6 +323,7 @@ include "native/_decision.pxi"     # from the lock to the outbox and back
 include "native/_leases.pxi"       # half-open slots, for a time
 include "native/_nested.pxi"       # calls inside a probe's function
 include "native/_fork.pxi"         # what a child process takes over
+include "native/_texts.pxi"        # what is said of a failure
 include "native/_errors.pxi"       # BreakerError, BreakerOpenError
 include "native/_outcomes.pxi"     # which exception means which outcome
 include "native/_breaker.pxi"      # Breaker: reading, operating

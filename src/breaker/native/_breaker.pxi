@@ -244,7 +244,7 @@ cdef object snapshot_of(Breaker b):
         mode=MODES[here.mode],
         epoch=seen.epoch,
         consecutive_failures=seen.streak,
-        last_error=last_error,
+        last_error=text_of(last_error),
         half_open_successes=seen.probe_successes,
         half_open_in_flight=seen.in_flight,
         successes=successes,
@@ -296,3 +296,11 @@ cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
     out.undelivered = False  # the caller may hold a lock
     flush(b, &out)
     return True
+
+
+cdef PyObject *failure_kept(PyObject *b) noexcept:
+    return (<Breaker>b).core.here.last_error
+
+
+# For the collector: the class of a failure may hold the breaker, if it was made in a function that has one.
+bk_traverse_failure(<PyTypeObject *>Breaker, failure_kept)

@@ -140,6 +140,9 @@ cdef extern from "native/core.h":
     void bk_free_chained(PyObject *self, destructor body) noexcept
     PyObject *bk_new_rejection(PyTypeObject *type, PyObject *name, PyObject *state, double seconds, PyObject *reason,
                                PyObject *last_error) noexcept  # owned; takes the reference of last_error
+    bint bk_has_python_text(PyObject *error) noexcept
+    PyObject *bk_stand_in(PyObject *error) noexcept             # owned; NULL: there is none, or an error is set
+    void bk_traverse_failure(PyTypeObject *type, PyObject *(*failure)(PyObject *) noexcept) noexcept
     PyObject **bk_made_with(PyObject *rejection) noexcept       # the field, owned
     void bk_carry(PyObject *rejection, PyObject *five) noexcept  # takes the reference
     void bk_free_rejection(PyObject *self) noexcept

@@ -254,9 +254,9 @@ cdef object event_of(Breaker b, const Note *note, PyObject *known):
     if note.kind == STATE_CHANGED:
         return make.StateChanged(
             name=b.name, from_state=STATES[note.before], to_state=STATES[note.after], reason=REASONS[note.reason],
-            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=about)
+            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=text_of(about))
     if note.kind == CALL_FAILED:
-        return make.CallFailed(name=b.name, error=about)
+        return make.CallFailed(name=b.name, error=text_of(about))
     if note.kind == CREATED:
         return make.BreakerCreated(name=b.name, policy=about)
     if note.kind == MODE_CHANGED:

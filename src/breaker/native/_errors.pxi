@@ -36,6 +36,16 @@ cdef class BreakerOpenError(BreakerError):
         bk_carry(<PyObject *>self, new_reference(checked_five(name, state, retry_after, reason, last_error)))
 
     @property
+    def args(self):
+        """The five, unless somebody has set others."""
+        args = ARGS.__get__(self)
+        return with_text(args) if is_five(args) else args
+
+    @args.setter
+    def args(self, values):
+        ARGS.__set__(self, values)
+
+    @property
     def name(self):
         """Of the breaker."""
         return five_of(self)[0]
@@ -106,20 +116,29 @@ cdef tuple checked_five(name, state, retry_after, reason, last_error):
 
 cdef tuple five_of(error):
     """What a rejection carries: its args, or what it was made with where somebody has set others."""
-    args = ARGS.__get__(error)
-    if is_five(args):
-        return args
     cdef PyObject *made_with
-    with cython.critical_section(error):
-        made_with = bk_made_with(<PyObject *>error)[0]
-        Py_XINCREF(made_with)
-    return UNFILLED if made_with == NULL else steal(made_with)
+    args = ARGS.__get__(error)
+    if not is_five(args):
+        with cython.critical_section(error):
+            made_with = bk_made_with(<PyObject *>error)[0]
+            Py_XINCREF(made_with)
+        if made_with == NULL:
+            return UNFILLED
+        args = steal(made_with)
+    return with_text(args)
+
+
+cdef tuple with_text(args):
+    """The same five, with the text of the failure in place of what makes it."""
+    name, state, retry_after, reason, last_error = args
+    return args if type(last_error) is not FailureText else (name, state, retry_after, reason, text_of(last_error))
 
 
 cdef bint is_five(args):
     return (type(args) is tuple and len(args) == 5 and isinstance(args[0], str)
             and isinstance(args[1], str) and args[1] in STATES and isinstance(args[2], float)
-            and isinstance(args[3], str) and args[3] in REJECTIONS and (args[4] is None or isinstance(args[4], str)))
+            and isinstance(args[3], str) and args[3] in REJECTIONS
+            and (args[4] is None or isinstance(args[4], str) or type(args[4]) is FailureText))
 
 
 def rejection_of(kind, tuple five not None, /):
@@ -133,7 +152,7 @@ def rejection_of(kind, tuple five not None, /):
 
 
 cdef tuple OF_A_REJECTION = (
-    "__init__", "__str__", "__repr__", "__reduce__", "name", "state", "retry_after", "reason", "last_error")
+    "__init__", "__str__", "__repr__", "__reduce__", "args", "name", "state", "retry_after", "reason", "last_error")
 
 
 def put_rejection_first(cls, **options):

@@ -124,33 +124,3 @@ cdef int outcome_of_group(Breaker b, PyObject *group) except -1:
         if outcome == SUCCESS:
             verdict = SUCCESS
     return verdict
-
-
-cdef enum:
-    MESSAGE_LIMIT = 1000    # characters of an exception's message that are kept
-
-
-cdef object _TYPE_NAME = type.__dict__["__name__"]
-
-
-cdef str describe(error):
-    """``"TypeName: message"``; a text is returned as it is.
-
-    Fails where there is no memory, and with what the error's ``__str__`` raises that is no `Exception`.
-    """
-    if isinstance(error, str):
-        return error
-    cdef str name = name_of_type(error)
-    cdef str message
-    try:
-        message = str.__str__(str(error))  # of a text's subclass the text itself
-    except Exception:
-        message = "<message cannot be shown>"
-    if len(message) > MESSAGE_LIMIT:
-        message = message[:MESSAGE_LIMIT] + "…"
-    return f"{name}: {message}" if message else name
-
-
-cdef str name_of_type(error):
-    """As the interpreter has it: a metaclass may say something else, or raise."""
-    return str.__str__(_TYPE_NAME.__get__(type(error)))

@@ -104,8 +104,8 @@ cdef str NO_VERDICT = "inconclusive: no probe of the visit succeeded or failed"
 cdef int settle_claimed(Breaker b, const Ticket *ticket, int outcome, PyObject *error) noexcept:
     """The same for a ticket that the caller has claimed. 0, or -1 with an error set.
 
-    Whatever the clock or the error's own ``__str__`` raises, the outcome is recorded first. A failure that nothing can
-    be said of, for want of memory, is ignored.
+    Whatever the clock raises, the outcome is recorded first. A failure that nothing can be said of, for want of memory,
+    is ignored.
     """
     cdef Outbox out
     cdef PyObject *trouble = NULL

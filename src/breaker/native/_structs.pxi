@@ -117,7 +117,7 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
 cdef struct Local:          # what belongs to this process
     PolicyNumbers numbers
     PyObject *policy        # owned
-    PyObject *last_error    # owned text, or NULL
+    PyObject *last_error    # owned: a text, a FailureText or NULL
     Lease *leases           # grown outside the lock, see NEEDS_ROOM
     uint64_t rejected[3]    # by reason
     Post *posts             # what is to be delivered, in the order of the decisions

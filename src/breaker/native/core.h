@@ -85,7 +85,8 @@ static inline PyObject *bk_take_exception(void) {
 #else
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
+    /* An exception that is one already asks its metaclass in there. */
+    if (value == NULL || (PyObject *)Py_TYPE(value) != type) PyErr_NormalizeException(&type, &value, &traceback);
     if (traceback != NULL) {
         PyException_SetTraceback(value, traceback);
         Py_DECREF(traceback);
@@ -284,5 +285,6 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
 #include "context.h"
 #include "kept.h"
 #include "rejections.h"
+#include "stand_in.h"
 
 #endif

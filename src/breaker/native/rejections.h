@@ -48,6 +48,7 @@ static inline PyObject *bk_new_rejection(
     PyTuple_SET_ITEM(five, 2, retry_after);
     PyTuple_SET_ITEM(five, 3, Py_NewRef(reason));
     PyTuple_SET_ITEM(five, 4, last_error);
+    if (BK_UNLIKELY(PyObject_IS_GC(last_error))) PyObject_GC_Track(five); /* not yet made text, which holds a class */
     PyObject_GC_Track(self);
     return self;
 }
@@ -62,6 +63,7 @@ static void bk_free_rejection(PyObject *self) {
     e->suppress_context = 0;
     PyObject *five = e->notes;
     if (BK_LIKELY(five != NULL && five == e->args && Py_REFCNT(five) == 2)) {
+        PyObject_GC_UnTrack(five);
         for (int i = 0; i < BK_FIVE; i++) Py_CLEAR(((PyTupleObject *)five)->ob_item[i]);
 #if PY_VERSION_HEX >= 0x030E0000
         ((PyTupleObject *)five)->ob_hash = -1;
