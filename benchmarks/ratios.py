@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks import cases, footprint, report
 from benchmarks.measure import Loop, interleaved, sync_loop
 from benchmarks.report import Row, at_most
-from benchmarks.sections import construction_rows, grpc_rows, guard_rows, registry_rows, thread_rows
+from benchmarks.sections import construction_rows, grpc_rows, guard_rows, http_rows, registry_rows, thread_rows
 
 BARE_GOAL = {"closed": 2.2}
 
@@ -63,7 +63,7 @@ SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "a
 
 
 # Asked for by name: it measures with a server in another process, and wants a machine that does nothing else.
-ON_REQUEST = ("grpc", "guard")
+ON_REQUEST = ("grpc", "guard", "http")
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -85,6 +85,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from import_rows(max(5, repeats // 2))
         elif section == "grpc":
             yield from grpc_rows(repeats)
+        elif section == "http":
+            yield from http_rows(repeats)
         elif section == "guard":
             yield from guard_rows(repeats)
     yield loop_row(repeats)

@@ -140,3 +140,23 @@ def guard_rows(repeats: int) -> Iterator[Row]:
         goal = at_most(GUARD_GOALS[form])
         yield Row("guard", f"unary, {form}", guarded, "ns", bare, "the bare channel", goal)
         yield Row("guard", f"unary, {form}, with the interceptor instead", intercepted, "ns", bare, "the bare channel")
+
+
+def http_rows(repeats: int) -> Iterator[Row]:
+    """What a GET over loopback takes of its thread's processor time without and with a breaker, with each client.
+
+    The difference of two requests is smaller than what two requests differ by: the median over many repeats counts.
+    """
+    from benchmarks.http_clients import CLIENTS
+
+    for client, subjects in CLIENTS.items():
+        with subjects() as made:
+            kinds = list(made.loops)
+            own = dict(zip(kinds, interleaved([made.loops[kind] for kind in kinds], repeats), strict=True))
+        call, passing_on = own["bare"], own.get("passing-on", own["bare"])
+        added = own["breaker"] - passing_on
+        yield Row("http", f"added by the breaker, {client}", added, "ns", call, "the whole call", at_most(0.03))
+        if passing_on is not call:
+            path = f"added by any middleware, {client}"
+            yield Row("http", path, passing_on - call, "ns", call, "the whole call")
+        yield Row("http", f"rejected, {client}", own["rejected"], "ns", call, "the call that it spares")

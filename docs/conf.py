@@ -42,6 +42,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Revision|Time|datetime|timedelta)",
     ),
+    ("py:class", r"breaker\.integrations\.\w+\._(Client|Manager|Session)"),  # of which type protect gives back
     ("py:obj", "timedelta"),
 ]
 

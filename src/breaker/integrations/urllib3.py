@@ -2,8 +2,8 @@
 
 A rejected request is a `BreakerOpenHTTPError`. docs/integrations/urllib3.md has the tour.
 
-A `PoolManager` makes its pools of the classes in its public ``pool_classes_by_scheme``; those of a protected one ask a
-breaker in ``urlopen``, the public method through which each request of a pool goes.
+A ``PoolManager`` makes its pools of the classes in its public ``pool_classes_by_scheme``; those of a protected one ask
+a breaker in ``urlopen``, the public method through which each request of a pool goes.
 """
 
 from __future__ import annotations
