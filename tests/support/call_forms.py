@@ -19,6 +19,14 @@ class Broken(Exception):
     """What the functions of these tests raise, made before memory runs out."""
 
 
+class Loud(Exception):
+    """The same with a text of its own, which is made where it is read."""
+
+    def __str__(self) -> str:
+        return "loud"
+
+
+LOUD = Loud("broken")
 BROKEN = Broken("broken")
 GROUP = ExceptionGroup("broken", [BROKEN, ExceptionGroup("inside", [ValueError("x"), BROKEN])])
 
@@ -36,6 +44,10 @@ def method(self: object) -> int:
 
 def fails() -> None:
     raise BROKEN
+
+
+def fails_loud() -> None:
+    raise LOUD
 
 
 def fails_many() -> None:
@@ -222,6 +234,7 @@ DECORATED_COROUTINE: Any = None
 FORMS: dict[str, tuple[Callable[[Any], object], object]] = {
     "do": (lambda b: called(b.do, int), 0),
     "do that fails": (lambda b: called(b.do, fails), Broken),
+    "do that fails with its own text": (lambda b: called(b.do, fails_loud), Loud),
     "do that fails with a group": (lambda b: called(b.do, fails_many), ExceptionGroup),
     "decorated": (lambda b: called(DECORATED), 5),
     "method": (lambda b: called(OBJ.method), 5),
