@@ -238,13 +238,17 @@ class Meta(type):
     def __instancecheck__(cls, instance: object) -> bool:
         raise HangUp
 
-    def __subclasscheck__(cls, kind: type) -> bool:
-        raise HangUp
-
     def __eq__(cls, other: object) -> bool:
         raise HangUp
 
     def __hash__(cls) -> int:
+        raise HangUp
+
+
+class MetaOfAll(Meta):
+    """The same; the interpreter itself asks this one, where an exception is raised or leaves a function."""
+
+    def __subclasscheck__(cls, kind: type) -> bool:
         raise HangUp
 
 
@@ -254,11 +258,20 @@ def test_a_metaclass_that_misbehaves_reaches_no_call(make_breaker: Make, clock: 
         pass
 
     breaker = drive_to(make_breaker(Policy(1, 1, 60), ignore_on=OSError, failure_on=Exception), clock, State.HALF_OPEN)
-    error = OfMeta("down")
-    # Before 3.12 the interpreter itself asks the metaclass where an exception leaves a function.
-    assert type_of_raised(lambda: breaker.do(raiser(error))) is type_of_raised(raiser(error))
+    failed(breaker, OfMeta("down"))
     assert (breaker.state, breaker.snapshot().half_open_in_flight) == (State.OPEN, 0)
     assert rejected(breaker).last_error == "OfMeta: down"
+
+
+def test_a_metaclass_that_the_interpreter_asks_holds_no_slot(make_breaker: Make, clock: ManualClock) -> None:
+    # S101
+    class OfMeta(Exception, metaclass=MetaOfAll):
+        pass
+
+    breaker = drive_to(make_breaker(Policy(1, 1, 60), ignore_on=OSError, failure_on=Exception), clock, State.HALF_OPEN)
+    error = OfMeta("down")
+    assert type_of_raised(lambda: breaker.do(raiser(error))) is type_of_raised(raiser(error))
+    assert breaker.snapshot().half_open_in_flight == 0
 
 
 def test_text_that_uses_the_breaker_and_reads_itself(make_breaker: Make) -> None:
