@@ -55,24 +55,7 @@ class _AsyncStream(AsyncStream, httpx2.AsyncByteStream):
 class BreakerTransport(SyncTransport, httpx2.BaseTransport):
     """A transport with a breaker for each host: ``httpx2.Client(transport=BreakerTransport(provider))``.
 
-    Each hop is a request: a redirect asks the breaker of the host that it leads to.
-
-    Args:
-        provider: whose breakers protect the requests.
-        transport: what sends them; None: a ``httpx2.HTTPTransport()``. A client that is given a transport uses none of
-            its own ``verify``, ``cert``, ``http2``, ``limits`` and ``proxy``: give them to that transport, or use
-            `protect`.
-        name: makes the breaker's name of the `httpx2.Request`, or None to leave it unprotected; text: the name of one
-            breaker for all hosts. Without it the name is ``http:`` and the host, with the port where it is not the
-            scheme's own.
-        failure_statuses: the statuses that are failures; all others are successes.
-        settle: ``"headers"``: a request ends with the head of its response. ``"body"``: with the end of the body, and
-            one that breaks off is a failure.
-    Raises:
-        TypeError: an argument of the wrong kind.
-        ValueError: a name, a status or ``settle`` that cannot be; a transport that is protected already.
-
-    Thread safety: as that of the transport inside.
+    Arguments, errors and promises are those of `breaker.integrations.httpx.BreakerTransport`, with httpx2's classes.
 
     .. versionadded:: 0.1
     """
@@ -106,16 +89,7 @@ def protect(
 ) -> _Client:
     """Protect the requests of a client that exists: its ``verify``, ``http2``, proxies and ``mounts`` stay in force.
 
-    Args:
-        client: a `httpx2.Client` or a `httpx2.AsyncClient`.
-        provider: as for `BreakerTransport`, and so are the others.
-    Returns:
-        The client.
-    Raises:
-        TypeError: an argument of the wrong kind.
-        ValueError: as for `BreakerTransport`; a client that is closed, or protected already.
-
-    Thread safety: to be called before other threads use the client.
+    Arguments, errors and promises are those of `breaker.integrations.httpx.protect`, with httpx2's classes.
 
     .. versionadded:: 0.1
     """
