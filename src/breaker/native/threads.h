@@ -20,11 +20,22 @@ static inline int bk_is_forking(void) {
 #else
 static inline int bk_is_forking(void) { return 0; }
 #endif
+#ifdef __SANITIZE_THREAD__ /* it does not see what the interpreter does where a thread has to wait */
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#else
+#define __tsan_acquire(lock) ((void)0)
+#define __tsan_release(lock) ((void)0)
+#endif
 static inline void bk_lock(bk_lock_t *lock) {
-    if (!bk_is_forking()) PyMutex_Lock(lock);
+    if (bk_is_forking()) return;
+    PyMutex_Lock(lock);
+    __tsan_acquire(lock);
 }
 static inline void bk_unlock(bk_lock_t *lock) {
-    if (!bk_is_forking()) PyMutex_Unlock(lock);
+    if (bk_is_forking()) return;
+    __tsan_release(lock);
+    PyMutex_Unlock(lock);
 }
 #else
 typedef char bk_lock_t;
