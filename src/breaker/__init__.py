@@ -13,6 +13,7 @@ from breaker._core import Breaker, BreakerError, BreakerOpenError, Permit
 from breaker.config import Config, get_default_config
 from breaker.errors import PolicyError
 from breaker.policies.policy import Policy
+from breaker.policies.window import Window
 from breaker.provider import Provider
 from breaker.states import Mode, State
 
@@ -35,6 +36,7 @@ __all__ = [
     "Provider",
     "Snapshot",
     "State",
+    "Window",
     "events",
     "get_default_config",
     "logs",

@@ -72,6 +72,8 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     c.m.probes_ignored = 0
     c.m.doublings = 0
     c.m.in_flight = 0
+    if BK_UNLIKELY(c.here.rules != NULL):
+        begin_anew_locked(c, reason, now, out)
     if state == OPEN:
         c.m.growth = grown_locked(c) if again else 1
         c.m.drawn = bk_draw()
@@ -84,14 +86,14 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
         c.m.transitions[PAIRS[before][state]] += 1
         if reason == PROBE_FAILED:
             streak = 1
-        elif reason != TRIPPED:
+        elif reason != TRIPPED and reason != FAILURE_RATE and reason != SLOW_CALL_RATE:
             streak = 0
         note_locked(c, out, STATE_CHANGED, before, state, reason, streak)
 
 
 cdef inline bint trips_locked(const Core *c, int64_t streak) noexcept nogil:
-    """The trip rule: would this many failures in a row open the breaker?"""
-    return streak >= c.here.numbers.failure_threshold
+    """The first trip rule: would this many failures in a row open the breaker? For the others see `_rules.pxi`."""
+    return streak >= c.here.numbers.failure_threshold and c.here.numbers.failure_threshold != 0
 
 
 cdef inline int mode_locked(const Core *c) noexcept nogil:
@@ -126,7 +128,8 @@ cdef double grown_locked(const Core *c) noexcept nogil:
 
 cdef bint reopens_locked(const Core *c, int state, int64_t now) noexcept nogil:
     """Is the state that is entered an opening soon after another one? Flapping is no recovery."""
-    return state == OPEN and (c.m.state == HALF_OPEN or left_of(c.m.since, c.m.last_span, now) > 0)
+    return state == OPEN and (
+        c.m.state == HALF_OPEN or left_of(c.m.since, c.m.last_span, now) > 0 or is_recovering_locked(c, now))
 
 
 cdef inline uint64_t elapsed(int64_t start, int64_t now) noexcept nogil:
@@ -147,7 +150,7 @@ cdef int64_t wait_locked(const Core *c, int64_t now) noexcept nogil:
         return c.here.numbers.open_state_timeout_ns if mode == FORCED_OPEN else 0
     if c.m.state == OPEN:
         return left_of(c.m.since, open_span_locked(c), now)
-    return 0 if c.m.state == CLOSED else wait_for_room_locked(c, now)
+    return recovery_wait_locked(c, now) if c.m.state == CLOSED else wait_for_room_locked(c, now)
 
 
 # ---- begin: may this call run? --------------------------------------------------------------------------------
@@ -183,6 +186,8 @@ cdef int begin_locked(Core *c, int64_t now, const Ticket *around, Ticket *ticket
     if nested and mode != FORCED_OPEN:
         ticket[0] = admitted(c.m.epoch, 0)
         return DONE
+    if BK_UNLIKELY(c.here.rules != NULL):
+        judge_in_flight_locked(c, now, out)
     now = max(now, c.m.since)  # read before the lock was taken: another thread may have moved on
     if c.m.state == OPEN:
         left = left_of(c.m.since, open_span_locked(c), now)
@@ -202,7 +207,11 @@ cdef int begin_locked(Core *c, int64_t now, const Ticket *around, Ticket *ticket
         if c.m.state == OPEN:
             enter_locked(c, HALF_OPEN, TIMEOUT, now, out)
         lease = grant_locked(c, now)
+    elif BK_UNLIKELY(c.here.bits & RECOVERING) and mode == AUTO and not let_in_locked(c, now):
+        return refuse(out, CLOSED, WHILE_RECOVERING, wait_locked(c, now))
     ticket[0] = admitted(c.m.epoch, lease)
+    if BK_UNLIKELY(c.here.rules != NULL):
+        measure_locked(c, now, ticket)
     return DONE
 
 
@@ -217,7 +226,13 @@ cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, const int64_t
     cdef int mode = mode_locked(c)
     cdef int64_t now = c.m.since
     cdef int16_t place
-    if read != NULL:
+    if BK_UNLIKELY(c.here.rules != NULL):
+        if look_locked(c, ticket, outcome, read, out) != DONE:
+            return NEEDS_MORE
+        now = out.now
+        if ticket.timed:
+            bk_flights_arrive(&c.here.rules.in_flight, ticket.timed)
+    elif read != NULL:
         now = max(now, read[0])
     elif ticket.epoch == c.m.epoch and (
             c.m.state != CLOSED or (outcome == FAILURE and trips_locked(c, c.m.streak + 1))):
@@ -252,6 +267,9 @@ cdef void count_locked(Core *c, int outcome, Outbox *out) noexcept nogil:
 
 cdef void judge_closed_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
     """The verdict by the trip rule. In shadow mode it is noted instead of carried out, once per episode."""
+    if BK_UNLIKELY(c.here.rules != NULL):
+        judge_by_rules_locked(c, outcome, now, out)
+        return
     if outcome == IGNORED:
         return
     if outcome == SUCCESS:
@@ -259,17 +277,18 @@ cdef void judge_closed_locked(Core *c, int outcome, int64_t now, Outbox *out) no
         c.m.would_have_opened = False
         return
     c.m.streak += 1
-    if not trips_locked(c, c.m.streak):
-        return
-    if mode_locked(c) == AUTO:
-        enter_locked(c, OPEN, TRIPPED, now, out)
-    elif not c.m.would_have_opened:
-        c.m.would_have_opened = True
-        note_locked(c, out, WOULD_HAVE_OPENED, c.m.state, c.m.state, 0, c.m.streak)
+    if trips_locked(c, c.m.streak):
+        carry_out_locked(c, TRIPPED, now, out)
 
 
 cdef void judge_probe_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
-    """The half-open verdict: the first failure reopens, enough successes close, and nothing but ignored ends reopen."""
+    """The half-open verdict: the first failure reopens, enough successes close, and nothing but ignored ends reopen.
+
+    A slow probe has failed, however it ended.
+    """
+    if BK_UNLIKELY(c.here.rules != NULL) and out.slow and outcome != FAILURE:
+        outcome = FAILURE
+        out.text = <PyObject *>SLOW_CALL
     if outcome == FAILURE:
         enter_locked(c, OPEN, PROBE_FAILED, now, out)
         return
@@ -295,9 +314,13 @@ cdef void notice_mode_locked(Core *c, Outbox *out) noexcept nogil:
     if mode != c.here.mode:
         c.m.would_have_opened = False
         note_locked(c, out, MODE_CHANGED, c.here.mode, mode, 0, 0)
+        if BK_UNLIKELY(c.here.rules != NULL):
+            pass_over_locked(c)
 
 
 cdef void override_locked(Core *c, int mode, Outbox *out) noexcept nogil:
+    if BK_UNLIKELY(c.here.rules != NULL) and c.here.rules.window != NULL:
+        catch_up_locked(c, FIRST)
     c.m.override = mode
     notice_mode_locked(c, out)
 
@@ -307,20 +330,30 @@ cdef void reset_locked(Core *c, int64_t now, Outbox *out) noexcept nogil:
     override_locked(c, -1, out)
 
 
-cdef void replace_locked(Core *c, const PolicyNumbers *numbers, int64_t now, Outbox *out) noexcept nogil:
-    """Take a new policy. State, epoch, counts and slots stay; only a half-open breaker may close by it."""
+cdef int replace_locked(Core *c, const PolicyNumbers *numbers, const RuleNumbers *rules, NewRules *new, bint custom,
+                        int64_t now, Outbox *out) noexcept nogil:
+    """Take a new policy. State, epoch, counts and slots stay; only a half-open breaker may close by it.
+
+    NEEDS_ROOM: in ``new``, for its window. ``custom``: the clock is the program's own.
+    """
+    if lack_locked(c, rules, new):
+        return NEEDS_ROOM
+    now = max(now, c.m.since)
+    take_rules_locked(c, rules, new, custom, now)
     c.here.numbers = numbers[0]
-    if not trips_locked(c, c.m.streak):
+    if holding_locked(c) == NOTHING:
         c.m.would_have_opened = False
     note_locked(c, out, POLICY_UPDATED, c.m.state, c.m.state, 0, 0)
     notice_mode_locked(c, out)
-    close_if_done_locked(c, max(now, c.m.since), out)
+    close_if_done_locked(c, now, out)
+    return DONE
 
 
 # ---- what uses it ---------------------------------------------------------------------------------------------
 
 include "native/_decision.pxi"     # from the lock to the outbox and back
 include "native/_leases.pxi"       # half-open slots, for a time
+include "native/_rules.pxi"        # rates, slow calls, calls in flight
 include "native/_nested.pxi"       # calls inside a probe's function
 include "native/_fork.pxi"         # what a child process takes over
 include "native/_texts.pxi"        # what is said of a failure

@@ -92,7 +92,9 @@ class Updates:
     def _bring_up_to_date(self, breaker: Breaker, now: int) -> bool:
         """Give a breaker the policy of the documents of now. Returns whether it had another."""
         changed = False
-        while breaker._replace_policy(self._resolution.policy_for(breaker.name), self.revision, now):
+        while (policy := self._resolution.update_for(breaker.name)) is not None and breaker._replace_policy(
+            policy, self.revision, now
+        ):
             changed = True  # and look again: a signal handler may have published while it was replaced
         return changed
 

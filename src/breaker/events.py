@@ -27,7 +27,17 @@ __all__ = [
     "WouldHaveOpened",
 ]
 
-Reason = Literal["tripped", "timeout", "probe_failed", "recovered", "reset", "policy", "inconclusive"]
+Reason = Literal[
+    "tripped",
+    "failure_rate",
+    "slow_call_rate",
+    "timeout",
+    "probe_failed",
+    "inconclusive",
+    "recovered",
+    "reset",
+    "policy",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,12 @@ class StateChanged:
         epoch: of the new state.
         consecutive_failures: the streak that tripped the breaker, 1 for a failed probe, else 0.
         retry_after: seconds that the breaker stays open, 0 for other states.
-        last_error: the failure that opened the breaker, or that its probes were inconclusive; None for a breaker that
-            has closed.
+        last_error: the failure that opened the breaker, ``"slow call"`` if it was none, or that its probes were
+            inconclusive; None for a breaker that has closed.
+        failure_rate: the part of the window's calls that had failed, where the reason is a rate; None for other
+            reasons, and if there is no rule for it.
+        slow_call_rate: the same for slow calls, those among them that were slow already in flight.
+        window_calls: how many calls the rate is of that opened the breaker; 0 for other reasons.
 
     .. versionadded:: 0.1
     """
@@ -71,6 +85,9 @@ class StateChanged:
     consecutive_failures: int
     retry_after: float
     last_error: str | None
+    failure_rate: float | None = None
+    slow_call_rate: float | None = None
+    window_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +165,20 @@ class WouldHaveOpened:
     Args:
         name: of the breaker.
         consecutive_failures: in a row, up to now.
+        reason: which trip rule held first: ``"tripped"``, ``"failure_rate"`` or ``"slow_call_rate"``.
+        failure_rate: as `StateChanged` has it, and so are the next two.
+        slow_call_rate: see there.
+        window_calls: see there.
 
     .. versionadded:: 0.1
     """
 
     name: str
     consecutive_failures: int
+    reason: Reason = "tripped"
+    failure_rate: float | None = None
+    slow_call_rate: float | None = None
+    window_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,11 +205,21 @@ def _state_changed(event: StateChanged) -> _LogLine:
         "reason": event.reason,
         "failures": event.consecutive_failures,
         "retry_after": event.retry_after,
+        **_rate(event),
     }
     opened = event.to_state is State.OPEN
     if opened and event.last_error is not None:
         keys["error"] = event.last_error
     return "warning" if opened else "info", "circuit breaker state changed", keys
+
+
+def _rate(event: StateChanged | WouldHaveOpened) -> dict[str, object]:
+    """The rate that opened a breaker, and of how many calls."""
+    if event.reason == "failure_rate":
+        return {"rate": event.failure_rate, "calls": event.window_calls}
+    if event.reason == "slow_call_rate":
+        return {"rate": event.slow_call_rate, "calls": event.window_calls}
+    return {}
 
 
 def _mode_changed(event: ModeChanged) -> _LogLine:
@@ -241,7 +251,7 @@ _LINES: dict[type, Callable[[Any], _LogLine]] = {
     WouldHaveOpened: lambda e: (
         "warning",
         "circuit breaker would have opened",
-        {"name": e.name, "failures": e.consecutive_failures},
+        {"name": e.name, "failures": e.consecutive_failures, **_rate(e)},
     ),
     ProbeOverdue: lambda e: ("warning", "circuit breaker probe overdue", {"name": e.name}),
     SourceLost: lambda e: ("error", "circuit breaker policy source failed", _source(e) | {"error": e.error}),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from breaker._frozen import Frozen
 from breaker.policies.policy import Policy
+from breaker.policies.trip_rules import failure_rate, slow_call_rate
 from breaker.states import Mode, Move, State
 
 TYPE_CHECKING = False
@@ -39,6 +40,10 @@ class Snapshot(Frozen):
         last_error: text of the failure that opened the breaker, None once it has closed (S85).
         half_open_successes: of probes, in this visit to HALF_OPEN.
         half_open_in_flight: probe slots that are taken.
+        window_calls: in the window of the rates; 0 without a rate, as the next three.
+        window_failures: of those.
+        window_slow_calls: of those.
+        slow_calls_in_flight: that have not ended and have lasted the slow duration.
         successes: total since the breaker was made, as are all numbers from here to ``probes``.
         failures: total.
         ignored: total.
@@ -67,6 +72,10 @@ class Snapshot(Frozen):
     last_error: str | None
     half_open_successes: int
     half_open_in_flight: int
+    window_calls: int
+    window_failures: int
+    window_slow_calls: int
+    slow_calls_in_flight: int
     successes: int
     failures: int
     ignored: int
@@ -88,6 +97,16 @@ class Snapshot(Frozen):
         if values.keys() != set(self.__slots__):
             raise TypeError(f"a snapshot is made of exactly these, by name: {', '.join(self.__slots__)}")
         self._set(**values)
+
+    @property
+    def failure_rate(self) -> float | None:
+        """The part of the window's calls that failed; None without a rule for it, and below its minimum of calls."""
+        return failure_rate(self.policy, self.window_calls, self.window_failures)
+
+    @property
+    def slow_call_rate(self) -> float | None:
+        """The part that was slow, calls in flight that are slow already included; None as for `failure_rate`."""
+        return slow_call_rate(self.policy, self.window_calls, self.window_slow_calls, self.slow_calls_in_flight)
 
     def __repr__(self) -> str:
         return f"Snapshot({', '.join([f'{name}={getattr(self, name)!r}' for name in self.__slots__])})"

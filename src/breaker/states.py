@@ -38,7 +38,7 @@ class Mode(enum.StrEnum):
 #: from this one and refuses any other transition or reason; a debug build ends the process there.
 TRANSITIONS = MappingProxyType(
     {
-        (State.CLOSED, State.OPEN): ("tripped",),
+        (State.CLOSED, State.OPEN): ("tripped", "failure_rate", "slow_call_rate"),
         (State.OPEN, State.HALF_OPEN): ("timeout",),
         (State.HALF_OPEN, State.OPEN): ("probe_failed", "inconclusive"),
         (State.HALF_OPEN, State.CLOSED): ("recovered", "policy", "reset"),

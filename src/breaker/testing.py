@@ -6,6 +6,8 @@ import os
 import threading
 from contextlib import contextmanager
 
+from breaker._core import BreakerOpenError
+from breaker.policies.trip_rules import failures_to_open, slow_calls_to_open
 from breaker.states import Mode, State
 
 __all__ = ["ManualClock", "recorded", "recover", "trip"]
@@ -74,21 +76,49 @@ class ManualClock:
             self._nanoseconds += round(seconds * 1e9)
 
 
-def trip(breaker: Breaker, error: BaseException | None = None) -> None:
-    """Report failures until a closed breaker opens.
+def trip(breaker: Breaker, error: BaseException | None = None, *, clock: ManualClock | None = None) -> None:
+    """Report failures until a closed breaker opens, by whichever of its trip rules comes first.
 
-    Does nothing to a breaker that is not closed, and gives up after ``failure_threshold`` reports (an overlay).
+    Does nothing to a breaker that is not closed, and gives up when they would have been enough (an overlay).
 
     Args:
         breaker: To be opened.
         error: The exception that each failure is reported with.
+        clock: The clock of its provider. It is needed where failures alone do not open the breaker: where its only rule
+            is for slow calls, which are then also slow, and where a window by time holds a success and all of its calls
+            would have to fail.
+
+    Raises:
+        ValueError: A clock is needed and was not given.
 
     .. versionadded:: 0.1
     """
-    for _ in range(breaker.policy.failure_threshold):
-        if breaker.state is not State.CLOSED:
-            return
-        breaker.acquire().failure(error)
+    policy = breaker.policy
+    if breaker.state is not State.CLOSED:
+        return
+    failures = failures_to_open(policy, breaker.snapshot())
+    if failures is None and clock is None:
+        raise ValueError(
+            f"failures alone do not open breaker {breaker.name!r} with its policy {policy!r}: pass clock=, the "
+            "ManualClock of its provider"
+        )
+    if failures is None and clock is not None:
+        clock.advance(policy.window.time or 0)
+        failures = failures_to_open(policy, breaker.snapshot())
+    if failures is None and clock is not None and policy.slow_call_duration is not None:
+        permits = [breaker.acquire() for _ in range(slow_calls_to_open(policy, breaker.snapshot()))]
+        clock.advance(policy.slow_call_duration)
+        for permit in permits:
+            permit.failure(error)
+    while failures and breaker.state is State.CLOSED:
+        try:
+            permit = breaker.acquire()
+        except BreakerOpenError as rejected:
+            if rejected.reason != "recovering":
+                raise
+            continue  # one of those that come next is admitted
+        permit.failure(error)
+        failures -= 1
 
 
 def recover(breaker: Breaker, clock: ManualClock) -> None:

@@ -66,7 +66,7 @@ def test_it_tells_what_happened_and_how_often(make_breaker: Make, clock: ManualC
     seen = driven(make_breaker, clock).snapshot()
     assert (seen.name, seen.service, seen.last_error) == (NAME, "svc", "Boom: still down")
     assert (seen.state, seen.seconds_in_state, seen.openings) == (State.OPEN, 1.5, 4)
-    assert seen.rejected_by_reason == {"open": 3, "half_open": 1, "operator": 2}
+    assert seen.rejected_by_reason == {"open": 3, "half_open": 1, "operator": 2, "recovering": 0}
     assert seen.rejected == 6
     assert seen.transitions == {
         (State.CLOSED, State.OPEN): 3,

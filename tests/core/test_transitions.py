@@ -65,6 +65,11 @@ def test_each_transition_happens_for_each_of_its_reasons(
     drive_to(breaker, clock, State.HALF_OPEN)
     succeed(breaker)
     put(successThreshold=1)
+    put(failureThreshold=None, failureRateThreshold=0.5, minimumCalls=1)
+    fail(breaker)
+    breaker.reset()
+    put(slowCallRateThreshold=0.5, slowCallDuration="1s", minimumCalls=1)
+    breaker.do(clock.advance, 1)
     breaker.reset()
     heard = {((before, after), reason) for before, after, reason in transitions(events)}
     legal = {(pair, reason) for pair, reasons in TRANSITIONS.items() for reason in reasons if pair[0] is not pair[1]}

@@ -91,7 +91,7 @@ def test_a_hundred_puts_in_a_burst_end_with_the_last(server: Server, follow: Fol
         subjects.converge(server.api, 2, "100 puts of one key in a burst", done)
         subjects.record("100 puts of one key in a burst: the burst itself", round(took, 3))
         for subject in subjects:
-            seen = [event.new.failure_threshold for event in of_type(subject.heard, PolicyUpdated)]
+            seen = [event.new.failure_threshold or 0 for event in of_type(subject.heard, PolicyUpdated)]
             assert seen == sorted(seen), "an older document came after a newer one"
             assert seen[-1] == first + 99
     fill(server)
@@ -126,7 +126,7 @@ def _latencies(server: Server, subjects: Subjects) -> dict[str, list[float]]:
         def hear(event: Any) -> None:
             if isinstance(event, PolicyUpdated):
                 with news:
-                    arrived[subject.transport, event.new.failure_threshold] = time.perf_counter()
+                    arrived[subject.transport, event.new.failure_threshold or 0] = time.perf_counter()
                     news.notify()
 
         return hear
@@ -169,7 +169,7 @@ def test_writes_that_never_stop_delay_nobody(server: Server, follow: Follow) -> 
         while time.monotonic() < deadline:
             time.sleep(0.05)
             for subject in subjects:
-                behind = written[0] - subject.threshold(NAME)
+                behind = written[0] - (subject.threshold(NAME) or 0)
                 furthest = max(furthest, behind)
     finally:
         stop.set()

@@ -13,10 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breaker import BreakerError, Mode, Policy, PolicyError
+from breaker import BreakerError, Mode, Policy, PolicyError, Window
 
-COUNTS = {"failure_threshold": 2**31 - 1, "success_threshold": 2**31 - 1, "half_open_max_calls": 1000}
-TIMES = ["open_state_timeout", "probe_timeout", "open_timeout_max"]
+COUNTS = {
+    "failure_threshold": 2**31 - 1,
+    "success_threshold": 2**31 - 1,
+    "half_open_max_calls": 1000,
+    "minimum_calls": 2**31 - 1,
+}
+TIMES = ["open_state_timeout", "probe_timeout", "open_timeout_max", "slow_call_duration", "recovery_time"]
+RATIOS = ["failure_rate_threshold", "slow_call_rate_threshold"]
+MAY_BE_NONE = ["failure_threshold", "probe_timeout", "open_timeout_max", *RATIOS, "slow_call_duration", "recovery_time"]
 NUMBERS = {"open_timeout_multiplier": (1, 1000), "open_timeout_jitter": (0, 1)}
 NOT_NUMBERS = [True, False, "5", "", b"5", [], {}, (5,), 5j, Decimal(5), Fraction(5), object(), math.nan, -math.inf]
 
@@ -30,6 +37,16 @@ FULL: dict[str, Any] = {
     "open_timeout_multiplier": 2.0,
     "open_timeout_max": 600.0,
     "open_timeout_jitter": 0.5,
+    "failure_rate_threshold": 0.5,
+    "slow_call_rate_threshold": 0.25,
+    "slow_call_duration": 1.5,
+    "window": Window(time=30),
+    "minimum_calls": 20,
+    "recovery_time": 45.0,
+}
+COMPANIONS: dict[str, dict[str, Any]] = {  # without which a field contradicts the others
+    "slow_call_rate_threshold": {"slow_call_duration": 1.0},
+    "slow_call_duration": {"slow_call_rate_threshold": 0.5},
 }
 
 
@@ -45,7 +62,8 @@ class Unshowable(str):
 
 
 def made(**fields: Any) -> Policy:
-    return Policy(**fields)
+    companions = [COMPANIONS.get(name, {}) for name, value in fields.items() if value is not None]
+    return Policy(**{name: value for some in companions for name, value in some.items()} | fields)
 
 
 def refusal(**fields: Any) -> PolicyError:
@@ -64,7 +82,7 @@ def test_the_built_in_policy() -> None:
 
 def test_every_field_is_in_the_tables() -> None:
     assert list(FULL) == list(Policy.fields)
-    assert {*COUNTS, *TIMES, *NUMBERS, "mode"} == set(FULL)
+    assert {*COUNTS, *TIMES, *NUMBERS, *RATIOS, "mode", "window"} == set(FULL)
 
 
 @pytest.mark.parametrize(("field", "value"), FULL.items())
@@ -84,6 +102,8 @@ def test_a_count_goes_from_1_to_its_limit(field: str, limit: int) -> None:
 @pytest.mark.parametrize("value", [*NOT_NUMBERS, None, 1.5, 5.0, math.inf], ids=repr)
 @pytest.mark.parametrize("field", COUNTS)
 def test_a_count_is_a_whole_number(field: str, value: Any) -> None:
+    if value is None and field in MAY_BE_NONE:
+        return  # S218
     message = str(refusal(**{field: value}))
     assert message.startswith(f"{field} must be a whole number from 1 to {COUNTS[field]}, got ")
     assert "write 5" in message
@@ -108,7 +128,7 @@ def test_a_count_is_a_whole_number(field: str, value: Any) -> None:
 )
 def test_a_time_is_seconds_or_a_timedelta(field: str, value: Any, nanoseconds: int) -> None:
     # S126
-    policy = Policy(**{field: value})
+    policy = made(**{field: value})
     assert policy.numbers()[f"{field}_ns"] == nanoseconds
     assert getattr(policy, field) == nanoseconds / 1e9
 
@@ -214,7 +234,10 @@ def test_policies_are_equal_by_all_fields(field: str) -> None:
     full = Policy(**FULL)
     assert full == Policy(**FULL)
     assert hash(full) == hash(Policy(**FULL))
-    other = Policy(**{name: value for name, value in FULL.items() if name != field})
+    given: dict[str, Any] = {name: value for name, value in FULL.items() if name != field}
+    if field in COMPANIONS:
+        given[field] = 1
+    other = Policy(**given)
     assert full != other
     assert len({full, other, Policy(**FULL)}) == 2
 

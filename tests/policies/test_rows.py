@@ -14,20 +14,27 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import breaker
-from breaker import Mode, Policy, PolicyError
+from breaker import Mode, Policy, PolicyError, Window
 from breaker.policies.documents import document_schema, read_document
 from breaker.policies.fields import Choice, Count, Number, OptionalTime, Time
 from breaker.policies.record import Record
+from breaker.policies.switches import SwitchedCount
+from breaker.policies.window import Recent
 from support.policy_table import table
 from support.processes import run_python
 
 SRC = Path(__file__).parents[2] / "src/breaker"
 MACHINE = [file for suffix in ("pyx", "pxi", "h") for file in SRC.rglob(f"*.{suffix}")]
-(STRUCT,) = re.findall(
-    r"cdef struct PolicyNumbers:.*?\n\n", "".join(file.read_text(encoding="utf-8") for file in MACHINE), flags=re.DOTALL
+STRUCTS = re.findall(
+    r"cdef struct (?:PolicyNumbers|RuleNumbers):.*?\n\n",
+    "".join(file.read_text(encoding="utf-8") for file in MACHINE),
+    flags=re.DOTALL,
 )
+assert len(STRUCTS) == 2
+STRUCT = "".join(STRUCTS)
 # What uses a rule or edits documents, as a program would: their names of fields are those of the public interface.
 USERS = {"testing.py", "cli"}
+TOGETHER = "policies/trip_rules.py"  # what fields say together
 
 
 class Wider(Policy):
@@ -151,6 +158,10 @@ def test_a_field_is_named_in_its_row_the_struct_and_the_rules(name: str) -> None
     found = [(file, line) for file, line in lines_with(name, key) if file.split("/")[0] not in USERS]
     if name == "mode":  # elsewhere the word means the overlay, which an operator sets without a policy
         found = [(file, line) for file, line in found if file.startswith("policies/") or file in machine]
+    if name == "window":  # and this means what such a row holds, too
+        found = [(file, line) for file, line in found if file in machine or line.startswith("window: ")]
+        found = [(file, line) for file, line in found if not line.endswith("window: Window = held[self.name]")]
+    found = [(file, line) for file, line in found if file != TOGETHER]
     in_python = [line for file, line in found if file not in machine and f'otherwise="{name}"' not in line]
     assert len(in_python) == 1, in_python
     assert re.fullmatch(rf"{name}: {kind}(\[\w+\])? = {kind}\(", in_python[0])
@@ -183,7 +194,9 @@ def test_rows_are_matched_by_name_whatever_their_order_is() -> None:
 def test_a_row_in_place_of_a_bases_is_there_once() -> None:
     class Patient(Policy):
         __slots__ = ()
-        failure_threshold: Count = Count(default=50, most=100, means="more patience", kw_only=False)
+        failure_threshold: SwitchedCount = SwitchedCount(
+            default=50, most=100, off="no number", means="more patience", kw_only=False
+        )
 
     assert Patient.fields.keys() == Policy.fields.keys()
     assert (Patient().failure_threshold, Patient(7).failure_threshold) == (50, 7)
@@ -217,14 +230,25 @@ def test_the_signature_is_that_of_the_interface() -> None:
         "open_timeout_multiplier": 1.0,
         "open_timeout_max": None,
         "open_timeout_jitter": 0.0,
+        "failure_rate_threshold": None,
+        "slow_call_rate_threshold": None,
+        "slow_call_duration": None,
+        "window": Window(calls=100),
+        "minimum_calls": 10,
+        "recovery_time": None,
     }
     by_place = [name for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     assert by_place == ["failure_threshold", "success_threshold", "open_state_timeout"]
     assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name not in by_place)
     assert {name: parameter.annotation for name, parameter in parameters.items()} == {
-        **dict.fromkeys(["failure_threshold", "success_threshold", "half_open_max_calls"], "int"),
+        "failure_threshold": "int | None",
+        **dict.fromkeys(["success_threshold", "half_open_max_calls", "minimum_calls"], "int"),
+        **dict.fromkeys(["failure_rate_threshold", "slow_call_rate_threshold"], "float | None"),
+        "window": "Window",
         **dict.fromkeys(["open_timeout_multiplier", "open_timeout_jitter"], "float"),
-        **dict.fromkeys(["probe_timeout", "open_timeout_max"], "float | timedelta | None"),
+        **dict.fromkeys(
+            ["probe_timeout", "open_timeout_max", "slow_call_duration", "recovery_time"], "float | timedelta | None"
+        ),
         "open_state_timeout": "float | timedelta",
         "mode": "Mode",
     }
@@ -254,8 +278,10 @@ def test_a_policy_matches_by_its_first_three() -> None:
 def test_help_shows_every_field_and_what_it_means() -> None:
     shown = run_python("import breaker; help(breaker.Policy)")
     assert "class Policy(breaker.policies.record.Record)" in shown
-    shown_types = shown.replace("'int'", "int")  # before 3.14 an annotation that is text is shown as text
-    assert re.search(r"Policy\([\s|]*failure_threshold: int = 5,[\s|]*success_threshold: int = 2,", shown_types)
+    shown_types = shown.replace("'int'", "int").replace(
+        "'int | None'", "int | None"
+    )  # before 3.14 an annotation that is text is shown as text
+    assert re.search(r"Policy\([\s|]*failure_threshold: int \| None = 5,[\s|]*success_threshold: int = 2,", shown_types)
     for name, field in Policy.fields.items():
         assert len(re.findall(rf"^ \|      +{name}: {re.escape(field.means)} \(", shown, flags=re.MULTILINE)) == 1
 
@@ -266,7 +292,9 @@ def test_without_docstrings_nothing_is_missed() -> None:
 
 
 def test_a_row_is_read_from_the_class() -> None:
-    assert isinstance(Policy.failure_threshold, Count)
+    assert isinstance(Policy.failure_threshold, SwitchedCount)
+    assert isinstance(Policy.success_threshold, Count)
+    assert isinstance(Policy.window, Recent)
     assert isinstance(Policy.open_state_timeout, Time)
     assert isinstance(Policy.mode, Choice)
     assert Policy.open_timeout_max.unset == "10 minutes, or the open timeout if that is longer"

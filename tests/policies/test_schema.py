@@ -40,7 +40,7 @@ def test_what_the_reader_takes_is_valid(key: str, text: str) -> None:
 
 @pytest.mark.parametrize(("key", "text"), REFUSED, ids=lambda value: ascii(value)[:20])
 def test_what_the_reader_refuses_is_not_valid_unless_a_schema_cannot_say_so(key: str, text: str) -> None:
-    wrong = {key for error in SCHEMA.iter_errors(parsed(with_value(key, text))) for key in error.path}
+    wrong = {error.path[0] for error in SCHEMA.iter_errors(parsed(with_value(key, text)))}
     assert wrong == (set() if text in BEYOND_A_SCHEMA else {key})
 
 
@@ -54,7 +54,7 @@ def test_the_schema_says_every_key_in_the_order_of_the_constructor() -> None:
     assert list(properties) == [field.key for field in Policy.fields.values()]
     assert all(len(value["description"]) > 10 for value in properties.values())
     assert properties["failureThreshold"] == {
-        "type": "integer",
+        "type": ["integer", "null"],
         "minimum": 1,
         "maximum": 2**31 - 1,
         "description": "failures in a row that open the breaker",
@@ -91,5 +91,8 @@ def test_the_pattern_of_a_duration_is_its_grammar(text: str) -> None:
 
 @given(st.integers(1, MAX_NANOSECONDS), st.sampled_from(TIMES), st.integers(1, 1000))
 def test_what_a_policy_writes_is_valid(nanoseconds: int, key: str, count: int) -> None:
-    policy = Policy.from_json(json.dumps({key: f"{nanoseconds}ns", **dict.fromkeys(COUNTS, count)}))
+    fields = {key: f"{nanoseconds}ns", **dict.fromkeys(COUNTS, count)}
+    if key == "slowCallDuration":
+        fields |= {"slowCallRateThreshold": 0.5, "window": {"calls": 1000}}
+    policy = Policy.from_json(json.dumps(fields))
     SCHEMA.validate(json.loads(policy.to_json()))

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from breaker import Policy, Provider, State, get_default_config
+from breaker import Policy, Provider, State, Window, get_default_config
 from breaker.events import BreakerCreated, StateChanged
 from breaker.testing import ManualClock, recorded, recover, trip
+from support.drive import Providers
 from support.processes import fork_and_check
 
 
@@ -73,3 +74,58 @@ def test_recover_by_another_clock_says_so() -> None:
     with pytest.raises(ValueError, match=r"has another clock than the one that was advanced by 5\d\.\d+ s"):
         recover(breaker, ManualClock())
     assert breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(3),
+        Policy(None, failure_rate_threshold=0.5),
+        Policy(None, failure_rate_threshold=1.0),
+        Policy(None, failure_rate_threshold=1.0, window=Window(time=60)),
+        Policy(None, failure_rate_threshold=0.07, minimum_calls=100),
+        Policy(None, failure_rate_threshold=0.9, window=Window(time=1), minimum_calls=1),
+        Policy(50, failure_rate_threshold=0.5, window=Window(calls=10)),
+        Policy(None, slow_call_rate_threshold=0.5, slow_call_duration=2),
+        Policy(None, slow_call_rate_threshold=1.0, slow_call_duration=2, window=Window(time=10)),
+        Policy(4, slow_call_rate_threshold=1.0, slow_call_duration=2),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("successes", [0, 1, 35])
+def test_trip_opens_by_any_policy(provider_of: Providers, clock: ManualClock, policy: Policy, successes: int) -> None:
+    # S13, S205
+    breaker = provider_of(policy).get_breaker("x")
+    for _ in range(successes):
+        breaker.do(int)
+    trip(breaker, ConnectionError("refused"), clock=clock)
+    assert (breaker.state, breaker.snapshot().last_error) == (State.OPEN, "ConnectionError: refused")
+    recover(breaker, clock)
+    assert breaker.state is State.CLOSED
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(None, slow_call_rate_threshold=0.5, slow_call_duration=2),
+        Policy(None, failure_rate_threshold=1.0, window=Window(time=60)),
+    ],
+    ids=repr,
+)
+def test_trip_says_where_it_needs_the_clock(provider_of: Providers, policy: Policy) -> None:
+    # S205
+    breaker = provider_of(policy).get_breaker("x")
+    breaker.do(int)
+    with pytest.raises(ValueError, match=r"failures alone do not open breaker 'x' .* pass clock="):
+        trip(breaker)
+    assert breaker.state is State.CLOSED
+
+
+def test_trip_opens_a_breaker_that_recovers(provider_of: Providers, clock: ManualClock) -> None:
+    # S221
+    breaker = provider_of(Policy(3, 1, 5, recovery_time=60)).get_breaker("x")
+    trip(breaker)
+    recover(breaker, clock)
+    trip(breaker)
+    assert breaker.state is State.OPEN
+    assert breaker.snapshot().failures == 6

@@ -95,7 +95,7 @@ def test_swaps_are_obeyed_as_a_whole_and_lose_nothing(mounted: Volume, provider:
         if number % 3:
             eventually(lambda wanted=1000 + number: breaker.policy.failure_threshold == wanted)
     eventually(lambda: breaker.policy.failure_threshold == 1030)
-    seen = [event.new.failure_threshold for event in of_type(heard, PolicyUpdated)]
+    seen = [event.new.failure_threshold or 0 for event in of_type(heard, PolicyUpdated)]
     assert seen == sorted(seen)  # never its default in between, and never an older one
     assert lines.of("circuit breaker policy source failed") == []
     assert lines.of("circuit breaker policy rejected") == []

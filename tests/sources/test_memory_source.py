@@ -115,8 +115,8 @@ def test_a_listener_may_put_and_the_last_document_counts(provider_of: Providers)
     one, two = (provider_of(Policy(), policy_source=source) for _ in range(2))
 
     def listener(event: Any) -> None:
-        if isinstance(event, PolicyUpdated) and event.new.failure_threshold < 9:
-            source.put(NAME, {"failureThreshold": event.new.failure_threshold + 1})
+        if isinstance(event, PolicyUpdated) and (threshold := event.new.failure_threshold or 0) < 9:
+            source.put(NAME, {"failureThreshold": threshold + 1})
 
     breakers = [provider.get_breaker(NAME) for provider in (one, two)]
     one.subscribe(listener)

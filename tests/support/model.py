@@ -19,6 +19,7 @@ from breaker.events import (
     WouldHaveOpened,
 )
 from breaker.states import TRANSITIONS
+from support.model_rules import Rules
 
 SUCCESS, FAILURE, IGNORED = "successes", "failures", "ignored"
 NO_VERDICT = "inconclusive: no probe of the visit succeeded or failed"
@@ -42,6 +43,7 @@ class Token:
     epoch: int
     lease_end: int = NO_SLOT
     settled: bool = False
+    began: int | None = None  # if its duration is measured
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Model:
         self.state, self.epoch, self.since = State.CLOSED, epoch, now
         self.spent = dict.fromkeys(State, 0)
         self.totals: dict[str, int] = dict.fromkeys((*VERDICTS, "rejected", "late", "overdue"), 0)
-        self.rejected = dict.fromkeys(("open", "half_open", "operator"), 0)
+        self.rejected = dict.fromkeys(("open", "half_open", "operator", "recovering"), 0)
         self.moves = {(before, state): 0 for before, state in TRANSITIONS if before is not state}
         self.probes = dict.fromkeys((*ENDS.values(), "late"), 0)
         self.streak, self.probe_successes, self.probes_ignored, self.doublings = 0, 0, 0, 0
@@ -71,6 +73,7 @@ class Model:
         self.opened_at, self.growth, self.last_span = 0, 1.0, 0
         self.last_error: str | None = None
         self.warned = False  # this shadow episode has had its WouldHaveOpened
+        self.rules = Rules(policy, now)
         self.events: list[Any] = [BreakerCreated(name, policy)]
 
     # Reads: none of them changes anything.
@@ -113,6 +116,8 @@ class Model:
             # held by as many others as there may be beside this call; by none if it closes the breaker
             too_many = len(ends) - max(self.room - 1, 0)
             left = min(ns(1), ends[too_many - 1] - now) if too_many > 0 else 0
+        elif self.mode is Mode.AUTO and self.state is State.CLOSED:
+            left = self.rules.recovery_wait(now)
         return seconds(max(0, left))
 
     def snapshot(self, now: int) -> dict[str, Any]:
@@ -125,6 +130,7 @@ class Model:
             "consecutive_failures": self.streak,
             "half_open_successes": self.probe_successes,
             "half_open_in_flight": len(self.slots),
+            **self.rules.snapshot(now),
             **self.totals,
             "rejected_by_reason": dict(self.rejected),
             "openings": sum(count for (_, state), count in self.moves.items() if state is State.OPEN),
@@ -142,17 +148,31 @@ class Model:
     def admit(self, now: int, around: Sequence[Token] = ()) -> Token | Refusal:
         """``around``: the calls inside whose functions this one is made."""
         nested = self.state is State.HALF_OPEN and any(self._probes(token) for token in around)
+        if nested and self.mode is not Mode.FORCED_OPEN:
+            return Token(self.epoch)
+        if self.rules.look(now) and self._judges and self.rules.slow_rate_holds(now):
+            self._hold("slow_call_rate", now, "slow call")
+        token = self._admit(now, nested)
+        if isinstance(token, Token):
+            self.rules.begin(token, now)
+        return token
+
+    @property
+    def _judges(self) -> bool:
+        return self.mode is Mode.SHADOW or (self.mode is Mode.AUTO and self.state is State.CLOSED)
+
+    def _admit(self, now: int, nested: bool) -> Token | Refusal:
         if not nested:
             self._reclaim(now)
         if self.mode is Mode.FORCED_OPEN:
             return self._refuse(State.OPEN, "operator", now)
-        if nested or self.mode is not Mode.AUTO:
+        if self.mode is not Mode.AUTO:
             return Token(self.epoch)
         self._close_if_done(now)
         if self.state is State.OPEN and now >= self.opened_at + self.open_span:
             self._enter(State.HALF_OPEN, "timeout", now)
         if self.state is State.CLOSED:
-            return Token(self.epoch)
+            return Token(self.epoch) if self.rules.lets_in(now) else self._refuse(State.CLOSED, "recovering", now)
         if self.state is State.OPEN or len(self.slots) >= self.room:
             return self._refuse(self.state, "open" if self.state is State.OPEN else "half_open", now)
         token = Token(self.epoch, now + self.lease)
@@ -184,6 +204,7 @@ class Model:
         token.settled = True
         if verdict == FAILURE:
             self.events.append(CallFailed(self.name, error))
+        slow = self.rules.end(token, now)
         if token.lease_end != NO_SLOT:
             self.probes[ENDS[verdict] if token.epoch == self.epoch else "late"] += 1
         if token.epoch != self.epoch:
@@ -192,22 +213,31 @@ class Model:
         self.totals[verdict] += 1
         if token in self.slots:
             self.slots.remove(token)
-        if self.mode is Mode.SHADOW or (self.mode is Mode.AUTO and self.state is State.CLOSED):
-            self._judge_closed(verdict, now, error)
+        if self._judges:
+            self._judge_closed(verdict, slow, now, error)
         elif self.mode is Mode.AUTO and self.state is State.HALF_OPEN and token.lease_end != NO_SLOT:
-            self._judge_probe(verdict, now, error)
+            slow_success = slow and verdict != FAILURE
+            self._judge_probe(FAILURE if slow else verdict, now, "slow call" if slow_success else error)
 
-    def _judge_closed(self, verdict: str, now: int, error: str) -> None:
-        if verdict == SUCCESS:
-            self.streak, self.warned = 0, False
-        if verdict == FAILURE:
-            self.streak += 1
-            if self.streak >= self.policy.failure_threshold:
-                if self.mode is Mode.AUTO:
-                    self._enter(State.OPEN, "tripped", now, self.streak, error)
-                elif not self.warned:
-                    self.warned = True
-                    self.events.append(WouldHaveOpened(self.name, self.streak))
+    def _judge_closed(self, verdict: str, slow: bool, now: int, error: str) -> None:
+        if verdict == IGNORED and not slow:
+            return
+        self.rules.record(verdict == FAILURE, slow, now)
+        if verdict != IGNORED:
+            self.streak = self.streak + 1 if verdict == FAILURE else 0
+        reason = self.rules.holds(self.streak, now)
+        if reason is None:
+            self.warned = False
+        elif verdict == FAILURE or slow:  # a success never opens
+            self._hold(reason, now, error if verdict == FAILURE else "slow call")
+
+    def _hold(self, reason: str, now: int, error: str) -> None:
+        told = self.rules.told(reason, now)
+        if self.mode is Mode.AUTO:
+            self._enter(State.OPEN, reason, now, self.streak, error, told)
+        elif not self.warned:
+            self.warned = True
+            self.events.append(WouldHaveOpened(self.name, self.streak, reason, **told))  # type: ignore[arg-type]
 
     def _judge_probe(self, verdict: str, now: int, error: str) -> None:
         if verdict == FAILURE:
@@ -229,12 +259,21 @@ class Model:
 
     # The gate, the only writer of the state.
 
-    def _enter(self, state: State, reason: Any, now: int, streak: int = 0, error: str | None = None) -> None:
+    def _enter(
+        self,
+        state: State,
+        reason: Any,
+        now: int,
+        streak: int = 0,
+        error: str | None = None,
+        told: dict[str, Any] | None = None,
+    ) -> None:
         before, stayed = self.state, now - self.since
+        again = before is State.HALF_OPEN or stayed < self.last_span or self.rules.recovering(now)
+        self.rules.entered(now, by_probes=state is State.CLOSED and reason != "reset")
         if before is State.OPEN:
             self.last_span = self.open_span
         if state is State.OPEN:
-            again = before is State.HALF_OPEN or stayed < self.last_span
             self.growth = self._grown() if again else 1.0
             self.opened_at, self.last_error = now, error
         elif state is State.CLOSED:
@@ -250,7 +289,9 @@ class Model:
             self.moves[before, state] += 1
             retry_after = seconds(self.open_span) if state is State.OPEN else 0.0
             self.events.append(
-                StateChanged(self.name, before, state, reason, self.epoch, streak, retry_after, self.last_error)
+                StateChanged(
+                    self.name, before, state, reason, self.epoch, streak, retry_after, self.last_error, **(told or {})
+                )
             )
 
     def _grown(self) -> float:
@@ -274,7 +315,8 @@ class Model:
         old, before, self.policy = self.policy, self.mode, policy
         self.events.append(PolicyUpdated(self.name, old, policy, revision=0))
         self._mode_was(before)
-        if self.streak < policy.failure_threshold:
+        self.rules.replace(policy, now)
+        if self.rules.holds(self.streak, now) is None:
             self.warned = False
         if self.mode is Mode.AUTO:
             self._close_if_done(now)

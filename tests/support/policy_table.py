@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,10 +23,12 @@ def table(fields: Mapping[str, Field[Any, Any]]) -> str:
 
 
 def _default(field: Field[Any, Any]) -> str:
-    if isinstance(field, OptionalTime):
+    if isinstance(field, OptionalTime) and not field.nullable:
         return field.unset
     written = field.write_json(field.read(field.name, field.default))
-    return f"{written:g}" if isinstance(written, int | float) else f'`"{written}"`'
+    if written is None:
+        return "`null`: " + field.off
+    return f"{written:g}" if isinstance(written, int | float) else f"`{json.dumps(written)}`"
 
 
 def pages() -> Iterator[Path]:

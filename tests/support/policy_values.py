@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-COUNTS = {"failureThreshold": 2**31 - 1, "successThreshold": 2**31 - 1, "halfOpenMaxCalls": 1000}
-TIMES = ["openStateTimeout", "probeTimeout", "openTimeoutMax"]
+COUNTS = {
+    "failureThreshold": 2**31 - 1,
+    "successThreshold": 2**31 - 1,
+    "halfOpenMaxCalls": 1000,
+    "minimumCalls": 2**31 - 1,
+}
+TIMES = ["openStateTimeout", "probeTimeout", "openTimeoutMax", "slowCallDuration", "recoveryTime"]
+RATIOS = ["failureRateThreshold", "slowCallRateThreshold"]
+SWITCHED = ["failureThreshold", *RATIOS, "slowCallDuration", "recoveryTime"]  # null switches them off
 NUMBERS = {"openTimeoutMultiplier": "1 to 1000", "openTimeoutJitter": "0 to 1"}
 MODES = ["auto", "forced_open", "disabled", "shadow"]
 
@@ -31,6 +38,13 @@ TIMES_REFUSED = [
     *('"60s\\n"', '"\\n60s"', '"+-5s"', '"++5s"', '"s"', '".s"', '"5..5s"', '"5.5.5s"', '"1m30"'),
 ]
 NUMBERS_REFUSED = ["true", "null", '"1"', "-0.1", "1000.1", "1e999", "[]", "1" * 5000]
+RATIOS_REFUSED = ["true", '"0.5"', "0", "-0.1", "1.0000001", "50", "100", "1e999", "[]", "{}", "1" * 5000]
+WINDOWS_READ = ['{"calls": 1}', '{"calls": 1000000}', '{"time": "60s"}', '{"time": "1ns"}']
+WINDOWS_REFUSED = [
+    *("null", "true", "100", '"60s"', "0", "{}", '{"calls": 100, "time": "60s"}', '{"calls": 0}', '{"calls": 1000001}'),
+    *('{"calls": null}', '{"calls": "5"}', '{"calls": true}', '{"time": 60}', '{"time": "0s"}', '{"time": null}'),
+    *('{"size": 100}', '{"calls": 100, "size": 1}', "[]", '[{"calls": 100}]'),
+]
 MODES_REFUSED = ['"AUTO"', '""', '"forced-open"', '"open"', "null", "true", "0", "[]", "{}"]
 
 READ = [
@@ -39,12 +53,17 @@ READ = [
     *(("openTimeoutMultiplier", text) for text in ("1", "1.0", "2.5", "1e3", "1000")),
     *(("openTimeoutJitter", text) for text in ("0", "-0.0", "0.5", "1", "1e-9")),
     *(("mode", f'"{mode}"') for mode in MODES),
+    *((key, text) for key in RATIOS for text in ("1e-9", "0.07", "0.5", "1", "1.0")),
+    *((key, "null") for key in SWITCHED),
+    *(("window", text) for text in WINDOWS_READ),
     *(("comment", text) for text in ("null", '"x"', "[1, {}]", "-1")),
     *(("failure_limit", text) for text in ("null", '"x"')),
 ]
 REFUSED = [
-    *((key, text) for key in COUNTS for text in COUNTS_REFUSED),
-    *((key, text) for key in TIMES for text in TIMES_REFUSED),
+    *((key, text) for key in COUNTS for text in COUNTS_REFUSED if not (text == "null" and key in SWITCHED)),
+    *((key, text) for key in TIMES for text in TIMES_REFUSED if not (text == "null" and key in SWITCHED)),
+    *((key, text) for key in RATIOS for text in RATIOS_REFUSED),
+    *(("window", text) for text in WINDOWS_REFUSED),
     *((key, text) for key in NUMBERS for text in NUMBERS_REFUSED),
     *(("mode", text) for text in MODES_REFUSED),
 ]
@@ -54,4 +73,12 @@ BEYOND_A_SCHEMA = {"5.0", "1e0", '"9223372036854775808ns"', '"0.1ns"'}
 
 def with_value(key: str, value: str) -> str:
     """A document whose value may be something that Python would not write."""
-    return f'{{"successThreshold": 2, "{key}": {value}}}' if key != "successThreshold" else f'{{"{key}": {value}}}'
+    companions = {
+        "slowCallDuration": '"slowCallRateThreshold": 0.5',
+        "slowCallRateThreshold": '"slowCallDuration": "1s"',
+        "failureThreshold": '"failureRateThreshold": 0.5',
+        "successThreshold": '"comment": 1',
+    }
+    companion = "" if value == "null" and key.startswith("slow") else companions.get(key, "")
+    beside = companion or '"successThreshold": 2'
+    return f'{{{beside}, "{key}": {value}}}'

@@ -20,6 +20,7 @@ from breaker import (
     Provider,
     Snapshot,
     State,
+    Window,
     events,
     get_default_config,
 )
@@ -204,7 +205,8 @@ def reading(b: Breaker) -> None:
     assert_type(b.snapshot(), Snapshot)
     assert_type(b.snapshot().state_seconds[State.OPEN], float)
     assert_type(b.snapshot().successes, int)
-    assert_type(b.snapshot().policy.failure_threshold, int)
+    assert_type(b.snapshot().policy.failure_threshold, int | None)
+    assert_type(b.snapshot().failure_rate, float | None)
     b.snapshot().successes = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     b.state = State.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     b.override(Mode.SHADOW)
@@ -281,7 +283,13 @@ def policies() -> None:
     Policy(5, 2, 60)
     Policy(5, 2, timedelta(minutes=1), half_open_max_calls=2, probe_timeout=1.5, mode=Mode.SHADOW)
     policy = Policy(probe_timeout=None, open_timeout_max=timedelta(minutes=10), open_timeout_multiplier=2)
-    assert_type(policy.failure_threshold, int)
+    assert_type(policy.failure_threshold, int | None)
+    assert_type(policy.failure_rate_threshold, float | None)
+    assert_type(policy.slow_call_duration, float | None)
+    assert_type(policy.window, Window)
+    assert_type(policy.minimum_calls, int)
+    Policy(None, failure_rate_threshold=0.5, window=Window(time=timedelta(minutes=1)))
+    Policy(window=100)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(policy.open_state_timeout, float)
     assert_type(policy.probe_timeout, float | None)
     assert_type(policy.mode, Mode)
@@ -289,7 +297,7 @@ def policies() -> None:
     assert_type(breaker.policies.schema(), dict[str, Any])
     match policy:
         case Policy(failures, _, seconds, mode=mode):
-            assert_type((failures, seconds, mode), tuple[int, float, Mode])
+            assert_type((failures, seconds, mode), tuple[int | None, float, Mode])
     Policy(5, 2, None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Policy(mode="shadow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Policy(failure_treshold=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -38,16 +38,23 @@ cdef class Breaker:
         self.failure_on = exception_types("failure_on", failure_on)
         self.failed_result = predicate("failed_result", failed_result)
         self.failed_error = predicate("failed_error", failed_error)
-        cdef PolicyNumbers numbers = policy.numbers()  # matched by name: a field without a number raises
+        given = policy.numbers()
+        cdef PolicyNumbers numbers = given  # matched by name: a field without a number raises
+        cdef RuleNumbers rules = given
+        cdef NewRules new = NewRules(rules=NULL, window=NULL)
         cdef int64_t now = now_of(self)
+        if needs_rules(&rules):
+            make_rules(&rules, &new)
         lock(c)
         memset(&c.m, 0, sizeof(c.m))  # whoever found it has perhaps used it
         c.m.override = -1
         c.m.since = now
         c.here.numbers = numbers
-        c.here.judged = failed_result is not None
+        c.here.bits = JUDGED if failed_result is not None else 0
+        take_rules_locked(c, &rules, &new, clock is not None, now)
         store_word_locked(c)
         unlock(c)
+        free_rules(&new)
         self.listeners = listeners
         announce(self)
 
@@ -58,6 +65,9 @@ cdef class Breaker:
         Py_XDECREF(c.here.policy)
         Py_XDECREF(c.here.last_error)
         PyMem_RawFree(c.here.leases)
+        if c.here.rules != NULL:
+            PyMem_RawFree(c.here.rules.window)
+            PyMem_RawFree(c.here.rules)
         bk_counter_free(&c.successes)
 
     def __call__(self, fn, /):
@@ -222,7 +232,9 @@ def take_snapshots_as(kind, /):
 cdef object snapshot_of(Breaker b):
     make = _Snapshot
     cdef int64_t now = now_of(b)
+    cdef WindowSeen window
     lock(&b.core)
+    window = window_seen_locked(&b.core, now)
     cdef int64_t wait = wait_locked(&b.core, now)
     cdef uint64_t successes = bk_counted(&b.core.successes)
     cdef Machine seen = b.core.m
@@ -235,7 +247,8 @@ cdef object snapshot_of(Breaker b):
     cdef uint64_t spent = elapsed(seen.since, now)
     seen.state_ns[seen.state] += spent
     moves = {move: seen.transitions[PAIRS[STATES.index(move[0])][STATES.index(move[1])]] for move in MOVES}
-    rejected = {reason: here.rejected[i] for i, reason in enumerate(REJECTIONS)}
+    rejected = {reason: here.rejected[i] for i, reason in enumerate(REJECTIONS[:WHILE_RECOVERING])}
+    rejected[REJECTIONS[WHILE_RECOVERING]] = window.rejected
     return make(
         name=b.name,
         service="" if b.listeners is None else b.listeners.service,
@@ -247,6 +260,10 @@ cdef object snapshot_of(Breaker b):
         last_error=text_of(last_error),
         half_open_successes=seen.probe_successes,
         half_open_in_flight=seen.in_flight,
+        window_calls=window.all.calls,
+        window_failures=window.all.failures,
+        window_slow_calls=window.all.slow,
+        slow_calls_in_flight=window.late,
         successes=successes,
         failures=seen.failures,
         ignored=seen.ignored,
@@ -284,15 +301,25 @@ cdef bint replace_policy(Breaker b, policy, revision, int64_t now) except -1:
     old = b.policy
     if policy == old:
         return False
-    cdef PolicyNumbers numbers = policy.numbers()
+    given = policy.numbers()
+    cdef PolicyNumbers numbers = given
+    cdef RuleNumbers rules = given
+    cdef NewRules new = NewRules(rules=NULL, window=NULL)
+    cdef int verdict = NEEDS_ROOM
     update = {"old": old, "new": policy, "revision": revision}
     open_outbox(b, &out)
     out.update = <PyObject *>update
-    if start_decision(&b.core, &out) < 0:
-        raise_set()
-    out.policy = new_reference(policy)
-    replace_locked(&b.core, &numbers, now, &out)
-    end_decision(&b.core, &out)
+    while verdict == NEEDS_ROOM:
+        if start_decision(&b.core, &out) < 0:
+            free_rules(&new)
+            raise_set()
+        verdict = replace_locked(&b.core, &numbers, &rules, &new, b.clock is not None, now, &out)
+        if verdict == DONE:
+            out.policy = new_reference(policy)
+        end_decision(&b.core, &out)
+        if verdict == NEEDS_ROOM:
+            make_rules(&rules, &new)
+    free_rules(&new)
     out.undelivered = False  # the caller may hold a lock
     flush(b, &out)
     return True

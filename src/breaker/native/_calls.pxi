@@ -14,17 +14,42 @@ cdef inline PyObject *call(
     cdef Core *c = &(<Breaker>b).core
     cdef uint64_t word = bk_load(&c.word)
     cdef PyObject *value
-    if BK_UNLIKELY((word & OVERLAID) != 0):
-        return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
+    if BK_UNLIKELY((word & DIVERTED) != 0):
+        if (word & (OVERLAID | RECOVERING)) != 0:
+            return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
+        return call_measured(b, called, word, fn, args, nargsf, kwnames)
     value = bk_call(fn, args, nargsf, kwnames)
-    if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED)) == 0
+    if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED | SLICED)) == 0
                  and not bk_may_run_later(value)):
         if bk_count(&c.successes):
             bk_share(b)
             bk_share(called)
         return value
     cdef Ticket ticket = admitted(word >> EPOCH_SHIFT, 0)
+    if BK_UNLIKELY((word & SLICED) != 0):
+        return end_call(b, called, word, value, &ticket)
     return finish(<Breaker>b, &ticket, value)
+
+
+cdef PyObject *call_measured(PyObject *b, PyObject *called, uint64_t word, PyObject *fn, PyObject *const *args,
+                              size_t nargsf, PyObject *kwnames) noexcept:
+    """The same where calls are measured."""
+    cdef Ticket ticket = admitted(word >> EPOCH_SHIFT, 0)
+    if BK_UNLIKELY(not depart(&(<Breaker>b).core, &ticket)):
+        return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
+    return end_call(b, called, word, bk_call(fn, args, nargsf, kwnames), &ticket)
+
+
+cdef PyObject *end_call(PyObject *b, PyObject *called, uint64_t word, PyObject *value, Ticket *ticket) noexcept:
+    """The end of a closed call that looks at the clock."""
+    cdef Core *c = &(<Breaker>b).core
+    if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED)) == 0
+                 and not bk_may_run_later(value)) and in_time(c, ticket):
+        if bk_count(&c.successes):
+            bk_share(b)
+            bk_share(called)
+        return value
+    return finish(<Breaker>b, ticket, value)
 
 
 cdef PyObject *call_admitted(
@@ -60,6 +85,8 @@ cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
         if kind == AWAITABLE or kind == AWAITED_OR_ENTERED:
             return new_awaitable(b, ticket, value, kind)
         if kind != PLAIN:
+            if ticket.timed and kind != COROUTINE:
+                stop_measuring(b, ticket)
             return new_flow(b, ticket, value, kind)
     return settle_value(b, ticket, value)
 

@@ -119,7 +119,11 @@ cdef extern from "native/core.h":
     # what Cython cannot say
     bint BK_LIKELY(bint) noexcept nogil
     bint BK_UNLIKELY(bint) noexcept nogil
+    ctypedef int cold_int "BK_COLD int"      # returned by a function that stays out of the paths that seldom need it
+    bint BK_SHARED_CALLS
     int64_t bk_monotonic_ns() noexcept nogil
+    int64_t bk_coarse_ns() noexcept nogil
+    int64_t bk_coarse_step() noexcept nogil
     void bk_seed() noexcept nogil
     double bk_draw() noexcept nogil
     bint bk_has_room() noexcept
@@ -161,6 +165,38 @@ cdef extern from "native/core.h":
     PyObject *bk_make(newfunc make, PyTypeObject *type) noexcept  # owned
     int bk_set_item(PyTypeObject *type, const char *name, PyObject *value) except -1  # NULL: take it away, if it is there
     int bk_forbid_making(PyTypeObject *type) except -1
+
+cdef extern from "native/windows.h":  # the window of recent calls, without a breaker
+    ctypedef struct bk_tally_t:
+        int64_t calls
+        int64_t failures
+        int64_t slow
+    ctypedef struct bk_window_t:
+        int64_t size
+        int64_t span
+        int64_t slice
+        bk_tally_t all
+        uint64_t *slowed
+    bk_window_t *bk_window_make(int64_t calls, int64_t span, bint with_slow) noexcept nogil
+    void bk_window_empty(bk_window_t *w, int64_t now) noexcept nogil
+    bint bk_window_turn(bk_window_t *w, int64_t now) noexcept nogil
+    int64_t bk_window_end(const bk_window_t *w) noexcept nogil
+    void bk_window_pass(bk_window_t *w, int64_t calls) noexcept nogil
+    void bk_window_record(bk_window_t *w, bint failed, bint slow) noexcept nogil
+    bk_tally_t bk_window_with(const bk_window_t *w, bint failed, bint slow) noexcept nogil
+    void bk_window_forget_slow(bk_window_t *w) noexcept nogil
+    void bk_window_take(bk_window_t *w, const bk_window_t *old, int64_t now) noexcept nogil
+
+cdef extern from "native/in_flight.h":  # calls in flight, by when they began
+    ctypedef struct bk_in_flight_t:
+        int64_t end
+        int64_t late
+    void bk_flights_forget(bk_in_flight_t *f) noexcept nogil
+    void bk_flights_follow(bk_in_flight_t *f, int64_t duration, int64_t now) noexcept nogil
+    bint bk_flights_look(bk_in_flight_t *f, int64_t now) noexcept nogil
+    int64_t bk_flights_late(const bk_in_flight_t *f, int64_t now) noexcept nogil
+    uint32_t bk_flights_depart(bk_in_flight_t *f) noexcept nogil
+    void bk_flights_arrive(bk_in_flight_t *f, uint32_t departed) noexcept nogil
 
 cdef extern from "native/methods.h":  # methods that get their arguments unpacked, with their docstrings
     PyMethodDef bk_do_method

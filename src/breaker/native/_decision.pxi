@@ -11,6 +11,9 @@ cdef struct Note:           # something that the listeners will be notified of
     uint64_t epoch
     int64_t number          # failures in a row, or probes overdue
     int64_t wait
+    double failure_rate     # these three where the reason is a rate, as in `Outbox`
+    double slow_call_rate
+    int64_t calls
 
 
 cdef struct Telling:        # how far the delivery of an event is
@@ -45,6 +48,11 @@ cdef struct Outbox:         # what one decision leaves to be done once, when it 
     PyObject *update        # borrowed: the fields of a policy's update
     PyObject *policy        # owned: the policy that is taken, or NULL
     int last_error          # KEPT, REPLACED or CLEARED
+    bint slow               # of the call that is settled, by `look_locked`, and the time by which it is judged
+    int64_t now
+    double failure_rate     # as judged; -1: there is no such rule
+    double slow_call_rate
+    int64_t calls           # that the rate is of which holds
     int count
     int releases
     Refusal refusal
@@ -119,7 +127,10 @@ cdef inline void end_decision(Core *c, Outbox *out) noexcept nogil:
         exchange_locked(&c.here.policy, out.policy, out)
         out.policy = NULL
     if out.refusal.reason >= 0:
-        c.here.rejected[out.refusal.reason] += 1
+        if BK_UNLIKELY(out.refusal.reason == WHILE_RECOVERING):
+            c.here.rules.rejected += 1
+        else:
+            c.here.rejected[out.refusal.reason] += 1
         out.refusal.last_error = c.here.last_error
         Py_XINCREF(out.refusal.last_error)
     if BK_UNLIKELY(out.count != 0):
@@ -180,8 +191,7 @@ cdef inline void store_word_locked(Core *c) noexcept nogil:
     c.here.mode = mode
     if c.m.streak:
         word |= STREAK
-    if c.here.judged:
-        word |= JUDGED
+    word |= c.here.bits
     if word != c.word:
         bk_store(&c.word, word)
 
@@ -196,3 +206,5 @@ cdef void note_locked(Core *c, Outbox *out, int kind, int before, int after, int
     note.kind, note.before, note.after, note.reason, note.number = kind, before, after, reason, number
     note.epoch = c.m.epoch
     note.wait = open_span_locked(c) if kind == STATE_CHANGED and after == OPEN else 0
+    if reason == FAILURE_RATE or reason == SLOW_CALL_RATE:
+        note.failure_rate, note.slow_call_rate, note.calls = out.failure_rate, out.slow_call_rate, out.calls

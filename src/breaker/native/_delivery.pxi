@@ -254,7 +254,8 @@ cdef object event_of(Breaker b, const Note *note, PyObject *known):
     if note.kind == STATE_CHANGED:
         return make.StateChanged(
             name=b.name, from_state=STATES[note.before], to_state=STATES[note.after], reason=REASONS[note.reason],
-            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=text_of(about))
+            epoch=note.epoch, consecutive_failures=note.number, retry_after=note.wait / 1e9, last_error=text_of(about),
+            **rates_of(note))
     if note.kind == CALL_FAILED:
         return make.CallFailed(name=b.name, error=text_of(about))
     if note.kind == CREATED:
@@ -264,8 +265,20 @@ cdef object event_of(Breaker b, const Note *note, PyObject *known):
     if note.kind == POLICY_UPDATED:
         return make.PolicyUpdated(name=b.name, **about)
     if note.kind == WOULD_HAVE_OPENED:
-        return make.WouldHaveOpened(name=b.name, consecutive_failures=note.number)
+        return make.WouldHaveOpened(
+            name=b.name, consecutive_failures=note.number, reason=REASONS[note.reason], **rates_of(note))
     return make.ProbeOverdue(name=b.name)
+
+
+cdef dict rates_of(const Note *note):
+    """What an event tells of the rates; nothing where the reason is another."""
+    if note.reason != FAILURE_RATE and note.reason != SLOW_CALL_RATE:
+        return {}
+    return {
+        "failure_rate": None if note.failure_rate < 0 else note.failure_rate,
+        "slow_call_rate": None if note.slow_call_rate < 0 else note.slow_call_rate,
+        "window_calls": note.calls,
+    }
 
 
 cdef void drop_posts(Core *c) noexcept:

@@ -19,9 +19,9 @@ cdef class BreakerOpenError(BreakerError):
 
     Args:
         name: Of the breaker.
-        state: `State.OPEN` or `State.HALF_OPEN`, or its text.
+        state: `State.OPEN` or `State.HALF_OPEN`, or its text; `State.CLOSED` while it recovers.
         retry_after: Seconds until a call can be admitted, as known when this one was rejected.
-        reason: ``"open"``, ``"half_open"`` (no free probe slot) or ``"operator"`` (forced open).
+        reason: ``"open"``, ``"half_open"`` (no free probe slot), ``"operator"`` (forced open) or ``"recovering"``.
         last_error: Text ``"TypeName: message"`` of the failure that opened the breaker, or None.
 
     Raises:
@@ -52,7 +52,7 @@ cdef class BreakerOpenError(BreakerError):
 
     @property
     def state(self):
-        """`State.OPEN` or `State.HALF_OPEN`."""
+        """`State.OPEN` or `State.HALF_OPEN`; `State.CLOSED` while it recovers."""
         return STATES[STATES.index(five_of(self)[1])]
 
     @property
@@ -62,7 +62,7 @@ cdef class BreakerOpenError(BreakerError):
 
     @property
     def reason(self):
-        """``"open"``, ``"half_open"`` (no free probe slot) or ``"operator"`` (forced open)."""
+        """``"open"``, ``"half_open"`` (no free probe slot), ``"operator"`` (forced open) or ``"recovering"`` (S221)."""
         return five_of(self)[3]
 
     @property
@@ -73,7 +73,7 @@ cdef class BreakerOpenError(BreakerError):
     def __str__(self):
         name, _, retry_after, reason, last_error = five_of(self)
         how = {"open": "is open", "half_open": "is half-open and its probes are in flight",
-               "operator": "is forced open by an operator"}[reason]
+               "operator": "is forced open by an operator", "recovering": "recovers and admits a part of the calls"}[reason]
         cause = f"; it opened on {last_error}" if last_error else ""
         return f"circuit breaker {name!r} {how}, retry in {retry_after:.3g} s{cause}"
 

@@ -127,7 +127,7 @@ cdef PyObject *call_later(
     if BK_LIKELY(kind == COROUTINE):
         flow = bk_take_kept(&kept_coroutines)
         if BK_LIKELY(flow != NULL):
-            (<GuardedLater>flow).ticket = Ticket(epoch=0, lease=0, live=0)
+            (<GuardedLater>flow).ticket = Ticket(epoch=0, lease=0, live=0, timed=0)
             (<GuardedLater>flow).begun = 0
             fill_kept(b, flow, inner)
             return flow
@@ -179,12 +179,17 @@ cdef const char *kind_name(GuardedLater flow) noexcept:
     return "generator" if isinstance(flow, GuardedGenerator) else "coroutine"
 
 
+cdef bint is_consumed(GuardedLater flow) noexcept:
+    """Does its consumer decide how long it takes? Not where its first item ends the call."""
+    return isinstance(flow, (GuardedGenerator, GuardedAsyncGenerator)) and not flow.enters
+
+
 cdef inline int begin_flow(GuardedLater flow) noexcept:
     """Admit a flow at its first step: RUNS or PROBES, or -1 with an error set; then it is over."""
     flow.begun = RUNS
-    if begin_closed(&flow.breaker.core, &flow.ticket):
-        return RUNS
-    if admit_quietly(flow.breaker, &flow.ticket) == 0:
+    if begin_closed(&flow.breaker.core, &flow.ticket) or admit_quietly(flow.breaker, &flow.ticket) == 0:
+        if BK_UNLIKELY(flow.ticket.timed != 0) and is_consumed(flow):
+            stop_measuring(flow.breaker, &flow.ticket)
         flow.begun = <int8_t>flow.ticket.live
         return flow.begun
     abandon(flow)

@@ -13,6 +13,8 @@ cdef void adopt_locked(Core *c) noexcept nogil:
     c.here.generation = generation
     if c.m.state == OPEN:
         c.m.drawn = bk_draw()
+    if c.here.rules != NULL:
+        bk_flights_forget(&c.here.rules.in_flight)
     while i < c.m.in_flight:
         if c.here.leases[i].owner != forker:
             forget_locked(c, i)

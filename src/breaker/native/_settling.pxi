@@ -16,10 +16,8 @@ ctypedef PyObject *(*quiet_object)(Breaker, Ticket *, PyObject *) noexcept
 cdef inline bint begin_closed(const Core *c, Ticket *ticket) noexcept:
     """Admit a call that needs no lock for it: closed, no overlay. False: it is not admitted yet."""
     cdef uint64_t word = bk_load(&c.word)
-    if BK_UNLIKELY((word & OVERLAID) != 0):
-        return False
     ticket[0] = admitted(word >> EPOCH_SHIFT, 0)
-    return True
+    return BK_LIKELY((word & DIVERTED) == 0) or ((word & (OVERLAID | RECOVERING)) == 0 and depart(<Core *>c, ticket))
 
 
 cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:
@@ -85,7 +83,7 @@ cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) n
             if bk_count(&c.successes):
                 bk_share(b)
         return True
-    return False
+    return succeed_measured(b, ticket, passing)
 
 
 cdef str _FAILED_RESULT = "failed result"

@@ -7,9 +7,10 @@ cdef enum:  # modes
 cdef enum:  # outcomes, and the end of a probe whose visit is over
     SUCCESS, FAILURE, IGNORED, LATE
 cdef enum:  # why a state was entered
-    TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY, INCONCLUSIVE
+    TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY, INCONCLUSIVE, FAILURE_RATE, SLOW_CALL_RATE
+    NOTHING = -1
 cdef enum:  # why a call was rejected
-    WHILE_OPEN, WHILE_HALF_OPEN, BY_OPERATOR
+    WHILE_OPEN, WHILE_HALF_OPEN, BY_OPERATOR, WHILE_RECOVERING
 cdef enum:  # what a locked function answers
     DONE, REFUSED, NEEDS_ROOM, NEEDS_MORE
 cdef enum:  # what is noted for the listeners
@@ -22,14 +23,16 @@ cdef enum:  # what a decision does with last_error
 cdef tuple STATES = (_State.CLOSED, _State.OPEN, _State.HALF_OPEN)
 cdef tuple MODES = (_Mode.AUTO, _Mode.FORCED_OPEN, _Mode.DISABLED, _Mode.SHADOW)
 cdef tuple MOVES = tuple(_Move)
-cdef tuple REASONS = ("tripped", "timeout", "probe_failed", "recovered", "reset", "policy", "inconclusive")
-cdef tuple REJECTIONS = ("open", "half_open", "operator")
+cdef tuple REASONS = (
+    "tripped", "timeout", "probe_failed", "recovered", "reset", "policy", "inconclusive", "failure_rate",
+    "slow_call_rate")
+cdef tuple REJECTIONS = ("open", "half_open", "operator", "recovering")
 cdef tuple ENDS_OF_PROBES = ("success", "failure", "ignored", "late")
 
 if STATES != tuple(_State) or MODES != tuple(_Mode):  # a policy has the number of its mode from there
     raise ImportError("breaker.states has other states or modes than the core, or another order of them")
 
-cdef bint LEGAL[3][3][7]    # by state before, state after, reason
+cdef bint LEGAL[3][3][9]    # by state before, state after, reason
 cdef int8_t PAIRS[3][3]     # the place of a pair in the table
 
 
@@ -52,7 +55,11 @@ cdef enum:
     OVERLAID = 0b1111       # any bit: not plainly closed, admission needs the lock
     STREAK = 1 << 4
     JUDGED = 1 << 5
-    EPOCH_SHIFT = 8
+    SLICED = 1 << 6         # the window is by time: the end of a success looks at the clock
+    TIMED = 1 << 7          # calls are measured: their beginning too
+    RECOVERING = 1 << 8     # closed a moment ago: a part of the calls is admitted, which needs the lock
+    DIVERTED = OVERLAID | TIMED | RECOVERING
+    EPOCH_SHIFT = 9
 
 cdef enum:
     MOST_LEASES = 2048      # more than half_open_max_calls may be; see grant_locked
@@ -64,7 +71,9 @@ cdef int64_t SECOND = 1000000000
 cdef int64_t LEASE_BOUND = 60 * SECOND      # doubling makes no lease longer, except one that is longer by itself
 
 
-cdef struct PolicyNumbers:  # a policy in numbers, each by the name of its field; replaced as a whole
+# A policy in numbers, each by the name of its field; replaced as a whole. `RuleNumbers` has the rest. A failure_threshold
+# of 0 is none.
+cdef struct PolicyNumbers:
     int32_t failure_threshold
     int32_t success_threshold
     int32_t half_open_max_calls
@@ -87,6 +96,8 @@ cdef struct Ticket:
     uint64_t epoch
     uint64_t lease          # its id, 0: holds no slot
     int live                # RUNS or PROBES; 0: settled, or never admitted
+    uint32_t timed          # the beat in which it began, 0: it is not measured
+    int64_t began           # if it is
 
 
 cdef struct Machine:        # the state machine: no pointer and no object, so it may lie in any memory
@@ -116,10 +127,11 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
 
 cdef struct Local:          # what belongs to this process
     PolicyNumbers numbers
+    Rules *rules            # NULL: no policy needed any
     PyObject *policy        # owned
     PyObject *last_error    # owned: a text, a FailureText or NULL
     Lease *leases           # grown outside the lock, see NEEDS_ROOM
-    uint64_t rejected[3]    # by reason
+    uint64_t rejected[3]    # by reason; `Rules` has those of WHILE_RECOVERING
     Post *posts             # what is to be delivered, in the order of the decisions
     Post *last              # of those
     Post *spare             # for the decisions to come, see reserve_posts
@@ -128,9 +140,9 @@ cdef struct Local:          # what belongs to this process
     int16_t room            # of the array of leases
     int8_t spares
     int8_t mode             # in force, as the listeners know it
-    int8_t judged           # a failed_result predicate exists
     int8_t announced        # the first event was delivered, or nobody was there to be notified
     int8_t turn             # TAKEN, FREE or ASKED: may another thread deliver instead?
+    uint16_t bits           # of the word, by the policy and the options: JUDGED, SLICED, TIMED, RECOVERING
     bk_lock_t lock
     bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
 
@@ -144,7 +156,7 @@ cdef struct Core:
 
 cdef inline Ticket admitted(uint64_t epoch, uint64_t lease) noexcept nogil:
     """The ticket of a call that runs; `NOT_ADMITTED` is the other one."""
-    return Ticket(epoch=epoch, lease=lease, live=PROBES if lease else RUNS)
+    return Ticket(epoch=epoch, lease=lease, live=PROBES if lease else RUNS, timed=0)
 
 
-cdef Ticket NOT_ADMITTED = Ticket(epoch=0, lease=0, live=0)
+cdef Ticket NOT_ADMITTED = Ticket(epoch=0, lease=0, live=0, timed=0, began=0)

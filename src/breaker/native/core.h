@@ -14,6 +14,8 @@
 #define BK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define BK_COLD __attribute__((noinline, cold))
+/* Cython takes it for a part of the type that a function returns, and repeats it where it means nothing. */
+#pragma GCC diagnostic ignored "-Wattributes"
 
 /* Before that Cython drops the old value of a field before it stores the new one, and what the drop runs, a listener's
  * finalizer or the collector, finds a freed object. pyproject.toml says more. */
@@ -28,6 +30,24 @@ static inline int64_t bk_monotonic_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The same as of the system's last tick, for a quarter of the cost, and the length of a tick; 0: there is no such clock. */
+static inline int64_t bk_coarse_ns(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#else
+    return bk_monotonic_ns();
+#endif
+}
+static inline int64_t bk_coarse_step(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec t;
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &t) == 0) return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#endif
+    return 0;
 }
 
 #include "turns.h"
@@ -179,7 +199,7 @@ static inline int bk_function_flags(PyObject *fn) {
     if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
     if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type))) {
         PyObject *dict = ((PyFunctionObject *)fn)->func_dict;
-        if (BK_UNLIKELY(dict != NULL) && bk_is_marked(dict)) return CO_COROUTINE;
+        if (BK_UNLIKELY(dict != NULL) && PyDict_GET_SIZE(dict) != 0 && bk_is_marked(dict)) return CO_COROUTINE;
         return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & BK_RUNS_LATER;
     }
     return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
@@ -286,5 +306,7 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
 #include "kept.h"
 #include "rejections.h"
 #include "stand_in.h"
+#include "windows.h"
+#include "in_flight.h"
 
 #endif

@@ -59,6 +59,7 @@ static inline void bk_unlock(bk_lock_t *lock) { *lock = 0; }
  * one.
  * bk_count answers true once in a while: time to see whether threads share the object that was called. */
 #ifdef Py_GIL_DISABLED
+#define BK_SHARED_CALLS 1 /* calls of several threads run at once */
 #define BK_STRIPES 8
 #define BK_WHILE 0x10000
 typedef struct { _Alignas(64) uint64_t n; } bk_stripe_t;
@@ -102,6 +103,7 @@ static inline uint64_t bk_counted(const bk_counter_t *c) {
     return sum;
 }
 #else
+#define BK_SHARED_CALLS 0
 typedef struct { uint64_t n; } bk_counter_t;
 static inline uint64_t bk_load(const uint64_t *p) { return *p; }
 static inline void bk_store(uint64_t *p, uint64_t v) { *p = v; }

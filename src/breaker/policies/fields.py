@@ -55,6 +55,8 @@ class Field(_Typed["Given", "Read"]):
     takes = ""  # the annotation of the constructor's parameter
     values = ""  # what a document may hold, for people
     given_as = ""  # what Python may give, for people
+    nullable = False  # None, which a document writes as null, is a value: it overrules an inherited one
+    off = ""  # what None means then, for people
 
     def __init__(self, *, default: Given, means: str, kw_only: bool = True, off_by_default: bool = False) -> None:
         self.default = default
@@ -108,8 +110,10 @@ class Count(Field[int, int]):
 
     takes = "int"
 
-    def __init__(self, *, default: int, most: int, means: str, kw_only: bool = True) -> None:
-        super().__init__(default=default, means=means, kw_only=kw_only)
+    def __init__(
+        self, *, default: int, most: int, means: str, kw_only: bool = True, off_by_default: bool = False
+    ) -> None:
+        super().__init__(default=default, means=means, kw_only=kw_only, off_by_default=off_by_default)
         self.most = most
         self.values = self.given_as = f"1 … {most}"
 

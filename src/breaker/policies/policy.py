@@ -6,6 +6,9 @@ from breaker.policies.documents import read_document, write_document
 from breaker.policies.durations import UNITS
 from breaker.policies.fields import Choice, Count, Number, OptionalTime, Time
 from breaker.policies.record import Record
+from breaker.policies.switches import Ratio, SwitchedCount, SwitchedTime
+from breaker.policies.trip_rules import contradiction
+from breaker.policies.window import Recent, Window
 from breaker.states import Mode
 
 TYPE_CHECKING = False
@@ -19,12 +22,13 @@ class Policy(Record):
     """How a breaker decides. Frozen, compared by value.
 
     What each field does is in docs/states.md: S13, S23, S50 (thresholds and slots), S21, S74, S78 (the open
-    timeout), S66 (leases), S90 to S98 (modes). Changed while calls run: S110 to S116.
+    timeout), S66 (leases), S90 to S98 (modes), S200 to S211 (rates and slow calls). Changed while calls run: S110 to
+    S116 and S212 to S216.
 
     Args:
         {arguments}
     Raises:
-        PolicyError: a wrong value or type; names the field.
+        PolicyError: a wrong value or type, names the field; or fields that contradict each other, names all of them.
 
     .. versionadded:: 0.1
     """
@@ -34,9 +38,10 @@ class Policy(Record):
     # One row per field, and nothing else of a field anywhere: the constructor, the document, its JSON Schema, what a
     # difference shows, the tables of the documentation and the numbers that the core is given are made of these. The
     # rows are in this class, not in a base of it, because mypy forgets of inherited ones what reading them gives.
-    failure_threshold: Count = Count(
+    failure_threshold: SwitchedCount = SwitchedCount(
         default=5,
         most=2**31 - 1,
+        off="no number of them does",
         kw_only=False,
         means="failures in a row that open the breaker",
     )
@@ -87,6 +92,37 @@ class Policy(Record):
         off_by_default=True,
         means="a random part of the open timeout that is added, drawn once per opening",
     )
+    failure_rate_threshold: Ratio = Ratio(
+        default=None,
+        off="no part of them does",
+        means="the part of the calls in the window that opens the breaker when it fails",
+    )
+    slow_call_rate_threshold: Ratio = Ratio(
+        default=None,
+        off="no part of them does",
+        means="the part of the calls in the window that opens the breaker when it is slow",
+    )
+    slow_call_duration: SwitchedTime = SwitchedTime(
+        default=None,
+        off="no call is slow",
+        means="a call that lasts this long is slow, whether it has ended or not",
+    )
+    window: Recent = Recent(
+        default=Window(calls=100),
+        off_by_default=True,
+        means="the recent calls that the rates are of",
+    )
+    minimum_calls: Count = Count(
+        default=10,
+        most=2**31 - 1,
+        off_by_default=True,
+        means="calls in the window before a rate is judged",
+    )
+    recovery_time: SwitchedTime = SwitchedTime(
+        default=None,
+        off="all of them at once",
+        means="after probes have closed it, the admitted part of the calls grows over this time from a tenth to all",
+    )
 
     @classmethod
     def from_json(cls, document: bytes | str) -> Policy:
@@ -95,9 +131,18 @@ class Policy(Record):
         Args:
             document: JSON text.
         Raises:
-            PolicyError: names the field, what was expected and how to write it.
+            PolicyError: names the field, what was expected and how to write it; or fields that contradict each other.
         """
-        return cls().merged(read_document(document, cls.fields)[0])
+        policy = cls().merged(read_document(document, cls.fields)[0])
+        error = contradiction(policy, lambda row: row.key)
+        if error is not None:
+            raise error
+        return policy
+
+    def _check(self) -> None:
+        error = contradiction(self, lambda row: row.name)
+        if error is not None:
+            raise error
 
     def to_json(self) -> bytes:
         """The document that `from_json` reads back as an equal policy."""
@@ -107,12 +152,15 @@ class Policy(Record):
         """The policy as a document's keys and values, without the features that it does not use.
 
         Args:
-            whole: with those too, so that nothing can be inherited in their place; only None has no form in a document.
+            whole: with those too, so that nothing can be inherited in their place; the None of a field that cannot be
+                switched off has no form in a document.
         """
         shown = {}
         for name, field in self.fields.items():
-            value = field.write_json(self._held[name])
-            if value is not None and (whole or not field.off_by_default or value != field.default):
+            held = self._held[name]
+            value = field.write_json(held)
+            used = whole or not field.off_by_default or held != field.read(name, field.default)
+            if used and (value is not None or field.nullable):
                 shown[field.key] = value
         return shown
 

@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 from breaker._frozen import Frozen
 from breaker.policies.fields import Choice, Count, Field, Number, OptionalTime, Time
+from breaker.policies.switches import Ratio, SwitchedCount, SwitchedTime
+from breaker.policies.window import Recent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ else:
 
 
 @dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(Choice, Count, Number, OptionalTime, Time)
+    kw_only_default=True,
+    frozen_default=True,
+    field_specifiers=(Choice, Count, Number, OptionalTime, Ratio, Recent, SwitchedCount, SwitchedTime, Time),
 )
 class Record(Frozen):
     """The base of a class whose rows are its constructor, its attributes and its value.
@@ -54,6 +58,9 @@ class Record(Frozen):
             return self
         return self._holding({name: held.get(name, mine) for name, mine in self._held.items()})
 
+    def _check(self) -> None:
+        """Raise `PolicyError` where rows contradict each other; called by the constructor."""
+
     @classmethod
     def _field_types(cls) -> dict[str, Any]:
         return dict.fromkeys(cls.fields, object)  # encoders then write what is there
@@ -77,6 +84,7 @@ def _restore(cls: type[Record], held: dict[str, Any]) -> Record:
 def _fill(record: Record, given: dict[str, Any]) -> None:
     fields = record.fields
     object.__setattr__(record, "_held", {name: fields[name].read(name, value) for name, value in given.items()})
+    record._check()
 
 
 def _constructor(cls: type[Record]) -> Callable[..., None]:

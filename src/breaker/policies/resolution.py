@@ -1,8 +1,9 @@
 """From documents to policies: what each document says, what is wrong with it, and which policy a name gets.
 
 Resolution is field by field: ``{name}.json``, then ``default.json``, then the provider's default policy. For a document
-that is not valid its last good version stands in; if it never had one, it counts as absent.
-Rules S123 and S124 of docs/states.md.
+that is not valid its last good version stands in; if it never had one, it counts as absent. A policy that contradicts
+itself only once it is put together of several documents is nobody's: see `policy_for` and `update_for`.
+Rules S123, S124 and S217 of docs/states.md.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from breaker.errors import PolicyError
 from breaker.policies.documents import Unreadable, read_document
 from breaker.policies.names import DEFAULT_NAME, SUFFIX, document_key, document_name
+from breaker.policies.trip_rules import contradiction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,11 +44,36 @@ class Resolution:
         self._raw: dict[str, Document] = {}
         self._fields: dict[str, dict[str, Any]] = {}  # of the last good version
         self._for_all_others = default_policy
+        self._for_all_others_error: PolicyError | None = None
+        self._reported: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}  # contradictions: key → what said so
 
     def policy_for(self, name: str) -> Policy:
-        """The policy that a breaker of this name has by the documents of now."""
-        fields = self._fields.get(document_key(name)) if self._fields else None
-        return self._for_all_others.merged(fields) if fields else self._for_all_others
+        """The policy that a new breaker of this name has by the documents of now.
+
+        If it would contradict itself: that without the breaker's own document, or else the provider's default.
+        """
+        policy = self.update_for(name)
+        if policy is None:
+            policy = self._for_all_others if self._for_all_others_error is None else self._default_policy
+        return policy
+
+    def update_for(self, name: str) -> Policy | None:
+        """The policy that a breaker gets by the documents of now. None: that would contradict itself."""
+        key = document_key(name)
+        fields = self._fields.get(key) if self._fields else None
+        if not fields:
+            return self._for_all_others if self._for_all_others_error is None else None
+        policy = self._for_all_others.merged(fields)
+        return policy if self._contradiction(key, policy) is None else None
+
+    def _contradiction(self, key: str, policy: Policy) -> PolicyError | None:
+        def whence(name: str) -> str:
+            if name in self._fields.get(key, {}):
+                return key
+            inherited = name in self._fields.get(_DEFAULT_KEY, {})
+            return _DEFAULT_KEY if inherited else "the provider's default policy"
+
+        return contradiction(policy, lambda row: row.key, whence)
 
     def update(self, documents: Mapping[str, Document]) -> Difference:
         """Take over a complete set of documents and say what changed. Bad documents are reported, not raised."""
@@ -59,7 +86,28 @@ class Resolution:
                 self._read(key, document, change)
         self._raw = dict(documents)
         self._for_all_others = self._default_policy.merged(self._fields.get(_DEFAULT_KEY, {}))
+        self._for_all_others_error = self._contradiction(_DEFAULT_KEY, self._for_all_others)
+        self._report(change)
         return change
+
+    def _report(self, change: Difference) -> None:
+        """Report contradictions between documents, each pair of contents once."""
+        touched = {document_key(name) for name in change.names}
+        if change.everybody:
+            touched |= {_DEFAULT_KEY, *(key for key in self._fields if document_name(key) is not None)}
+        for key in sorted(touched):
+            fields = self._fields.get(key)
+            said = (fields or {}, self._fields.get(_DEFAULT_KEY, {}))
+            error = None
+            if key == _DEFAULT_KEY:
+                error = self._for_all_others_error
+            elif fields is not None:
+                error = self._contradiction(key, self._for_all_others.merged(fields))
+            if error is None:
+                self._reported.pop(key, None)
+            elif self._reported.get(key) != said:
+                self._reported[key] = said
+                change.rejected.append((key, error))
 
     def _read(self, key: str, document: Document, change: Difference) -> None:
         try:

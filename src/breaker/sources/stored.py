@@ -67,7 +67,8 @@ def stored_policy(name: str, document: Document, revision: Revision, place: str)
         return StoredPolicy(name, b"", revision, None, str(PolicyError(None, "readable", document.reason, where=place)))
     text = document.encode(errors="surrogatepass") if isinstance(document, str) else document
     try:
-        return StoredPolicy(name, text, revision, Policy.from_json(document), None)
+        fields, _ = read_document(document, Policy.fields)  # which may need what others say, so they are not compared
+        return StoredPolicy(name, text, revision, Policy().merged(fields), None)
     except PolicyError as error:
         return StoredPolicy(name, text, revision, None, str(error.at(place)))
 

@@ -10,7 +10,7 @@ from breaker import BreakerOpenError, Policy, Provider, State
 from breaker.integrations.grpc import BreakerOpenRpcError
 from breaker.testing import ManualClock
 from support.reading import counts
-from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, UU, Echo, Protect, ask, open_channel, serving
+from support.rpc import COUNTED, ENDINGS, FORMS, METHOD, SS, SU, US, UU, Echo, Protect, ask, open_channel, serving
 
 every_form = pytest.mark.parametrize("form", FORMS)
 
@@ -258,3 +258,26 @@ def test_a_resource_that_is_exhausted_in_truth_is_a_failure(
 ) -> None:
     failing(protect(server[1], patient), "unary-call", ask(grpc.StatusCode.RESOURCE_EXHAUSTED, details="quota"))
     assert counts(patient.breakers[UU]) == {"failures": 1}
+
+
+@pytest.mark.parametrize("kind", ["unary_stream", "stream_unary", "stream_stream"])
+def test_a_stream_is_never_slow(
+    protect: Protect, server: tuple[Echo, Any], provider_of: Callable[..., Provider], clock: ManualClock, kind: str
+) -> None:
+    # S206: how long it takes is the doing of those who write and read it
+    _, channel = server
+    policy = Policy(None, slow_call_rate_threshold=1.0, slow_call_duration=1.0, minimum_calls=1)
+    provider = provider_of(policy)
+    method = {"unary_stream": US, "stream_unary": SU, "stream_stream": SS}[kind]
+
+    def requests() -> Iterator[bytes]:
+        clock.advance(5)
+        yield ask()
+
+    call = getattr(protect(channel, provider), kind)(method)
+    answer = call(ask(responses=3) if kind == "unary_stream" else requests())
+    clock.advance(5)
+    if kind != "stream_unary":
+        assert list(answer)
+    snapshot = provider.breakers[method].snapshot()
+    assert (snapshot.state, snapshot.window_calls, snapshot.window_slow_calls) == (State.CLOSED, 1, 0)

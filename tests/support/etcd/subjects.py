@@ -91,7 +91,7 @@ class Subject:
         pairs = {name: (self.provider.get_breaker(name).policy, expected(documents, name)) for name in names if name}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
-    def threshold(self, name: str) -> int:
+    def threshold(self, name: str) -> int | None:
         return self.provider.get_breaker(name).policy.failure_threshold
 
     @property

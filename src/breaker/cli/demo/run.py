@@ -203,7 +203,7 @@ class _Demo:
 
         def edit_default() -> None:
             threshold = self._breakers[_PRICING_BREAKER].policy.failure_threshold
-            self._edit("default", "failureThreshold", min(2 * threshold, 2**31 - 1))
+            self._edit("default", "failureThreshold", 5 if threshold is None else min(2 * threshold, 2**31 - 1))
 
         return [
             _Step(0.20, condition(Condition.FAILING)),

@@ -16,7 +16,7 @@ from breaker.errors import BreakerOpenError
 from breaker.integrations._base import NameOf, rejected_as
 from breaker.integrations.grpc.aio_calls import RejectedCall, RejectedWriting, guarded, guarded_stream
 from breaker.integrations.grpc.errors import AioBreakerOpenRpcError
-from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection, Settle
+from breaker.integrations.grpc.protection import FAILURE_CODES, IGNORED_CODES, Code, Protection, Settle, is_stream
 from breaker.provider import Provider
 
 Continuation = Callable[[Any, Any], Awaitable[Any]]
@@ -75,6 +75,8 @@ class _Interceptor:
             return RejectedWriting(rejection)
         if permit is None:
             return await continuation(client_call_details, request)
+        if (self._streams and not by_first) or is_stream(request):
+            permit._unmeasured()
         try:
             call = await continuation(client_call_details, request)
         except BaseException as error:

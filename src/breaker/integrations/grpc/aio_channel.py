@@ -17,7 +17,7 @@ from breaker.errors import BreakerOpenError
 from breaker.integrations._base import rejected_as
 from breaker.integrations.grpc.aio_calls import RejectedCall, RejectedWriting, guarded, guarded_stream, settle
 from breaker.integrations.grpc.errors import AioBreakerOpenRpcError
-from breaker.integrations.grpc.protection import CallDetails, Protection
+from breaker.integrations.grpc.protection import CallDetails, Protection, is_stream
 
 
 class GuardedAioChannel(grpc.aio.Channel):
@@ -96,6 +96,8 @@ class _Guarded:
         except BreakerOpenError as rejected:
             rejection = rejected_as(AioBreakerOpenRpcError, rejected)
             return RejectedWriting(rejection) if request is None else RejectedCall(rejection)
+        if permit is not None and ((self._streams and not by_first) or is_stream(request)):
+            permit._unmeasured()
         try:
             call = self._start(
                 request,

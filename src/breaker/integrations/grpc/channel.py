@@ -15,7 +15,7 @@ from breaker.errors import BreakerOpenError
 from breaker.integrations._base import rejected_as
 from breaker.integrations.grpc.calls import guarded
 from breaker.integrations.grpc.errors import BreakerOpenRpcError, UnmadeCall
-from breaker.integrations.grpc.protection import CallDetails, Protection
+from breaker.integrations.grpc.protection import CallDetails, Protection, is_stream
 
 if TYPE_CHECKING:
     UnaryUnary = grpc.UnaryUnaryMultiCallable[Any, Any]
@@ -95,6 +95,8 @@ class _Guarded:
             permit = breaker.acquire()
         except BreakerOpenError as rejected:
             raise rejected_as(BreakerOpenRpcError, rejected) from None
+        if is_stream(request):
+            permit._unmeasured()
         try:
             answer = start(request, *options)
         except BaseException as error:
@@ -117,6 +119,8 @@ class _Guarded:
             return UnmadeCall(error)
         if permit is None:
             return start(request, *options)
+        if (streams and not by_first) or is_stream(request):
+            permit._unmeasured()
         try:
             call = start(request, *options)
         except BaseException as error:

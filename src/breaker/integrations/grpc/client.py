@@ -15,7 +15,7 @@ from breaker.errors import BreakerOpenError
 from breaker.integrations._base import rejected_as
 from breaker.integrations.grpc.calls import guarded
 from breaker.integrations.grpc.errors import BreakerOpenRpcError, UnmadeCall
-from breaker.integrations.grpc.protection import Protecting
+from breaker.integrations.grpc.protection import Protecting, is_stream
 
 Continuation = Callable[[Any, Any], Any]
 
@@ -65,6 +65,8 @@ class BreakerInterceptor(
         if permit is None:
             return continuation(details, request)
         timeout = getattr(details, "timeout", None)  # gRPC takes details of other interceptors that lack it
+        if (streams and not by_first) or is_stream(request):
+            permit._unmeasured()
         try:
             call = continuation(details, request)
         except BaseException as error:

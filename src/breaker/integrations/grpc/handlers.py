@@ -36,18 +36,20 @@ _Codes = grpc.StatusCode
 
 
 class Guard:
-    """The breaker of a handler. ``by_first``: its first response settles a call."""
+    """The breaker of a handler. ``by_first``: its first response settles a call. ``measured``: it may be slow."""
 
-    __slots__ = ("_breaker", "_by_first", "_protection")
+    __slots__ = ("_breaker", "_by_first", "_measured", "_protection")
 
-    def __init__(self, protection: Protection, breaker: Breaker, by_first: bool) -> None:
+    def __init__(self, protection: Protection, breaker: Breaker, by_first: bool, measured: bool) -> None:
         self._protection = protection
         self._breaker = breaker
         self._by_first = by_first
+        self._measured = measured
 
     def admit(self) -> Permit | BreakerOpenError:
         try:
-            return self._breaker.acquire()
+            permit = self._breaker.acquire()
+            return permit if self._measured else permit._unmeasured()
         except BreakerOpenError as rejected:
             return rejected
 

@@ -53,6 +53,11 @@ class CallDetails(NamedTuple):
     compression: Any
 
 
+def is_stream(request: object) -> bool:
+    """Are these the requests of a stream? None: they are still to be written. Their writer decides how long that is."""
+    return request is None or any(hasattr(request, name) for name in ("__next__", "__anext__", "__aiter__"))
+
+
 class Protection:
     """The settings of one interceptor or guarded channel, checked.
 

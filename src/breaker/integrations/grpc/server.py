@@ -64,7 +64,9 @@ class BreakerServerInterceptor(Protecting, grpc.ServerInterceptor, grpc.aio.Serv
         if breaker is None:
             return found
         streams = bool(found.response_streaming)
-        guard = Guard(self._protection, breaker, streams and self._protection.first_settles(details))
+        by_first = streams and self._protection.first_settles(details)
+        measured = not found.request_streaming and (not streams or by_first)
+        guard = Guard(self._protection, breaker, by_first, measured)
         kind, make = _MAKERS[bool(found.request_streaming), streams]
         handler = getattr(found, kind)
         # The attributes are copied: gRPC keeps some of its options in them.
