@@ -40,7 +40,8 @@ nitpick_ignore_regex = [
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
-        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Revision|Time|datetime|timedelta)",
+        r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Ratio|Recent|Revision"
+        r"|SwitchedCount|SwitchedTime|Time|datetime|timedelta)",
     ),
     ("py:class", r"breaker\.integrations\.\w+\._(Client|Manager|Session)"),  # of which type protect gives back
     ("py:obj", "timedelta"),
