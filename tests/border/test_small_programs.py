@@ -208,8 +208,12 @@ def test_an_error_whose_text_changes_the_breaker_counts_once() -> None:
     for number in range(1, 4):
         with pytest.raises(Meddling):
             breaker.do(raises)
-        seen = breaker.snapshot()
-        assert seen.failures + seen.late == 2 * number
+        assert breaker.state is State.OPEN  # nobody has read the text
+        seen = breaker.snapshot()  # reads it: the call within is rejected, and the reset closes
+        assert (seen.failures, seen.late, seen.rejected) == (number, 0, number - 1)
+        assert seen.last_error is not None
+        assert seen.last_error.startswith("Meddling: xxx")
+        assert breaker.state is State.CLOSED
 
 
 @in_a_process("-W", "ignore::RuntimeWarning")
