@@ -84,6 +84,28 @@ assert (b.snapshot().ignored, b.snapshot().failures) == (2, 1)
 """)
 
 
+def test_greenlets_that_hang_are_noticed_and_none_stays_in_flight() -> None:
+    # S206, S207, S208: the calls of one thread, side by side; some are given up, some are killed
+    run_python(f"""{PATCHED}
+rule = Policy(None, slow_call_rate_threshold=0.5, slow_call_duration=0.2, minimum_calls=10)
+with Provider(config, default_policy=rule) as other:
+    h = other.get_breaker("http:hanging")
+    jobs = [gevent.spawn(attempt, h.do, gevent.sleep, 60) for _ in range(20)]
+    while h.state is State.CLOSED:
+        gevent.sleep(0.005)
+        attempt(lambda: h.acquire().ignore())
+    assert h.snapshot().last_error == "slow call"
+    h.reset()
+    gevent.killall(jobs)
+    assert h.snapshot().late == 20
+    given_up = [gevent.spawn(attempt, h.do, gevent.sleep, 60) for _ in range(9)]
+    gevent.sleep(0.3)
+    gevent.killall(given_up)
+    seen = h.snapshot()
+    assert (seen.window_calls, seen.window_slow_calls, seen.slow_calls_in_flight) == (9, 9, 0)
+""")
+
+
 def test_events_stay_in_order_while_a_listener_lets_other_greenlets_run() -> None:
     # S80
     run_python(f"""{PATCHED}

@@ -77,6 +77,7 @@ STEPS = st.one_of(
     st.tuples(st.just("settle"), st.integers(0, 9), st.sampled_from(VERDICTS)),
     st.tuples(st.just("call"), st.sampled_from(VERDICTS)),
     st.tuples(st.just("advance"), TIMES),
+    st.tuples(st.just("back"), TIMES),
     st.tuples(st.just("override"), st.none() | st.sampled_from(Mode)),
     st.tuples(st.just("reset")),
 )
@@ -136,6 +137,10 @@ class BreakerAndModel(RuleBasedStateMachine):
     @rule(seconds=TIMES)
     def advance(self, seconds: float) -> None:
         self.twin.advance(seconds)
+
+    @rule(seconds=TIMES)
+    def back(self, seconds: float) -> None:
+        self.twin.back(seconds)
 
     @rule()
     def cool(self) -> None:

@@ -42,8 +42,13 @@ class Token:
 
     epoch: int
     lease_end: int = NO_SLOT
+    lease: int = 0
     settled: bool = False
     began: int | None = None  # if its duration is measured
+
+    def left(self, now: int) -> int:
+        """Of its lease: no more than all of it, wherever the clock is."""
+        return min(self.lease_end - now, self.lease)
 
 
 @dataclass(frozen=True)
@@ -105,22 +110,27 @@ class Model:
         """How many slots may be held at once."""
         return min(self.policy.half_open_max_calls, self.policy.success_threshold - self.probe_successes)
 
+    def _seen(self, now: int) -> int:
+        """S71: a clock that is behind the moment at which the present state was entered."""
+        return max(now, self.since)
+
     def retry_after(self, now: int) -> float:
-        left = 0
+        left, now = 0, self._seen(now)
         if self.mode is Mode.FORCED_OPEN:
             left = ns(self.policy.open_state_timeout)
         elif self.mode is Mode.AUTO and self.state is State.OPEN:
             left = self.opened_at + self.open_span - now
         elif self.mode is Mode.AUTO and self.state is State.HALF_OPEN and self.slots:
-            ends = sorted(token.lease_end for token in self.slots)
+            lefts = sorted(token.left(now) for token in self.slots)
             # held by as many others as there may be beside this call; by none if it closes the breaker
-            too_many = len(ends) - max(self.room - 1, 0)
-            left = min(ns(1), ends[too_many - 1] - now) if too_many > 0 else 0
+            too_many = len(lefts) - max(self.room - 1, 0)
+            left = min(ns(1), lefts[too_many - 1]) if too_many > 0 else 0
         elif self.mode is Mode.AUTO and self.state is State.CLOSED:
             left = self.rules.recovery_wait(now)
         return seconds(max(0, left))
 
     def snapshot(self, now: int) -> dict[str, Any]:
+        read, now = now, self._seen(now)
         spent = {**self.spent, self.state: self.spent[self.state] + now - self.since}
         return {
             "name": self.name,
@@ -130,7 +140,7 @@ class Model:
             "consecutive_failures": self.streak,
             "half_open_successes": self.probe_successes,
             "half_open_in_flight": len(self.slots),
-            **self.rules.snapshot(now),
+            **self.rules.snapshot(now, read),
             **self.totals,
             "rejected_by_reason": dict(self.rejected),
             "openings": sum(count for (_, state), count in self.moves.items() if state is State.OPEN),
@@ -151,10 +161,10 @@ class Model:
         if nested and self.mode is not Mode.FORCED_OPEN:
             return Token(self.epoch)
         if self.rules.look(now) and self._judges and self.rules.slow_rate_holds(now):
-            self._hold("slow_call_rate", now, "slow call")
-        token = self._admit(now, nested)
+            self._hold("slow_call_rate", self._seen(now), "slow call")
+        token = self._admit(self._seen(now), nested)
         if isinstance(token, Token):
-            self.rules.begin(token, now)
+            self.rules.begin(token, self._seen(now))
         return token
 
     @property
@@ -175,7 +185,7 @@ class Model:
             return Token(self.epoch) if self.rules.lets_in(now) else self._refuse(State.CLOSED, "recovering", now)
         if self.state is State.OPEN or len(self.slots) >= self.room:
             return self._refuse(self.state, "open" if self.state is State.OPEN else "half_open", now)
-        token = Token(self.epoch, now + self.lease)
+        token = Token(self.epoch, now + self.lease, self.lease)
         self.slots.append(token)
         return token
 
@@ -205,6 +215,7 @@ class Model:
         if verdict == FAILURE:
             self.events.append(CallFailed(self.name, error))
         slow = self.rules.end(token, now)
+        now = self._seen(now)
         if token.lease_end != NO_SLOT:
             self.probes[ENDS[verdict] if token.epoch == self.epoch else "late"] += 1
         if token.epoch != self.epoch:
@@ -305,7 +316,7 @@ class Model:
         self._mode_was(before)
 
     def reset(self, now: int) -> None:
-        self._enter(State.CLOSED, "reset", now)
+        self._enter(State.CLOSED, "reset", self._seen(now))
         self.warned = False
         self.override(None)
 
@@ -315,6 +326,7 @@ class Model:
         old, before, self.policy = self.policy, self.mode, policy
         self.events.append(PolicyUpdated(self.name, old, policy, revision=0))
         self._mode_was(before)
+        now = self._seen(now)
         self.rules.replace(policy, now)
         if self.rules.holds(self.streak, now) is None:
             self.warned = False

@@ -237,9 +237,10 @@ class Rules:
         of = calls if reason == "failure_rate" else with_late
         return {"failure_rate": failed, "slow_call_rate": slow, "window_calls": of}
 
-    def snapshot(self, now: int) -> dict[str, Any]:
+    def snapshot(self, now: int, read: int) -> dict[str, Any]:
+        """``read``: what the clock shows; ``now`` is never before the present state."""
         calls, failures, slow = self.tally(now)
-        late = 0 if self.in_flight is None else self.in_flight.late(self.in_flight.beat(now))
+        late = 0 if self.in_flight is None else self.in_flight.late(self.in_flight.beat(read))
         enough = calls >= self.policy.minimum_calls and self.policy.failure_rate_threshold is not None
         enough_slow = calls + late >= self.policy.minimum_calls and self.is_timed
         return {

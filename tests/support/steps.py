@@ -79,9 +79,9 @@ class Driver:
         self.steps = self.depth = 0
         self.acts: list[Callable[[], None]] = [
             self.admit, self.settle, self.drop, self.again, self.call, self.advance, self.cool,
-            self.mode, self.auto, self.twin.reset, self.put, self.weather,
+            self.mode, self.auto, self.twin.reset, self.put, self.weather, self.back,
         ]  # fmt: skip
-        self.weights = [14, 18, 2, 2, 40, 8, 8, 1, 3, 1, 3, 2]
+        self.weights = [14, 18, 2, 2, 40, 8, 8, 1, 3, 1, 3, 2, 2]
 
     def verdict(self) -> str:
         if self.choice.random() < self.hanging_up:
@@ -116,6 +116,9 @@ class Driver:
 
     def advance(self) -> None:
         self.twin.advance(self.choice.randint(1, 20) / 4 * self.slowness)
+
+    def back(self) -> None:
+        self.twin.back(self.choice.choice([0.25, 1, 1, 5, 20]))
 
     def cool(self) -> None:
         self.twin.advance(self.twin.breaker.retry_after)

@@ -31,6 +31,13 @@ DURATIONS = ("open_state_timeout", "probe_timeout", "open_timeout_max", "slow_ca
 FAILED_VALUE = "a value that failed_result calls a failure"
 
 
+class SwingingClock(ManualClock):
+    """One that also goes back, as what a program passes for a clock may."""
+
+    def back(self, seconds: float) -> None:
+        self._nanoseconds -= round(seconds * 1e9)
+
+
 class Judged(BaseException):
     """What `failed_error` judges: no `Exception`, so that it decides and no default does."""
 
@@ -80,7 +87,7 @@ class Twin:
     """Every step is done to both; ``check`` compares all that can be seen of the breaker."""
 
     def __init__(self, policy: Policy, **options: Any) -> None:
-        self.clock = ManualClock()
+        self.clock = SwingingClock()
         self.default, self.source = policy, MemorySource()
         self.provider = Provider(CONFIG, policy_source=self.source, default_policy=policy, clock=self.clock)
         self.recorded: list[Any] = []
@@ -195,6 +202,9 @@ class Twin:
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    def back(self, seconds: float) -> None:
+        self.clock.back(seconds)
 
     def override(self, mode: Mode | None) -> None:
         self.breaker.override(mode)
