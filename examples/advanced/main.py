@@ -1,4 +1,4 @@
-"""A shop with four dependencies, each behind a breaker with a policy that suits it.
+"""A shop with six dependencies, each behind a breaker with a policy that suits it.
 
 Run it with ``python main.py``. Policies come from the etcd on this machine if there is one, else from files;
 ``--etcd ENDPOINT`` and ``--files`` choose. No network is needed.
@@ -18,7 +18,7 @@ import breaker
 from breaker.events import Event, PolicyUpdated, StateChanged
 from breaker.sources import PolicyStore
 from documents import documents, running_etcd
-from services import DuplicateOrder, Orders, Prices, Recommendations, Report, Unavailable
+from services import DuplicateOrder, Orders, Prices, Recommendations, Report, Search, Stock, Unavailable
 
 CONFIG = breaker.get_default_config("shop", "development")
 THREADS, TASKS, CALLS = 8, 100, 50
@@ -30,6 +30,7 @@ class Shop:
     def __init__(self, provider: breaker.Provider) -> None:
         self.orders, self.recommendations = Orders(), Recommendations()
         self.prices, self.report = Prices(), Report()
+        self.stock, self.search = Stock(), Search()
         # Critical: a duplicate is the answer of a healthy database, so it counts as a success.
         self.orders_breaker = provider.get_breaker("db:orders", success_on=DuplicateOrder)
         # Not critical: this client raises for no status, so the result is looked at.
@@ -38,6 +39,8 @@ class Shop:
         )
         self.prices_breaker = provider.get_breaker("grpc:prices")  # asked thousands of times a second
         self.report_breaker = provider.get_breaker("batch:nightly-report")  # once a night: one failure is enough
+        self.stock_breaker = provider.get_breaker("http:stock")  # fails now and then: by the rate of failures
+        self.search_breaker = provider.get_breaker("http:search")  # gets slow: by the rate of slow calls
         self.updated = threading.Event()
         self.news: list[str] = []
         provider.subscribe(self._listen)
@@ -58,10 +61,19 @@ class Shop:
 
 
 def show_policies(shop: Shop) -> None:
-    print("\nfour dependencies, four policies")
-    for each in (shop.orders_breaker, shop.recommendations_breaker, shop.prices_breaker, shop.report_breaker):
-        policy = each.policy
-        print(f"    {each.name}: opens after {policy.failure_threshold}, for {policy.open_state_timeout:g} s")
+    print("\nsix dependencies, six policies")
+    by_streak = (shop.orders_breaker, shop.recommendations_breaker, shop.prices_breaker, shop.report_breaker)
+    for each in (*by_streak, shop.stock_breaker, shop.search_breaker):
+        print(f"    {each.name}: opens {opens(each.policy)}, for {each.policy.open_state_timeout:g} s")
+
+
+def opens(policy: breaker.Policy) -> str:
+    """The trip rule of a policy of this shop, in words."""
+    if policy.failure_rate_threshold is not None:
+        return f"when {policy.failure_rate_threshold:.0%} of the last {policy.window.calls} calls fail"
+    if policy.slow_call_rate_threshold is not None:
+        return f"when {policy.slow_call_rate_threshold:.0%} of the calls last {policy.slow_call_duration:g} s"
+    return f"after {policy.failure_threshold}"
 
 
 def classify(shop: Shop) -> None:
@@ -117,6 +129,27 @@ def threads_and_tasks(shop: Shop) -> None:
     shop.news.clear()  # how often it was probed depends on the machine
 
 
+def fail_at_times(shop: Shop) -> None:
+    print("\nthe stock fails 3 of 10 requests, never two in a row")
+    shop.stock.ill = True
+    while shop.stock_breaker.state is breaker.State.CLOSED:
+        attempt(lambda: shop.stock_breaker.do(shop.stock.count, "apple"))
+    print(f"    noticed after {shop.stock.requests} requests, whatever the streak")
+    shop.show_news()
+
+
+def get_slow(shop: Shop) -> None:
+    print("\nthe search answers late, without an error")
+    for _ in range(3):
+        shop.search_breaker.do(shop.search.find, "apple")
+    shop.search.overloaded = True
+    while shop.search_breaker.state is breaker.State.CLOSED:
+        attempt(lambda: shop.search_breaker.do(shop.search.find, "apple"))
+    seen = shop.search_breaker.snapshot()
+    print(f"    failures: {seen.failures}; last error: {seen.last_error}")
+    shop.show_news()
+
+
 def change_the_policy(shop: Shop, policies: PolicyStore, place: str) -> None:
     print(f"\na policy changes in {place} while its breaker is open")
     shop.orders.down = True
@@ -166,6 +199,8 @@ def main() -> None:
         show_policies(shop)
         classify(shop)
         threads_and_tasks(shop)
+        fail_at_times(shop)
+        get_slow(shop)
         change_the_policy(shop, policies, place)
         override(shop)
 

@@ -83,3 +83,31 @@ class Report(Service):
     def run(self) -> str:
         self._receive()
         return "report written"
+
+
+class Stock(Service):
+    """Fails 3 of 10 requests when it is ill, never two of them in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ill = False
+
+    def count(self, item: str) -> int:
+        self._receive()
+        if self.ill and self.requests % 10 in (3, 6, 9):
+            raise Unavailable("try again")
+        return 7
+
+
+class Search(Service):
+    """Answers late when it is overloaded, and with no error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overloaded = False
+
+    def find(self, words: str) -> list[str]:
+        self._receive()
+        if self.overloaded:
+            time.sleep(0.12)
+        return [words]

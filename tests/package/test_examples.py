@@ -50,11 +50,13 @@ recovered: Ada Lovelace
 ADVANCED = """\
 policies come from {place}
 
-four dependencies, four policies
+six dependencies, six policies
     db:orders: opens after 3, for 3600 s
     http:recommendations: opens after 2, for 300 s
     grpc:prices: opens after 50, for 0.2 s
     batch:nightly-report: opens after 1, for 3600 s
+    http:stock: opens when 20% of the last 20 calls fail, for 30 s
+    http:search: opens when 50% of the calls last 0.1 s, for 30 s
 
 what counts as a failure
     five duplicates: db:orders is CLOSED
@@ -65,6 +67,14 @@ what counts as a failure
 8 threads and 100 tasks ask for prices while the service is down
     of 500 calls, fewer than 125 reached it: True
     it is back, and so is the breaker: CLOSED
+
+the stock fails 3 of 10 requests, never two in a row
+    noticed after 23 requests, whatever the streak
+    http:stock: CLOSED -> OPEN (failure_rate)
+
+the search answers late, without an error
+    failures: 0; last error: slow call
+    http:search: CLOSED -> OPEN (slow_call_rate)
 
 a policy changes in {place} while its breaker is open
     next try of db:orders in about an hour: True
