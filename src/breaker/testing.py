@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from breaker._core import Breaker
+    from breaker._core import Breaker, Permit
     from breaker.events import Event
     from breaker.provider import Provider
 
@@ -106,19 +106,28 @@ def trip(breaker: Breaker, error: BaseException | None = None, *, clock: ManualC
         clock.advance(policy.window.time or 0)
         failures = failures_to_open(policy, breaker.snapshot())
     if failures is None and clock is not None and policy.slow_call_duration is not None:
-        permits = [breaker.acquire() for _ in range(slow_calls_to_open(policy, breaker.snapshot()))]
+        permits = [_admitted(breaker) for _ in range(slow_calls_to_open(policy, breaker.snapshot()))]
         clock.advance(policy.slow_call_duration)
         for permit in permits:
-            permit.failure(error)
+            if permit is not None:
+                permit.failure(error)
     while failures and breaker.state is State.CLOSED:
-        try:
-            permit = breaker.acquire()
-        except BreakerOpenError as rejected:
-            if rejected.reason != "recovering":
-                raise
-            continue  # one of those that come next is admitted
-        permit.failure(error)
+        permit = _admitted(breaker)
+        if permit is not None:
+            permit.failure(error)
         failures -= 1
+
+
+def _admitted(breaker: Breaker) -> Permit | None:
+    """A call of a breaker that may be recovering. None: it has opened, by calls in flight."""
+    while True:
+        try:
+            return breaker.acquire()
+        except BreakerOpenError as rejected:
+            if rejected.reason == "open":
+                return None
+            if rejected.reason != "recovering":  # of those, one of the next ten is admitted
+                raise
 
 
 def recover(breaker: Breaker, clock: ManualClock) -> None:

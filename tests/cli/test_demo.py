@@ -318,6 +318,38 @@ def test_policies_of_the_user_are_used_and_kept(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"failureRateThreshold": 0.5, "window": {"time": "2s"}}, "failure_rate"),
+        ({"slowCallRateThreshold": 0.2, "slowCallDuration": "150ms", "window": {"calls": 20}}, "slow_call_rate"),
+    ],
+    ids=["failure rate", "slow calls"],
+)
+def test_a_policy_of_the_user_may_have_any_trip_rule(tmp_path: Path, rule: dict[str, object], reason: str) -> None:
+    # S205
+    documents = tmp_path / DOCUMENTS
+    documents.mkdir(parents=True)
+    own = json.dumps({"failureThreshold": None, "minimumCalls": 8, "recoveryTime": "200ms", **rule})
+    (documents / "default.json").write_text(own)
+    done = run("demo", "--seconds", "4", "--policies", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    output = Output.of(done.stdout)
+    opened = [line for line in output.log if line["msg"] == CHANGED and line["to"] == "OPEN"]
+    assert reason in {line["reason"] for line in opened}
+    assert f"{PRICING}: failureThreshold None -> 5" in output.table
+    assert (documents / "default.json").read_text() == own
+
+
+def test_a_demo_whose_breaker_rejects_none_says_so(tmp_path: Path) -> None:
+    documents = tmp_path / DOCUMENTS
+    documents.mkdir(parents=True)
+    (documents / "default.json").write_text('{"mode": "shadow"}')
+    done = run("demo", "--seconds", "2", "--policies", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "while it failed: its breaker rejected none." in Output.of(done.stdout).table
+
+
 def test_a_broken_document_of_the_user_is_reported_and_left_alone(tmp_path: Path) -> None:
     documents = tmp_path / DOCUMENTS
     documents.mkdir(parents=True)

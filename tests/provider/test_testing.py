@@ -2,6 +2,7 @@
 
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -121,8 +122,46 @@ def test_trip_says_where_it_needs_the_clock(provider_of: Providers, policy: Poli
     assert breaker.state is State.CLOSED
 
 
-def test_trip_opens_a_breaker_that_recovers(provider_of: Providers, clock: ManualClock) -> None:
+SLOW: dict[str, Any] = {"failure_threshold": None, "slow_call_rate_threshold": 0.5, "slow_call_duration": 2}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"failure_threshold": 3},
+        {"failure_threshold": None, "failure_rate_threshold": 0.5},
+        SLOW,
+        {**SLOW, "window": Window(time=1)},
+        {**SLOW, "failure_rate_threshold": 1.0},
+    ],
+    ids=["streak", "failure rate", "slow", "slow in a short time", "both rates"],
+)
+@pytest.mark.parametrize("recovery_time", [1, 60])
+def test_trip_opens_a_breaker_that_recovers(
+    provider_of: Providers, clock: ManualClock, rules: dict[str, Any], recovery_time: float
+) -> None:
     # S221
+    breaker = provider_of(Policy(**rules, recovery_time=recovery_time)).get_breaker("x")
+    for _ in range(3):
+        trip(breaker, clock=clock)
+        assert breaker.state is State.OPEN
+        recover(breaker, clock)
+        assert breaker.state is State.CLOSED
+    assert breaker.snapshot().openings == 3
+
+
+def test_trip_of_a_breaker_whose_calls_hang_is_content_with_that(provider_of: Providers, clock: ManualClock) -> None:
+    # S207: they open it when the first of its own calls asks
+    breaker = provider_of(Policy(**SLOW, failure_rate_threshold=0.5)).get_breaker("x")
+    held = [breaker.acquire() for _ in range(10)]
+    clock.advance(5)
+    trip(breaker, ConnectionError("refused"))
+    assert (breaker.state, breaker.snapshot().last_error) == (State.OPEN, "slow call")
+    del held
+
+
+def test_a_breaker_that_recovers_fails_no_more_often_than_it_has_to(provider_of: Providers, clock: ManualClock) -> None:
+    # S221: calls that it rejects meanwhile are no failures
     breaker = provider_of(Policy(3, 1, 5, recovery_time=60)).get_breaker("x")
     trip(breaker)
     recover(breaker, clock)

@@ -267,6 +267,8 @@ class _Demo:
         spared = self._snapshots[_INVENTORY_BREAKER].rejected
         if not got:
             return "The service never failed in this run."
+        if not spared:
+            return f"The inventory service got {got} requests while it failed: its breaker rejected none."
         return (
             f"The inventory service got {got} requests while it failed; {spared} calls did not reach it. The\n"
             f"fallback answered those at once; a failing call took {self._mean_failure(_INVENTORY_BREAKER):.2f} s."
