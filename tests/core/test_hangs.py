@@ -15,8 +15,8 @@ SLOW = 2.0  # seconds
 
 def half_slow(minimum: int, **fields: Any) -> Policy:
     """Opens when half the calls are slow."""
-    slow: dict[str, Any] = {"slow_call_rate_threshold": 0.5, "slow_call_duration": SLOW, "minimum_calls": minimum}
-    return Policy(**({"failure_threshold": None} | slow | fields))
+    given: dict[str, Any] = {"slow_call_rate_threshold": 0.5, "slow_call_duration": SLOW, "minimum_calls": minimum}
+    return Policy(**{"failure_threshold": None, **given, **fields})
 
 
 @pytest.mark.parametrize("window", [Window(calls=100), Window(time=10)], ids=str)
