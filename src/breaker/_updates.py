@@ -142,9 +142,9 @@ class Updates:
         for key, error in difference.rejected:
             self._deliveries.append(partial(self._notify_rejected, key, error, publication))
         if difference.unknown_fields:
-            warning = partial(self.listeners.log, "warning", "circuit breaker policy has unknown fields")
-            fields = difference.unknown_fields
-            self._deliveries.append(partial(warning, fields=fields, revision=publication.revision))
+            self._deliveries.append(partial(self._warn_of_unknown, difference.unknown_fields, publication.revision))
+            for key, fields in difference.unknown_fields.items():
+                self._deliveries.append(partial(self._notify_unknown, key, fields, publication.revision))
         if difference.names or difference.everybody or difference.rejected:
             publication.changed()
 
@@ -165,6 +165,15 @@ class Updates:
 
             text = str(error.at(publication.location(key)))
             self.listeners.notify(PolicyRejected(self._path + key, text, publication.revision))
+
+    def _warn_of_unknown(self, fields: dict[str, list[str]], revision: int) -> None:
+        self.listeners.log("warning", "circuit breaker policy has unknown fields", fields=fields, revision=revision)
+
+    def _notify_unknown(self, key: str, fields: list[str], revision: int) -> None:
+        if self.listeners.listeners:
+            from breaker.events import UnknownFields
+
+            self.listeners.notify(UnknownFields(self._path + key, tuple(fields), revision))
 
     # -- fork --
 

@@ -24,6 +24,7 @@ __all__ = [
     "SourceLost",
     "SourceRegained",
     "StateChanged",
+    "UnknownFields",
     "WouldHaveOpened",
 ]
 
@@ -144,6 +145,23 @@ class PolicyRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownFields:
+    """A document in force holds fields that this version does not know; they are passed over. Rule S125.
+
+    Args:
+        key: of the document, with its path.
+        fields: the unknown ones, sorted.
+        revision: of the source that brought this content, as it counts.
+
+    .. versionadded:: 0.1
+    """
+
+    key: str
+    fields: tuple[str, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
     """A protected call failed. Rules S47 and S87.
 
@@ -230,6 +248,7 @@ Event = (
     | ModeChanged
     | PolicyUpdated
     | PolicyRejected
+    | UnknownFields
     | CallFailed
     | WouldHaveOpened
     | ProbeOverdue

@@ -19,6 +19,7 @@ from breaker.events import (
     SourceLost,
     SourceRegained,
     StateChanged,
+    UnknownFields,
     WouldHaveOpened,
 )
 from breaker.states import Mode, State
@@ -64,6 +65,8 @@ class LineLog:
         self._renamed: dict[str, str] = {}  # keys that structlog hands on to a record that has them already
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, UnknownFields):
+            return  # one line for a revision names those of all documents
         level, message, keys = _LINES[type(event)](event)
         self.write(level, message, keys)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breaker import Config, Mode, Policy, Provider
-from breaker.events import ModeChanged, PolicyRejected, PolicyUpdated
+from breaker.events import ModeChanged, PolicyRejected, PolicyUpdated, UnknownFields
 from breaker.policies.names import document_key
 from breaker.sources import MemorySource
 from support.drive import NAME, Put, document
@@ -185,3 +185,20 @@ def test_unknown_fields_are_warned_about_once_for_each_revision_that_brings_them
     ]
     assert len({keys["revision"] for keys in warnings}) == 2
     assert breaker.policy == Policy(3)
+
+
+def test_unknown_fields_are_an_event_for_each_document_that_brings_them(
+    provider_of: Callable[..., Provider], source: MemorySource, events: list[Any]
+) -> None:
+    # S125
+    provider_of(policy_source=source)
+    source.publish_raw("a", document(newer=1, older=2))
+    source.publish_raw("b", document(failureThreshold=4, newest=1))
+    source.publish_raw("b", document(failureThreshold=4))
+    path = "/config/dev/svc/breakers/"
+    told = of_type(events, UnknownFields)
+    assert [(event.key, event.fields) for event in told] == [
+        (f"{path}a.json", ("newer", "older")),
+        (f"{path}b.json", ("newest",)),
+    ]
+    assert told[0].revision < told[1].revision
