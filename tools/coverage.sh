@@ -32,6 +32,7 @@ sh tools/build_needs.sh "$venv/bin/python" >needs.txt
     --deselect tests/core/test_against_model.py::test_a_million_random_steps_equal_the_model \
     --deselect tests/core/test_fork.py::test_a_hundred_forks_under_load_hang_nobody \
     --ignore tests/core/test_reentrancy_runtime.py --ignore tests/core/test_threads.py \
+    --ignore tests/core/test_delivery_turns.py \
     --ignore tests/core/test_linearizable.py --ignore tests/core/test_interleavings.py \
     -k 'not leak and not greenlets and not under_flapping' "$@"
 "$venv/bin/python" -m coverage combine --quiet
