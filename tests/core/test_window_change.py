@@ -1,6 +1,7 @@
 """Another policy while the window holds calls: what stays, what goes, and that nothing opens by it."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -117,10 +118,19 @@ def test_a_policy_without_a_rate_counts_nothing(breaker: Breaker, source: Memory
     assert breaker.state is State.OPEN
 
 
+@pytest.mark.parametrize(
+    "slow",
+    [
+        [{}],
+        [{"slowCallRateThreshold": 1.0, "slowCallDuration": "300ms"}],
+        [{}] + [{"slowCallRateThreshold": 1.0, "slowCallDuration": lasts} for lasts in ("20ms", "1h", "300ms")],
+    ],
+    ids=["failures", "slow calls", "slow calls by turns"],
+)
 def test_windows_that_change_kind_and_size_under_threads_lose_nothing(
-    provider_of: Providers, source: MemorySource
+    provider_of: Providers, source: MemorySource, slow: list[dict[str, Any]]
 ) -> None:
-    # S110, S213: totals are exact, and the last window holds what came since
+    # S110, S213, S214: totals are exact, the last window holds what came since, and nobody stays in flight
     breaker = provider_of(DEFAULT, policy_source=source, clock=None).get_breaker(NAME)
     windows = [{"calls": 10_000}, {"time": "1h"}, {"calls": 100}, {"time": "10s"}, {"calls": 1_000_000}]
     stop = threading.Event()
@@ -131,8 +141,8 @@ def test_windows_that_change_kind_and_size_under_threads_lose_nothing(
 
     def change() -> None:
         while not stop.is_set():
-            for window in windows:
-                source.put(NAME, {"window": window, "minimumCalls": 100})
+            for window, rule in zip(windows * len(slow), slow * len(windows), strict=True):
+                source.put(NAME, {"window": window, "minimumCalls": 100, **rule})
 
     changer = threading.Thread(target=change)
     callers = [threading.Thread(target=call) for _ in range(4)]
@@ -147,3 +157,5 @@ def test_windows_that_change_kind_and_size_under_threads_lose_nothing(
     before = snapshot.window_calls
     succeed(breaker, 10)
     assert breaker.snapshot().window_calls == before + 10
+    time.sleep(0.4 if slow[-1] else 0)
+    assert breaker.snapshot().slow_calls_in_flight == 0
