@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from breaker import BreakerOpenError, Policy, Provider, State, get_default_config
+from breaker import BreakerOpenError, Policy, Provider, State, Window, get_default_config
 from breaker.events import StateChanged
 from breaker.testing import ManualClock, trip
 from support.call_forms import BROKEN, FORMS, NO_CALLS, Refused, Unguarded, decorate
@@ -36,13 +36,26 @@ LOST = (
     "returned NULL without setting an exception",
 )
 
+PLAIN = Policy(2, 2, 60.0, half_open_max_calls=2)
+RECOVERS = Policy(3, 2, 60.0, recovery_time=2.0)
+BY_CALLS = Policy(
+    None,
+    2,
+    60.0,
+    failure_rate_threshold=0.5,
+    slow_call_rate_threshold=0.5,
+    slow_call_duration=1.0,
+    window=Window(calls=100),
+    minimum_calls=2,
+)
+BY_TIME = Policy(3, 2, 60.0, failure_rate_threshold=0.5, window=Window(time=5.0), recovery_time=2.0)
+
 
 class Setting:
     """A breaker in a state, with or without listeners, and what it looked like before a call."""
 
-    def __init__(self, state: str, listening: bool, **options: Any) -> None:
+    def __init__(self, state: str, listening: bool, policy: Policy = PLAIN, **options: Any) -> None:
         self.clock = ManualClock()
-        policy = Policy(2, 2, 60.0, half_open_max_calls=2)
         self.provider = Provider(get_default_config("svc", "dev"), default_policy=policy, clock=self.clock)
         for name in ("breaker", "concurrent.futures"):  # a listener or a callback without memory fails too
             logging.getLogger(name).disabled = True
@@ -179,3 +192,40 @@ def test_each_allocation_fails_where_a_predicate_judges(state: str, form: str) -
 @in_a_process("-W", "ignore::RuntimeWarning", seconds=110)
 def test_each_allocation_fails_where_a_predicate_judges_errors(state: str, form: str) -> None:
     try_all(state, True, form, failed_error=lambda error: True)
+
+
+@pytest.mark.parametrize("form", ["do", "do that fails", "await", "acquire that fails"])
+@pytest.mark.parametrize("state", ["closed", "half-open"])
+@in_a_process("-W", "ignore::RuntimeWarning", seconds=110)
+def test_each_allocation_fails_where_rates_and_calls_in_flight_are_counted(state: str, form: str) -> None:
+    try_all(state, True, form, policy=BY_CALLS)
+    try_all(state, True, form, policy=BY_TIME)
+
+
+def taking(policy: Policy) -> Callable[[Any], object]:
+    return lambda breaker: breaker._replace_policy(policy, None, 0)
+
+
+@pytest.mark.parametrize("following", [False, True])
+@in_a_process("-W", "ignore::RuntimeWarning")
+def test_a_policy_is_taken_as_a_whole_or_not_at_all(following: bool) -> None:
+    # S17, S110: the old one goes on to decide if there is no memory for the new one's window
+    for old, new in itertools.permutations((PLAIN, RECOVERS, BY_CALLS, BY_TIME), 2):
+        refused = 0
+        for place in range(MOST):
+            provider = Provider(get_default_config("svc", "dev"), default_policy=old, clock=ManualClock())
+            breaker = provider.get_breaker("a")
+            breaker.do(int)
+            got = without_memory(taking(new), breaker, place, 0 if following else place + 1)
+            assert got in (True, MemoryError), (old, new, place, got)
+            refused += got is MemoryError
+            taken = old if got is MemoryError else new
+            assert breaker.snapshot().policy == taken
+            opens = taken in (PLAIN, BY_CALLS)
+            for _ in range(2):
+                outcome(lambda breaker: breaker.do(lambda: 1 // 0), breaker)
+            assert breaker.state is (State.OPEN if opens else State.CLOSED), (old, new, place, got)
+            if got is True and place > refused + 12:
+                break
+        assert 0 < refused < MOST // 2
+        count({"allocations that failed": refused})

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from border.storm.forms import BAD, Broken, Form, Forms, Interrupted, Passed
-from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, get_default_config
+from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, Window, get_default_config
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 
@@ -79,7 +79,22 @@ class Actors(Forms):
             open_timeout_max=dice.choice([None, 4.0]),
             open_timeout_jitter=dice.choice([0.0, 0.5]),
             mode=dice.choice([Mode.AUTO] * 5 + list(Mode)),
+            **Actors.rates(dice),
         )
+
+    @staticmethod
+    def rates(dice: random.Random) -> dict[str, Any]:
+        """Rules that need a window, calls that are followed in flight, a recovery; or none of them."""
+        fields: dict[str, Any] = {"recovery_time": dice.choice([None, None, 2.0])}
+        if dice.random() < 0.5:
+            fields["failure_rate_threshold"] = dice.choice([0.3, 1.0])
+        if dice.random() < 0.5:
+            fields |= {
+                "slow_call_rate_threshold": dice.choice([0.2, 1.0]),
+                "slow_call_duration": dice.choice([0.1, 1.0]),
+            }
+        windows = [Window(calls=4), Window(calls=30), Window(time=0.5), Window(time=20.0)]
+        return fields | {"window": dice.choice(windows), "minimum_calls": dice.randint(1, 4)}
 
     def judge(self, value: object) -> bool:
         """The predicate of one of the breakers, which looks at its own breaker."""
