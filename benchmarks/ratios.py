@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import cases, footprint, report
 from benchmarks.measure import Loop, interleaved, sync_loop
+from benchmarks.rates import rate_rows
 from benchmarks.report import Row, at_most
 from benchmarks.sections import construction_rows, grpc_rows, guard_rows, http_rows, registry_rows, thread_rows
 
@@ -62,8 +63,9 @@ SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "a
             "threads", "registry", "construction", "memory", "import")  # fmt: skip
 
 
-# Asked for by name: it measures with a server in another process, and wants a machine that does nothing else.
-ON_REQUEST = ("grpc", "guard", "http")
+# Asked for by name: rates are compared with each other, the others measure with a server in another process and want a
+# machine that does nothing else.
+ON_REQUEST = ("rates", "grpc", "guard", "http")
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -83,6 +85,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from memory_rows(options.growth_calls)
         elif section == "import":
             yield from import_rows(max(5, repeats // 2))
+        elif section == "rates":
+            yield from rate_rows(repeats)
         elif section == "grpc":
             yield from grpc_rows(repeats)
         elif section == "http":
