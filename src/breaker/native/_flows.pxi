@@ -186,9 +186,18 @@ cdef bint is_consumed(GuardedLater flow) noexcept:
 
 cdef inline int begin_flow(GuardedLater flow) noexcept:
     """Admit a flow at its first step: RUNS or PROBES, or -1 with an error set; then it is over."""
+    cdef uint64_t word = bk_load(&flow.breaker.core.word)
     flow.begun = RUNS
+    if BK_LIKELY((word & DIVERTED) == 0):
+        flow.ticket = admitted(word >> EPOCH_SHIFT, 0)
+        return RUNS
+    return begin_diverted(flow)
+
+
+cdef int begin_diverted(GuardedLater flow) noexcept:
+    """The same where the breaker is not simply closed."""
     if begin_closed(&flow.breaker.core, &flow.ticket) or admit_quietly(flow.breaker, &flow.ticket) == 0:
-        if BK_UNLIKELY(flow.ticket.timed != 0) and is_consumed(flow):
+        if flow.ticket.timed != 0 and is_consumed(flow):
             stop_measuring(flow.breaker, &flow.ticket)
         flow.begun = <int8_t>flow.ticket.live
         return flow.begun
