@@ -31,6 +31,7 @@ def test_refused_for_three_seconds(server: Server, proxy: Proxy, follow_filled: 
     healed = time.monotonic()
     shuffle(server)
     subjects.converge(server.api, 30, "cut and refused for 3 s", healed)
+    subjects.eventually(lambda subject: subject.returns)  # when it watches again; what is listed is in force before
     for subject in subjects:
         assert (len(subject.losses), len(subject.returns)) == (1, 1)
 

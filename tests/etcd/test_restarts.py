@@ -25,6 +25,7 @@ def test_killed_and_restarted_after_three_seconds(server: Server, follow_filled:
     healed = time.monotonic()
     shuffle(server)
     subjects.converge(server.api, 6, "killed for 3 s", healed)
+    subjects.eventually(lambda subject: subject.returns)  # when it watches again; what is listed is in force before
     for subject in subjects:
         assert (len(subject.losses), len(subject.returns)) == (1, 1)
 

@@ -146,6 +146,7 @@ def close_in_time(twin: Twin) -> None:
     twin.pending.clear()
     twin.delete()
     twin.override(Mode.AUTO)
+    twin.advance(twin.clock.behind)  # S71: a state may have begun at the latest time that the clock told
     breaker, policy = twin.breaker, twin.breaker.policy
     longest = max(policy.open_state_timeout, policy.open_timeout_max or 600)
     lease = policy.probe_timeout or policy.open_state_timeout

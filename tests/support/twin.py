@@ -34,8 +34,15 @@ FAILED_VALUE = "a value that failed_result calls a failure"
 class SwingingClock(ManualClock):
     """One that also goes back, as what a program passes for a clock may."""
 
+    behind = 0.0  # seconds until it tells the latest time again that it ever told
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        self.behind = max(0.0, self.behind - seconds)
+
     def back(self, seconds: float) -> None:
         self._nanoseconds -= round(seconds * 1e9)
+        self.behind += seconds
 
 
 class Judged(BaseException):
