@@ -19,7 +19,7 @@ from support.reading import counts
 
 pytest.importorskip("Cython", reason="Cython is there where the package is built: make test")
 
-SOURCE = """# cython: language_level=3
+SOURCE = """# cython: language_level=3, freethreading_compatible=True
 def plain(x):
     return x
 
