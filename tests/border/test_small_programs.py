@@ -7,40 +7,16 @@ import pickle
 import sys
 import types
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from breaker import BreakerOpenError, Policy, Provider, State, get_default_config
+from breaker import BreakerOpenError, Policy, State
 from breaker.events import CallFailed, StateChanged
 from breaker.testing import trip
 from support.processes import in_a_process
-
-CONFIG = get_default_config("svc", "dev")
-
-
-def provider(policy: Policy | None = None, **options: Any) -> Provider:
-    return Provider(CONFIG, default_policy=policy or Policy(1, 1, 60.0), **options)
-
-
-def fails() -> None:
-    raise ValueError("broken")
-
-
-async def coroutine(value: object = 5) -> object:
-    return value
-
-
-def generator() -> Iterator[int]:
-    yield 1
-    yield 2
-
-
-async def async_generator() -> AsyncIterator[int]:
-    yield 1
-    yield 2
-
+from support.small_programs import async_generator, coroutine, fails, generator, provider
 
 # -- objects that are not filled or already cleared --
 

@@ -6,42 +6,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from breaker import BreakerOpenError, Policy, Provider, get_default_config
+from breaker import BreakerOpenError, Policy, Provider
 from breaker.testing import ManualClock, trip
 from support.processes import in_a_process
-
-CONFIG = get_default_config("svc", "dev")
-
-
-def provider(policy: Policy | None = None, **options: Any) -> Provider:
-    return Provider(CONFIG, default_policy=policy or Policy(1, 1, 60.0), **options)
-
-
-def fails() -> None:
-    raise ValueError("broken")
-
-
-async def coroutine(value: object = 5) -> object:
-    return value
-
-
-def generator() -> Iterator[int]:
-    yield 1
-    yield 2
-
-
-async def async_generator() -> AsyncIterator[int]:
-    yield 1
-    yield 2
-
-
-# -- objects that are not filled or already cleared --
-
+from support.small_programs import CONFIG, fails, provider
 
 @in_a_process()
 def test_a_first_snapshot_in_many_threads_at_once() -> None:
