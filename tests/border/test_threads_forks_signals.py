@@ -15,6 +15,7 @@ from breaker.testing import ManualClock, trip
 from support.processes import in_a_process
 from support.small_programs import CONFIG, fails, provider
 
+
 @in_a_process()
 def test_a_first_snapshot_in_many_threads_at_once() -> None:
     for name in [name for name in sys.modules if name.startswith("dataclasses")]:
