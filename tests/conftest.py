@@ -1,5 +1,6 @@
 """Fixtures: real providers on a clock that the test moves by hand."""
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,12 @@ def pytest_report_header() -> str:
 
     fronts = f"nginx: {NGINX or 'not tested here'}; haproxy: {HAPROXY or 'not tested here'}"
     return f"etcd: {', '.join(binary.label for binary in BINARIES)}; {fronts}"
+
+
+def pytest_collection_finish() -> None:
+    """What the session holds until its end is left out of collections: the tests of leaks make thousands of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,7 +8,7 @@ same lines at the same operation; how the native one ended says what the breaker
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -221,15 +221,6 @@ def assert_same(make_breaker: Make, function: Any, turns: list[Turn], operations
         assert not may or set(counts(breaker)) <= may
         if nested:
             assert counts(way.args[0]) == counts(breaker)
-
-
-@pytest.fixture(autouse=True)
-def quick_collector() -> Iterator[None]:
-    """Let the collector look only at what the test makes."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 THROWS = st.sampled_from([("throw", kind) for kind in THROWN] + [("throw", *args) for args in NOT_THROWN])
