@@ -65,6 +65,7 @@ cdef void enter_locked(Core *c, int state, int reason, int64_t now, Outbox *out)
     c.m.state_ns[before] += elapsed(c.m.since, now)
     c.m.since = now
     c.m.state = state
+    c.here.entered = reason + 1
     c.m.epoch += 1
     c.m.streak = 0
     c.m.would_have_opened = False

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from breaker._core import Breaker
     from breaker._listeners import Listeners
     from breaker.errors import PolicyError
+    from breaker.policies.origin import PolicyOrigin
     from breaker.policies.policy import Policy
     from breaker.sources.base import Document
 
@@ -79,6 +80,11 @@ class Updates:
         with self._lock:
             return self._resolution.policy_for(name)
 
+    def origin_of(self, name: str) -> PolicyOrigin:
+        """Where the policy of this name comes from by the documents of now."""
+        with self._lock:
+            return self._resolution.origin_of(name)
+
     def register(self, made: Breaker) -> Breaker:
         """Put a new breaker among the others. Returns the one of its name: another thread may have been faster."""
         now = read_clock(self._clock)
@@ -133,7 +139,7 @@ class Updates:
         self.revision = publication.revision
         everybody = self._incomplete
         self._incomplete = True
-        difference = self._resolution.update(publication.documents)
+        difference = self._resolution.update(publication.documents, publication.revision)
         for name in list(self._breakers) if everybody or difference.everybody else difference.names:
             breaker = self._breakers.get(name)
             if breaker is not None and self._bring_up_to_date(breaker, now):

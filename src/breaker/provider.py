@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from breaker._listeners import Listener
     from breaker._options import ExceptionTypes
+    from breaker.policies.origin import PolicyOrigin
     from breaker.sources.base import PolicySource, SourceStatus
     from breaker.sources.watch import ProviderWatch
 
@@ -245,6 +246,21 @@ class Provider(Registry):
         """How the source of policies is, None if there is none. Reads what is known; asks nobody."""
         watch = self._watch
         return None if watch is None else watch.status(self._updates.revision)
+
+    def policy_origin(self, name: str) -> PolicyOrigin:
+        """Which documents the policy of a breaker comes from, field by field, by the documents of now. Rule S165.
+
+        Args:
+            name: Of the breaker; there need be none.
+
+        Raises:
+            TypeError: A name that is no text.
+            ValueError: A name that no breaker can have.
+
+        .. versionadded:: 0.1
+        """
+        check_name(name)
+        return self._updates.origin_of(str.__str__(name))
 
     def _attach(self, source: PolicySource, start_timeout: float) -> None:
         from breaker.sources.watch import ProviderWatch  # a program without a source does without its imports

@@ -33,8 +33,10 @@ class Snapshot(Frozen):
         name: of the breaker.
         service: of the provider's `Config`.
         state: underneath any overlay.
+        reason: why it was entered, as `StateChanged.reason` had it; None for the first one.
         seconds_in_state: since it was entered.
         mode: in force: the operator's override, else the policy's.
+        override: the operator's own mode, None without one.
         epoch: grows with each change of state; results of an older one are late.
         consecutive_failures: in a row, in CLOSED.
         last_error: text of the failure that opened the breaker, None once it has closed (S85).
@@ -44,6 +46,8 @@ class Snapshot(Frozen):
         window_failures: of those.
         window_slow_calls: of those.
         slow_calls_in_flight: that have not ended and have lasted the slow duration.
+        would_have_opened: in shadow mode, a trip rule holds (S96).
+        recovery_share: the part of the calls that is admitted while the breaker recovers (S221), else None.
         successes: total since the breaker was made, as are all numbers from here to ``probes``.
         failures: total.
         ignored: total.
@@ -65,8 +69,10 @@ class Snapshot(Frozen):
     name: str
     service: str
     state: State
+    reason: str | None
     seconds_in_state: float
     mode: Mode
+    override: Mode | None
     epoch: int
     consecutive_failures: int
     last_error: str | None
@@ -76,6 +82,8 @@ class Snapshot(Frozen):
     window_failures: int
     window_slow_calls: int
     slow_calls_in_flight: int
+    would_have_opened: bool
+    recovery_share: float | None
     successes: int
     failures: int
     ignored: int
@@ -120,6 +128,7 @@ class Snapshot(Frozen):
         return values | {
             "state": self.state.value,
             "mode": self.mode.value,
+            "override": None if self.override is None else self.override.value,
             "rejected_by_reason": dict(self.rejected_by_reason),
             "transitions": {Move(pair).value: count for pair, count in self.transitions.items()},
             "probes": dict(self.probes),

@@ -54,6 +54,29 @@ def test_the_part_grows_from_a_tenth_to_all(make_breaker: Make, clock: ManualClo
         assert {later - sooner for sooner, later in pairwise(gaps)} == {every}
 
 
+def test_a_snapshot_tells_the_part(make_breaker: Make, clock: ManualClock) -> None:
+    # S164, S221
+    breaker = make_breaker(policy(recovery_time=RECOVERY))
+    assert breaker.snapshot().recovery_share is None
+    recovered(breaker, clock)
+    for after, part in ((0, 0.1), (10, 0.2), (30, 0.5), (49.5, 0.995)):
+        clock.advance(after)
+        assert breaker.snapshot().recovery_share == pytest.approx(part)
+    assert breaker.snapshot().as_dict()["recovery_share"] == pytest.approx(0.995)
+    clock.advance(0.5)
+    assert breaker.snapshot().recovery_share is None
+    clock.advance(1000)
+    fail(breaker)
+    assert breaker.snapshot().recovery_share is None  # open: none is admitted by it
+
+
+def test_a_part_ends_with_a_reset(make_breaker: Make, clock: ManualClock) -> None:
+    # S164, S221
+    breaker = recovered(make_breaker(policy(recovery_time=RECOVERY)), clock)
+    breaker.reset()
+    assert breaker.snapshot().recovery_share is None
+
+
 def test_the_first_call_runs_and_the_state_is_closed(make_breaker: Make, clock: ManualClock) -> None:
     # S221
     breaker = recovered(make_breaker(policy(recovery_time=RECOVERY)), clock)

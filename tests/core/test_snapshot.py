@@ -133,6 +133,69 @@ def test_a_dataclass_to_whoever_asks(make_breaker: Make, clock: ManualClock) -> 
             raise AssertionError
 
 
+def test_it_says_why_the_state_was_entered(make_breaker: Make, clock: ManualClock) -> None:
+    # S164
+    breaker = make_breaker(Policy(2, 1, 60))
+    reasons = [breaker.snapshot().reason]
+
+    def note() -> None:
+        reasons.append(breaker.snapshot().reason)
+
+    for step in (
+        lambda: trip(breaker),
+        lambda: cool(breaker, clock),
+        lambda: fail(breaker),
+        lambda: cool(breaker, clock),
+        lambda: succeed(breaker),
+        lambda: trip(breaker),
+        breaker.reset,
+        lambda: trip(breaker),
+        lambda: (cool(breaker, clock), breaker.acquire()),
+        breaker.reset,
+    ):
+        step()
+        note()
+    none, *known = reasons
+    assert none is None
+    assert known == [
+        "tripped", "tripped", "probe_failed", "probe_failed", "recovered", "tripped", "reset", "tripped", "timeout",
+        "reset",
+    ]  # fmt: skip
+    assert breaker.snapshot().as_dict()["reason"] == "reset"
+
+
+def test_a_reset_in_closed_begins_the_state_anew(make_breaker: Make, clock: ManualClock) -> None:
+    # S164
+    breaker = make_breaker()
+    clock.advance(3)
+    assert (breaker.snapshot().reason, breaker.snapshot().seconds_in_state) == (None, 3)
+    breaker.reset()
+    assert (breaker.snapshot().reason, breaker.snapshot().seconds_in_state) == ("reset", 0)
+
+
+def test_it_tells_the_operators_mode_from_the_policys(make_breaker: Make) -> None:
+    # S91, S164
+    breaker = make_breaker(Policy(2, mode=Mode.SHADOW))
+    assert (breaker.snapshot().mode, breaker.snapshot().override) == (Mode.SHADOW, None)
+    for override in Mode:
+        breaker.override(override)
+        assert (breaker.snapshot().mode, breaker.snapshot().override) == (override, override)
+        assert breaker.snapshot().as_dict()["override"] == override.value
+    breaker.clear_override()
+    assert breaker.snapshot().as_dict()["override"] is None
+
+
+def test_it_tells_of_an_episode_in_shadow(make_breaker: Make) -> None:
+    # S96, S164
+    breaker = make_breaker(Policy(2, mode=Mode.SHADOW))
+    fail(breaker, 1)
+    assert breaker.snapshot().would_have_opened is False
+    fail(breaker, 1)
+    assert breaker.snapshot().would_have_opened is True
+    succeed(breaker)
+    assert breaker.snapshot().would_have_opened is False
+
+
 def test_it_is_a_value(make_breaker: Make) -> None:
     seen = make_breaker().snapshot()
     assert pickle.loads(pickle.dumps(seen)) == copy.deepcopy(seen) == seen

@@ -21,6 +21,7 @@ MAKERS = [  # names of their own
     "breaker.integrations.requests",
     "breaker.integrations.urllib3",
     "breaker.logs",
+    "breaker.policies.origin",
     "breaker.policies.policy",
     "breaker.provider",
     "breaker.snapshot",

@@ -6,10 +6,13 @@ import pytest
 
 from breaker import Mode, Policy, Provider, State
 from breaker.events import PolicyRejected, PolicyUpdated, StateChanged
+from breaker.policies.names import document_key
+from breaker.policies.origin import DocumentOrigin
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import NAME, Boom, Providers, fail, rejected, succeed, trip
 from support.reading import of_type
+from support.sources import Handmade
 
 
 @pytest.fixture
@@ -224,3 +227,71 @@ def test_one_source_serves_several_providers_each_with_its_own_default(
     source.put(NAME, {"successThreshold": 5})
     assert (one.get_breaker(NAME).policy, two.get_breaker(NAME).policy) == (Policy(3, 1), Policy(4, 5))
     assert one.get_breaker("new, after close").policy == Policy(3)
+
+
+def test_an_origin_names_the_document_of_each_field(provider: Provider, source: MemorySource) -> None:
+    # S165
+    source.put("default", {"successThreshold": 4, "openStateTimeout": "30s"})
+    source.put(NAME, {"openStateTimeout": "10s"})
+    own, others = document_key(NAME), "default.json"
+    origin = provider.policy_origin(NAME)
+    assert set(origin.fields) == set(Policy().document(whole=True)) | {"probeTimeout", "openTimeoutMax"}
+    named = {field: key for field, key in origin.fields.items() if key is not None}
+    assert named == {"successThreshold": others, "openStateTimeout": own}
+    assert [(found.key, found.error) for found in origin.documents] == [(own, None), (others, None)]
+    assert set(provider.policy_origin("other").fields.values()) == {others, None}
+
+
+def test_an_origin_has_the_revision_that_brought_the_contents(provider: Provider, source: MemorySource) -> None:
+    # S165
+    def revisions() -> dict[str, int]:
+        return {found.key: found.revision for found in provider.policy_origin(NAME).documents}
+
+    assert revisions() == {}
+    first = source.put("default", {"successThreshold": 4})
+    second = source.put(NAME, {"failureThreshold": 3})
+    third = source.put("another", {"failureThreshold": 3})
+    assert revisions() == {document_key(NAME): second, "default.json": first}
+    assert third > second > first
+    fourth = source.put("default", {"successThreshold": 5})
+    assert revisions() == {document_key(NAME): second, "default.json": fourth}
+    source.delete(NAME)
+    assert revisions() == {"default.json": fourth}
+
+
+def test_an_origin_says_what_is_wrong_with_a_document_that_is_not_in_force(provider_of: Providers) -> None:
+    # S124, S165
+    source = Handmade(lambda watch: None)
+    provider = provider_of(policy_source=source, start_timeout=0)
+    (watch,) = source.watches
+    key = document_key(NAME)
+    watch.publish({key: b'{"failureThreshold": 3}'}, 1)
+    watch.publish({key: b'{"failureThreshold": "many"}'}, 2)
+    (found,) = provider.policy_origin(NAME).documents
+    assert found.revision == 2
+    assert found.error is not None
+    assert f"{key}: failureThreshold must be" in found.error
+    assert provider.policy_origin(NAME).fields["failureThreshold"] == key  # the last good one
+    watch.publish({key: b'{"failureThreshold": 4}'}, 3)
+    assert provider.policy_origin(NAME).documents == (DocumentOrigin(key, 3, None),)
+    watch.publish({}, 4)
+    assert provider.policy_origin(NAME).documents == ()
+
+
+def test_an_origin_says_what_contradicts_itself(provider: Provider, source: MemorySource) -> None:
+    # S165, S217
+    source.put("default", {"failureRateThreshold": 0.5, "minimumCalls": 50})
+    source.put(NAME, {"window": {"calls": 20}})
+    own, others = provider.policy_origin(NAME).documents
+    assert own.error is not None
+    assert "minimumCalls and window" in own.error
+    assert others.error is None
+    assert provider.policy_origin(NAME).fields["window"] is None
+    assert provider.policy_origin(NAME).fields["minimumCalls"] == "default.json"
+
+
+@pytest.mark.parametrize("name", ["", "default", 5])
+def test_an_origin_is_of_a_name(provider: Provider, name: Any) -> None:
+    # S121, S165
+    with pytest.raises((TypeError, ValueError), match=r"a breaker's name|no breaker"):
+        provider.policy_origin(name)

@@ -236,6 +236,7 @@ cdef object snapshot_of(Breaker b):
     lock(&b.core)
     window = window_seen_locked(&b.core, now)
     cdef int64_t wait = wait_locked(&b.core, now)
+    cdef double share = recovery_share_locked(&b.core, now)
     cdef uint64_t successes = bk_counted(&b.core.successes)
     cdef Machine seen = b.core.m
     cdef Local here = b.core.here
@@ -253,8 +254,10 @@ cdef object snapshot_of(Breaker b):
         name=b.name,
         service="" if b.listeners is None else b.listeners.service,
         state=STATES[seen.state],
+        reason=None if here.entered == 0 else REASONS[here.entered - 1],
         seconds_in_state=spent / 1e9,
         mode=MODES[here.mode],
+        override=None if seen.override < 0 else MODES[seen.override],
         epoch=seen.epoch,
         consecutive_failures=seen.streak,
         last_error=text_of(last_error),
@@ -264,6 +267,8 @@ cdef object snapshot_of(Breaker b):
         window_failures=window.all.failures,
         window_slow_calls=window.all.slow,
         slow_calls_in_flight=window.late,
+        would_have_opened=seen.would_have_opened != 0,
+        recovery_share=None if share < 0 else share,
         successes=successes,
         failures=seen.failures,
         ignored=seen.ignored,

@@ -406,6 +406,13 @@ cdef cold_int let_in_locked(Core *c, int64_t now) noexcept nogil:
     return True
 
 
+cdef double recovery_share_locked(const Core *c, int64_t now) noexcept nogil:
+    """The part of the calls that is admitted while the breaker recovers; -1: it does not."""
+    if c.m.state != CLOSED or not is_recovering_locked(c, now):
+        return -1
+    return 0.1 + 0.9 * (<double>elapsed(c.m.since, now) / <double>c.here.rules.numbers.recovery_time_ns)
+
+
 cdef int64_t recovery_wait_locked(const Core *c, int64_t now) noexcept nogil:
     """Nanoseconds until the next call is let in, if it is the only one; a second at most, for others bring credit too."""
     cdef Measure m

@@ -143,6 +143,7 @@ cdef struct Local:          # what belongs to this process
     int8_t announced        # the first event was delivered, or nobody was there to be notified
     int8_t turn             # TAKEN, FREE or ASKED: may another thread deliver instead?
     uint16_t bits           # of the word, by the policy and the options: JUDGED, SLICED, TIMED, RECOVERING
+    int8_t entered          # why the state was entered, plus 1; 0: it is the first one
     bk_lock_t lock
     bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
 

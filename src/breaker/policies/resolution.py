@@ -11,6 +11,7 @@ from __future__ import annotations
 from breaker.errors import PolicyError
 from breaker.policies.documents import Unreadable, read_document
 from breaker.policies.names import DEFAULT_NAME, SUFFIX, document_key, document_name
+from breaker.policies.origin import DocumentOrigin, PolicyOrigin
 from breaker.policies.trip_rules import contradiction
 
 TYPE_CHECKING = False
@@ -43,6 +44,8 @@ class Resolution:
         self._default_policy = default_policy
         self._raw: dict[str, Document] = {}
         self._fields: dict[str, dict[str, Any]] = {}  # of the last good version
+        self._revisions: dict[str, int] = {}  # key → that brought what is there now
+        self._errors: dict[str, PolicyError] = {}  # key → why what is there now is not in force
         self._for_all_others = default_policy
         self._for_all_others_error: PolicyError | None = None
         self._reported: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}  # contradictions: key → what said so
@@ -75,14 +78,35 @@ class Resolution:
 
         return contradiction(policy, lambda row: row.key, whence)
 
-    def update(self, documents: Mapping[str, Document]) -> Difference:
+    def origin_of(self, name: str) -> PolicyOrigin:
+        """Where the policy of this name comes from by the documents of now."""
+        own = document_key(name)
+        keys = [key for key in (own, _DEFAULT_KEY) if key in self._raw]
+        policy = self.update_for(name)
+        used = keys if policy is not None else [_DEFAULT_KEY] if self._for_all_others_error is None else []
+        fields = {}
+        for row in self._default_policy.fields.values():
+            fields[row.key] = next((key for key in used if row.name in self._fields.get(key, {})), None)
+        return PolicyOrigin(fields, tuple([self._origin_of_document(key) for key in keys]))
+
+    def _origin_of_document(self, key: str) -> DocumentOrigin:
+        error = self._errors.get(key)
+        if error is None and key == _DEFAULT_KEY:
+            error = self._for_all_others_error
+        elif error is None and key in self._fields:
+            error = self._contradiction(key, self._for_all_others.merged(self._fields[key]))
+        return DocumentOrigin(key, self._revisions[key], None if error is None else str(error.at(key)))
+
+    def update(self, documents: Mapping[str, Document], revision: int = 0) -> Difference:
         """Take over a complete set of documents and say what changed. Bad documents are reported, not raised."""
         change = Difference()
         for key in self._raw.keys() - documents.keys():
-            self._fields.pop(key, None)
+            for known in (self._fields, self._revisions, self._errors):
+                known.pop(key, None)
             self._touch(key, change)
         for key, document in documents.items():
             if key not in self._raw or self._raw[key] != document:
+                self._revisions[key] = revision
                 self._read(key, document, change)
         self._raw = dict(documents)
         self._for_all_others = self._default_policy.merged(self._fields.get(_DEFAULT_KEY, {}))
@@ -117,8 +141,10 @@ class Resolution:
                 raise PolicyError(None, "readable", f"{type(document).__name__} from a source that publishes no text")
             fields, unknown = read_document(document, self._default_policy.fields)
         except PolicyError as error:
+            self._errors[key] = error
             change.rejected.append((key, error))
             return
+        self._errors.pop(key, None)
         if unknown:
             change.unknown_fields[key] = unknown
         self._fields[key] = fields
