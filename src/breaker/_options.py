@@ -32,8 +32,13 @@ def same_options(breaker: Breaker, given: dict[str, Any]) -> Breaker:
 def _are_same(option: str, own: Any, given: Any) -> bool:
     if option in PREDICATES:
         return _are_same_function(own, given)
-    listed = exception_types(option, given)
-    return own is not None and set(own) == set(listed or ())
+    listed = exception_types(option, given) or ()
+    return own is not None and _hold(own, listed) and _hold(listed, own)
+
+
+def _hold(types: tuple[type, ...], others: tuple[type, ...]) -> bool:
+    """Are these all of the others? By identity: a metaclass may compare and hash its classes as it likes."""
+    return all(any(one is other for one in types) for other in others)
 
 
 def _are_same_function(own: Any, given: Any) -> bool:

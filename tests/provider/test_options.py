@@ -138,6 +138,40 @@ def test_an_option_of_the_wrong_kind_makes_no_breaker(
         provider.get_breaker(NAME, **{option: value})
 
 
+class Incomparable(type):
+    """Its classes can be compared with nothing, and kept in no set."""
+
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError("compared")
+
+    def __hash__(cls) -> int:
+        raise RuntimeError("hashed")
+
+
+class OfIncomparable(Exception, metaclass=Incomparable):
+    pass
+
+
+def test_classes_of_exceptions_are_the_same_by_identity(provider_of: Callable[..., Provider]) -> None:
+    # S45
+    provider = provider_of(default_policy=Policy(1))
+    made = provider.get_breaker(NAME, failure_on=OfIncomparable, ignore_on=(Boom, Boom))
+    assert provider.get_breaker(NAME, failure_on=(OfIncomparable,), ignore_on=Boom) is made
+    with pytest.raises(ValueError, match="failure_on"):
+        provider.get_breaker(NAME, failure_on=(OfIncomparable, Other))
+    with pytest.raises(ValueError, match="failure_on"):
+        provider.get_breaker(NAME, failure_on=Other)
+    error = OfIncomparable()
+    with pytest.raises(BaseException) as raised:  # noqa: PT011 - an except clause would compare its class
+        made.do(_raise, error)
+    assert raised.value is error
+    assert made.snapshot().failures == 1
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def test_a_predicate_is_callable(provider_of: Callable[..., Provider]) -> None:
     # S45
     with pytest.raises(TypeError, match="failed_result must be a callable, got bool"):
