@@ -186,6 +186,8 @@ class _LineWriter:
 
 def _descriptor_of(stream: Any) -> int | None:
     """Where the text of a stream ends up as it is: not in what compresses it, counts it or keeps it in memory."""
+    if type(stream).__module__ == "tempfile":  # a named file is in an object that deletes it
+        stream = getattr(stream, "file", stream)
     if type(stream) is not io.TextIOWrapper or "\n".encode(stream.encoding) != b"\n":
         return None
     raw = getattr(stream.buffer, "raw", stream.buffer)

@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import select
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -53,6 +54,26 @@ def test_a_line_is_one_write(tmp_path: Path, logged: Callable[[], Breaker], writ
         "operation failed",
         "circuit breaker state changed",
     ]
+
+
+def test_a_line_into_a_named_temporary_file_is_one_write(
+    tmp_path: Path, logged: Callable[[], Breaker], writes: list[bytes]
+) -> None:
+    # S183
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=tmp_path) as stream:
+        logs.configure_json(stream)
+        fail(logged())
+        assert Path(stream.name).read_bytes() == b"".join(writes)
+    assert [json.loads(line)["msg"] for line in writes] == ["circuit breaker created", "circuit breaker state changed"]
+
+
+def test_a_temporary_file_in_memory_is_written_to(logged: Callable[[], Breaker], writes: list[bytes]) -> None:
+    with tempfile.SpooledTemporaryFile(mode="w+", encoding="utf-8") as stream:
+        logs.configure_json(stream)
+        logged()
+        stream.seek(0)
+        assert json.loads(stream.read())["msg"] == "circuit breaker created"
+    assert writes == []
 
 
 def test_what_the_program_writes_itself_is_not_lost(tmp_path: Path, logged: Callable[[], Breaker]) -> None:
