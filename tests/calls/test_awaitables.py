@@ -130,6 +130,24 @@ def test_it_is_what_it_was_to_those_who_ask(make_breaker: Make, kind: Any) -> No
     assert counts(breaker) == {"ignored": 1}
 
 
+@pytest.mark.parametrize("kind", [Connecting, Request])
+def test_an_attribute_that_is_set_or_deleted_is_the_awaitables(make_breaker: Make, kind: Any) -> None:
+    # S33
+    breaker = make_breaker(Policy(3))
+    inner = kind()
+    made = breaker.do(lambda: inner)
+    made.note, made.timeout = "another", 2.0
+    assert (inner.note, inner.timeout) == ("another", 2.0)
+    del made.timeout
+    assert not hasattr(inner, "timeout")
+    with pytest.raises(AttributeError, match="timeout"):
+        del made.timeout
+    assert asyncio.run(awaited(made)) == "connection"
+    assert counts(breaker) == {"successes": 1}
+    if isinstance(inner, Coroutine):
+        inner.close()
+
+
 def test_a_cancelled_await_is_ignored(make_breaker: Make) -> None:
     breaker = make_breaker(Policy(3))
 

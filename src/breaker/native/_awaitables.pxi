@@ -169,6 +169,12 @@ cdef class GuardedAwaitable(GuardedLater):
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
+    def __setattr__(self, name, value):
+        setattr(self.inner, name, value)
+
+    def __delattr__(self, name):
+        delattr(self.inner, name)
+
 
 @cython.no_gc_clear
 @cython.final
@@ -189,6 +195,12 @@ cdef class GuardedRequest(SteppedLater):
 
     def __getattr__(self, name):
         return getattr(self.inner, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.inner, name, value)
+
+    def __delattr__(self, name):
+        delattr(self.inner, name)
 
 
 @cython.no_gc_clear
