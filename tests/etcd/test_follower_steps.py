@@ -8,6 +8,7 @@ import pytest
 from breaker.errors import Interrupted, Refused, TooBig, Unreachable
 from breaker.sources.base import Document
 from breaker.sources.etcd.follower import Follower, FollowOptions
+from breaker.sources.etcd.pace import Pace
 from breaker.sources.etcd.transport import Batch, Endpoint, Item, KeyChange, Page
 
 PATH = "/config/dev/svc/breakers/"
@@ -551,3 +552,34 @@ def test_a_listing_is_in_force_before_the_watch_is_asked_for(
     monkeypatch.setattr(ScriptedSession, "watch", look)
     run(store, watch)
     assert watch.places == ["http://a:1"]
+
+
+def test_listings_of_much_come_no_more_often_than_the_processor_time_allows(
+    store: Store, watch: ScriptedWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a prefix of which one listing takes a second, behind something that ends each watch."""
+    used = [0.0]
+    monkeypatch.setattr("breaker.sources.etcd.pace.time.thread_time", lambda: used[0])
+
+    def listed_again() -> Read:
+        used[0] += 1.0
+        watch.time_goes(1.5)
+        return Unreachable("cut")
+
+    store.reads = [listed_again, listed_again]
+    run(store, watch)
+    first, second, *_ = [pause for pause in watch.pauses if pause > 4]  # longer than those between failures
+    assert first == pytest.approx((1.0 - 0.2) / 0.06)
+    assert second == pytest.approx((2.0 - 0.2) / 0.06 - 1.5)  # time stands while this watch waits
+
+
+@pytest.mark.parametrize(("relists", "longest"), [(False, 0.5), (True, 30.0)])
+def test_a_rest_has_an_end(relists: bool, longest: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch is read on soon, whatever was used; and nothing keeps a program from its policies for long."""
+    used = [0.0]
+    monkeypatch.setattr("breaker.sources.etcd.pace.time.thread_time", lambda: used[0])
+    pace = Pace(100.0)
+    used[0] = 0.19
+    assert pace.rest(100.0, relists=relists) == 0.0
+    used[0] = 1000.0
+    assert pace.rest(100.0, relists=relists) == longest

@@ -314,6 +314,25 @@ def test_a_long_listing_that_comes_too_slowly_is_given_up() -> None:
         program.close()
 
 
+@pytest.mark.parametrize("ends", [True, False], ids=["and the end", "and more"])
+def test_what_nobody_asked_for_on_an_idle_connection_is_no_answer(ends: bool) -> None:
+    """As proxies say 408 there before they hang up. The next request goes over a connection of its own."""
+
+    def script(path: str, request: dict[str, Any]) -> Steps | None:
+        if path != RANGE:
+            return None
+        kvs = [] if "min_mod_revision" in request else [kv()]
+        answer: list[bytes | float] = [*whole({"header": header(), "kvs": kvs, "count": "1"}), 0.05]
+        return [*answer, *whole(b"idle", "408 Request Time-out"), *([CLOSE] if ends else [])]
+
+    with Hostile(script) as server:
+        program = Program(server.endpoint, user=None, password=None, request_timeout=REQUEST, check_interval=0.2)
+        eventually(lambda: server.asked.count(RANGE) >= 5, 8)
+        assert server.asked.count(WATCH) == 1
+        assert program.said == []
+        program.close()
+
+
 def test_a_change_that_the_watch_has_left_out_is_noticed_behind_a_later_one() -> None:
     """By the gateway's own fields: what changed since, and the store as it was."""
     lost = kv("lost.json", '{"failureThreshold": 8}', mod_revision="6")

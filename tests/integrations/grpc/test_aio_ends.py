@@ -55,6 +55,19 @@ def test_a_deadline_that_has_passed_before_the_call_leaves_says_nothing(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("form", [form for form in AIO_FORMS if not form.endswith("write")])
+def test_such_a_deadline_says_nothing_where_it_is_no_failure_either(
+    guarded: Guarded, server: tuple[Echo, str], patient: Provider, form: str
+) -> None:
+    async def main() -> None:
+        async with guarded(server[1], patient, failure_codes=("UNAVAILABLE",)) as channel:
+            for _ in range(5):
+                await failing(channel, form, ask(delay=HANG, responses=0), timeout=-3.5)
+        assert counts(patient.breakers[AIO_METHOD[form]]) == {"ignored": 5}
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("form", ["stream-unary-write", "stream-stream-write"])
 def test_such_a_call_that_is_written_to_says_nothing(
     guarded: Guarded, server: tuple[Echo, str], patient: Provider, form: str

@@ -61,6 +61,18 @@ def test_a_deadline_that_has_passed_before_the_call_leaves_says_nothing(
 
 
 @every_form
+@pytest.mark.parametrize("failure_codes", [(), ("UNAVAILABLE",)])
+def test_such_a_deadline_says_nothing_where_it_is_no_failure_either(
+    protect: Protect, channel: Any, patient: Provider, form: str, failure_codes: tuple[str, ...]
+) -> None:
+    guarded = protect(channel, patient, failure_codes=failure_codes)
+    for _ in range(5):
+        with pytest.raises(grpc.RpcError):
+            FORMS[form](guarded, ask(delay=HANG, responses=0), timeout=-3.5)
+    assert counts(patient.breakers[METHOD[form]]) == {"ignored": 5}
+
+
+@every_form
 def test_a_closed_channel_says_nothing(echo: Echo, protect: Protect, patient: Provider, form: str) -> None:
     with serving(echo) as address:
         channel = open_channel(address)

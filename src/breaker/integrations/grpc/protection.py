@@ -79,6 +79,7 @@ class Protection:
         "_prefix",
         "_settle",
         "_unprotected",
+        "_unreached",
         "asks",
         "get_breaker",
         "is_plain",
@@ -123,6 +124,8 @@ class Protection:
             )
         self._failures = failures
         self._ignored = ignored
+        # How a call may end whose deadline had passed before it began, whatever counts otherwise.
+        self._unreached = failures | {_Codes.DEADLINE_EXCEEDED}
         self._ok_succeeds = _Codes.OK not in failures | ignored
         self.is_plain = self._ok_succeeds and not self.asks and not prefix
         self.get_breaker = provider.get_breaker
@@ -165,12 +168,10 @@ class Protection:
             permit.success()
         elif code in self._ignored or (code is _Codes.CANCELLED and details in _CANCELLED_HERE):
             permit.ignore()
+        elif _never_left(code, details) or (code in self._unreached and timeout is not None and timeout <= 0):
+            permit.ignore()
         elif code not in self._failures:
             permit.success()
-        elif timeout is not None and timeout <= 0:
-            permit.ignore()  # its deadline had passed before it left; on its way there, it may end in other ways
-        elif details in _NEVER_SENT or _TOO_LARGE_TO_SEND in details:
-            permit.ignore()
         elif code is _Codes.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
             permit.success()  # the other side answered: that this message is too large
         else:
@@ -197,6 +198,13 @@ class Protection:
             self.settle(permit, _Codes.OK, "")
         else:
             self.settle_error(permit, error, timeout)
+
+
+def _never_left(code: grpc.StatusCode, details: str) -> bool:
+    """Whether a call's own request kept it here; what its status counts as otherwise says nothing about that."""
+    if code is _Codes.RESOURCE_EXHAUSTED:
+        return _TOO_LARGE_TO_SEND in details
+    return code in (_Codes.INTERNAL, _Codes.UNKNOWN) and details in _NEVER_SENT
 
 
 def _of_a_closed_channel(error: BaseException) -> bool:

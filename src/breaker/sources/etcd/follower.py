@@ -81,11 +81,11 @@ class Follower:
 
     def loop(self) -> None:
         self._pace = Pace(self._watcher.now())
-        while not self._watcher.wait(max(self._pause, self._rest())):
+        while not self._watcher.wait(max(self._pause, self._rest(relists=True))):
             self._attempt(self._endpoints[0])
 
-    def _rest(self) -> float:
-        return 0.0 if self._pace is None else self._pace.rest(self._watcher.now())
+    def _rest(self, *, relists: bool = False) -> float:
+        return 0.0 if self._pace is None else self._pace.rest(self._watcher.now(), relists=relists)
 
     def _attempt(self, endpoint: Endpoint) -> None:
         self._session = session = self._transport.session(endpoint)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-_SHARE = 0.1  # of a core, in the long run
-_AT_ONCE = 0.5  # seconds of processor time that a long listing or a burst of changes may take beyond that
-_REST = 0.5  # seconds at most, so that the loop stays awake
+# Seconds of processor time that a long listing or a burst of changes may take at once, and the share of a core in the
+# long run: together at most a tenth of a core in any five seconds.
+_AT_ONCE, _SHARE = 0.2, 0.06
+_REST, _LONG_REST = 0.5, 30.0  # seconds at most: so that a watch is still read, and that one listing stops nothing long
 
 
 class Pace:
@@ -17,9 +18,12 @@ class Pace:
         self._at = now
         self._used = time.thread_time()
 
-    def rest(self, now: float) -> float:
-        """How long to wait before the next piece of work, in seconds."""
+    def rest(self, now: float, *, relists: bool = False) -> float:
+        """How long to wait before the next piece of work, in seconds.
+
+        ``relists``: it is a whole listing, whose cost no short rest makes up for.
+        """
         used = time.thread_time()
         self._credit = min(_AT_ONCE, self._credit + _SHARE * (now - self._at)) - (used - self._used)
         self._at, self._used = now, used
-        return min(_REST, max(0.0, -self._credit / _SHARE))
+        return min(_LONG_REST if relists else _REST, max(0.0, -self._credit / _SHARE))

@@ -73,8 +73,13 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether a request may be sent on it, as far as is known."""
-        return self._sock is not None and not self._closed
+        """Whether a request may be sent on it, as far as is known.
+
+        Not where something has come since the last answer: the end, or words that nobody asked for, as proxies send
+        408 on idle connections. The next request would take them for its answer.
+        """
+        sock = self._sock
+        return sock is not None and not self._closed and not (self._used and _has_more(sock))
 
     def connect(self) -> None:
         """Connect to the first address that answers. Raises `Unreachable` or `Refused`."""
@@ -281,6 +286,17 @@ def _tune(sock: socket.socket) -> None:
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     for level, option, value in options:
         sock.setsockopt(level, option, value)
+
+
+def _has_more(sock: socket.socket) -> bool:
+    try:
+        sock.settimeout(0.0)
+        socket.socket.recv(sock, 1, socket.MSG_PEEK)  # the plain socket's, also for TLS, whose own cannot peek
+    except BlockingIOError:
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+    except OSError:
+        pass
+    return True
 
 
 def _shut_down(sock: socket.socket) -> None:
