@@ -166,9 +166,7 @@ class Protection:
         """
         if code is _Codes.OK and self._ok_succeeds:
             permit.success()
-        elif code in self._ignored or (code is _Codes.CANCELLED and details in _CANCELLED_HERE):
-            permit.ignore()
-        elif _never_left(code, details) or (code in self._unreached and timeout is not None and timeout <= 0):
+        elif code in self._ignored or self._stayed_here(code, details, timeout):
             permit.ignore()
         elif code not in self._failures:
             permit.success()
@@ -176,6 +174,12 @@ class Protection:
             permit.success()  # the other side answered: that this message is too large
         else:
             permit.failure(error or grpc.RpcError(f"{code.name}: {details}"))
+
+    def _stayed_here(self, code: grpc.StatusCode, details: str, timeout: float | None) -> bool:
+        """Whether a call ended before it left; what its status counts as otherwise says nothing about that."""
+        if code is _Codes.CANCELLED and details in _CANCELLED_HERE:
+            return True
+        return _never_left(code, details) or (code in self._unreached and timeout is not None and timeout <= 0)
 
     def settle_error(self, permit: Permit, error: BaseException, timeout: float | None = None) -> None:
         """Settle by what a call raised. Without a status it is classified as by `Breaker.do`."""
@@ -201,7 +205,7 @@ class Protection:
 
 
 def _never_left(code: grpc.StatusCode, details: str) -> bool:
-    """Whether a call's own request kept it here; what its status counts as otherwise says nothing about that."""
+    """Whether a call's own request kept it here."""
     if code is _Codes.RESOURCE_EXHAUSTED:
         return _TOO_LARGE_TO_SEND in details
     return code in (_Codes.INTERNAL, _Codes.UNKNOWN) and details in _NEVER_SENT
