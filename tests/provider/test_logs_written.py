@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import pytest
 import structlog
@@ -61,7 +61,7 @@ def test_a_line_into_a_named_temporary_file_is_one_write(
 ) -> None:
     # S183
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=tmp_path) as stream:
-        logs.configure_json(stream)
+        logs.configure_json(cast(TextIO, stream))
         fail(logged())
         assert Path(stream.name).read_bytes() == b"".join(writes)
     assert [json.loads(line)["msg"] for line in writes] == ["circuit breaker created", "circuit breaker state changed"]
@@ -69,7 +69,7 @@ def test_a_line_into_a_named_temporary_file_is_one_write(
 
 def test_a_temporary_file_in_memory_is_written_to(logged: Callable[[], Breaker], writes: list[bytes]) -> None:
     with tempfile.SpooledTemporaryFile(mode="w+", encoding="utf-8") as stream:
-        logs.configure_json(stream)
+        logs.configure_json(cast(TextIO, stream))
         logged()
         stream.seek(0)
         assert json.loads(stream.read())["msg"] == "circuit breaker created"
