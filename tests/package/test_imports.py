@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/breaker"
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-SUFFIXES = {".py", ".pyi", ".pyx", ".pxi", ".h", ".typed", ".html"}
+SUFFIXES = {".py", ".pyi", ".pyx", ".pxi", ".h", ".typed", ".json", ".html", ".css", ".js"}
 
 
 def read_layers() -> tuple[dict[str, str], dict[str, set[str]]]:

@@ -10,7 +10,13 @@ import pytest
 import breaker
 from support.libraries import lacks_its_library
 
-DOORS = ["breaker", "breaker.policies", "breaker.sources", "breaker.integrations.grpc"]  # names of other modules
+DOORS = [  # names of other modules
+    "breaker",
+    "breaker.policies",
+    "breaker.sources",
+    "breaker.status",
+    "breaker.integrations.grpc",
+]
 MAKERS = [  # names of their own
     "breaker.config",
     "breaker.errors",

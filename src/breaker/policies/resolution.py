@@ -46,6 +46,7 @@ class Resolution:
         self._fields: dict[str, dict[str, Any]] = {}  # of the last good version
         self._revisions: dict[str, int] = {}  # key → that brought what is there now
         self._errors: dict[str, PolicyError] = {}  # key → why what is there now is not in force
+        self._origins: dict[str, PolicyOrigin] = {}  # those that were asked for, until documents change
         self._for_all_others = default_policy
         self._for_all_others_error: PolicyError | None = None
         self._reported: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}  # contradictions: key → what said so
@@ -81,6 +82,12 @@ class Resolution:
     def origin_of(self, name: str) -> PolicyOrigin:
         """Where the policy of this name comes from by the documents of now."""
         own = document_key(name)
+        key = own if own in self._raw else _DEFAULT_KEY
+        if key not in self._origins:
+            self._origins[key] = self._origin_by(own, name)
+        return self._origins[key]
+
+    def _origin_by(self, own: str, name: str) -> PolicyOrigin:
         keys = [key for key in (own, _DEFAULT_KEY) if key in self._raw]
         policy = self.update_for(name)
         used = keys if policy is not None else [_DEFAULT_KEY] if self._for_all_others_error is None else []
@@ -100,6 +107,7 @@ class Resolution:
     def update(self, documents: Mapping[str, Document], revision: int = 0) -> Difference:
         """Take over a complete set of documents and say what changed. Bad documents are reported, not raised."""
         change = Difference()
+        self._origins.clear()
         for key in self._raw.keys() - documents.keys():
             for known in (self._fields, self._revisions, self._errors):
                 known.pop(key, None)
