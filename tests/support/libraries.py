@@ -8,7 +8,10 @@ import importlib.util
 import re
 from collections.abc import Sequence
 
-LIBRARIES = ("grpc", "gevent", "fastapi", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy")
+LIBRARIES = (
+    *("grpc", "gevent", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy"),
+    *("starlette", "fastapi", "flask", "django", "uvicorn"),
+)
 MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None)
 
 

@@ -53,7 +53,7 @@ def require(package: str, *, oldest: tuple[int, ...], integration: str, module: 
 
 
 def _version(library: ModuleType, package: str) -> str:
-    version = getattr(library, "__version__", None)
+    version = vars(library).get("__version__")  # not what a module makes when it is asked: Flask warns then
     if isinstance(version, str):
         return version
     try:
@@ -164,6 +164,6 @@ def rejected_as(kind: type[_Rejection], rejected: BreakerOpenError) -> _Rejectio
     return kind(rejected.name, rejected.state, rejected.retry_after, rejected.reason, rejected.last_error)
 
 
-def retry_seconds(rejected: BreakerOpenError) -> int:
+def retry_seconds(of: BreakerOpenError | Breaker) -> int:
     """When to try again in whole seconds, as `Retry-After` and timers take it: rounded up, and at least 1."""
-    return max(1, math.ceil(rejected.retry_after))
+    return max(1, math.ceil(of.retry_after))

@@ -1,0 +1,1 @@
+"""Applications of every framework behind real servers, and a client that sees what is on the wire."""
