@@ -36,15 +36,15 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Other projects' names; their sites are not asked, so that the build needs no network.
     ("py:.*", r"(asyncio|collections|datetime|grpc|inspect|logging|os|structlog|typing)\..*"),
-    ("py:.*", r"(aiohttp|httpx|httpx2|requests|urllib3)\..*"),
     ("py:.*", r"(django|fastapi|flask|starlette)\..*"),
+    ("py:.*", r"(aiohttp|httpx|httpx2|redis|requests|sqlalchemy|urllib3)\..*"),
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
         r"(Choice|Count|Document|Event|ExceptionTypes|Given|Listener|Number|OptionalTime|Ratio|Recent|Revision"
         r"|SwitchedCount|SwitchedTime|Time|datetime|timedelta)",
     ),
-    ("py:class", r"breaker\.integrations\.\w+\._(App|Client|Manager|Session)"),  # of which type protect gives back
+    ("py:class", r"breaker\.integrations\.\w+\._(App|Client|Engine|Manager|Session)"),  # what protect gives back
     ("py:obj", "timedelta"),
 ]
 
@@ -74,7 +74,9 @@ PUBLIC = (
     "breaker.integrations.flask",
     "breaker.integrations.grpc",
     "breaker.integrations.httpx",
+    "breaker.integrations.redis",
     "breaker.integrations.requests",
+    "breaker.integrations.sqlalchemy",
     "breaker.integrations.starlette",
     "breaker.integrations.urllib3",
     "breaker.integrations.wsgi",

@@ -14,12 +14,13 @@ from support.tally import TALLY, summary
 
 
 def pytest_report_header() -> str:
-    """Which servers the tests of etcd run against."""
+    """Which servers the tests run against."""
     from support.etcd.binaries import BINARIES
     from support.etcd.fronts import HAPROXY, NGINX
+    from support.servers.binaries import summary as databases
 
     fronts = f"nginx: {NGINX or 'not tested here'}; haproxy: {HAPROXY or 'not tested here'}"
-    return f"etcd: {', '.join(binary.label for binary in BINARIES)}; {fronts}"
+    return f"etcd: {', '.join(binary.label for binary in BINARIES)}; {fronts}; {databases()}"
 
 
 def pytest_collection_finish() -> None:

@@ -28,7 +28,9 @@ MAKERS = [  # names of their own
     "breaker.integrations.flask",
     "breaker.integrations.httpx",
     "breaker.integrations.httpx2",
+    "breaker.integrations.redis",
     "breaker.integrations.requests",
+    "breaker.integrations.sqlalchemy",
     "breaker.integrations.starlette",
     "breaker.integrations.urllib3",
     "breaker.integrations.wsgi",
@@ -43,6 +45,8 @@ MAKERS = [  # names of their own
 HTTP = ("aiohttp", "httpx", "httpx2", "requests", "urllib3")
 MADE_ELSEWHERE = {
     "breaker.errors": {"BreakerError", "BreakerOpenError"},  # in C, and shown in the tree of errors
+    "breaker.integrations.redis": {"RedisCall"},
+    "breaker.integrations.sqlalchemy": {"FAILURE_SQLSTATES", "DatabaseCall"},
     # the same for all HTTP clients
     **{f"breaker.integrations.{client}": {"FAILURE_STATUSES"} for client in HTTP},
 }

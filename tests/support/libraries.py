@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 LIBRARIES = (
-    *("grpc", "gevent", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy"),
+    *("grpc", "gevent", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy", "redis"),
     *("starlette", "fastapi", "flask", "django", "uvicorn"),
 )
 MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None)
@@ -17,7 +17,9 @@ MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec
 
 def lacks_its_library(path: Sequence[str]) -> bool:
     """Whether a module of the package, as path below it, is an integration with a missing library."""
-    return path[0] == "integrations" and bool(MISSING.intersection(part.removesuffix(".py") for part in path))
+    return path[0] == "integrations" and bool(
+        MISSING.intersection(part.removesuffix(".py").lstrip("_") for part in path)
+    )
 
 
 def mentions_a_missing_one(program: str) -> bool:

@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from support.daemon import spawn
 from support.etcd.ports import HOST, free_ports
-from support.etcd.server import spawn
 
 NGINX, HAPROXY = (shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin") for name in ("nginx", "haproxy"))
 _TRIES = 5  # a port that was free may be taken by another process

@@ -1,42 +1,24 @@
 """One etcd server on the loopback: started, stopped, killed, hung, wiped, restored."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from support.daemon import Daemon, spawn
 from support.etcd.api import Api
 from support.etcd.binaries import ETCDCTL, ETCDUTL, WHEEL, Binary
 from support.etcd.ports import HOST, free_ports
 from support.etcd.tls import Tls
 
-# The kernel kills a server when the thread that started it ends, so this one lives as long as the process. A test that
-# is killed leaves no server behind.
-_spawner = ThreadPoolExecutor(1, "etcd-spawner")
-_spawner.submit(int)  # the thread is there from now on
-_LAUNCHER = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 _START_LIMIT = 30.0  # seconds; 0.2 is usual
 _TRIES = 5  # a port that was free may be taken by another process
 
 
-def spawn(command: list[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """A process that ends with this one, whatever happens to it."""
-    launched = [sys.executable, "-S", "-E", "-c", _LAUNCHER, *command]
-
-    def start() -> "subprocess.Popen[bytes]":
-        with log.open("wb") as out:
-            return subprocess.Popen(launched, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
-
-    return _spawner.submit(start).result()
-
-
-class Server:
+class Server(Daemon):
     """One member, by default of a cluster of its own. Its port and its data stay the same over restarts.
 
     ``flags``: more of etcd's. ``tls``: speak TLS on the client port; ``client_auth``: and demand a certificate.
@@ -60,7 +42,6 @@ class Server:
         self.log = folder / f"{name}.log"
         self._flags = (*flags, *(tls.server_flags(client_auth=client_auth) if tls else ()))
         self._peers, self._fixed = peers, ports
-        self._process: subprocess.Popen[bytes] | None = None
         self._initial: tuple[str, ...] = ()
         self.api = self._choose_ports()
 
@@ -116,54 +97,13 @@ class Server:
             time.sleep(0.02)
         return False
 
-    def _running(self) -> "subprocess.Popen[bytes]":
-        assert self._process is not None, "not started"
-        return self._process
-
-    @property
-    def pid(self) -> int:
-        return self._running().pid
-
-    def stop(self) -> None:
-        """As an operator would."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """As the kernel would."""
-        self._end(signal.SIGKILL)
-
     def _end(self, how: signal.Signals) -> None:
         self.api.close()
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(how)
-            if how is not signal.SIGKILL:
-                process.send_signal(signal.SIGCONT)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+        super()._end(how)
 
     def restart(self) -> None:
         self.stop()
         self.start()
-
-    def pause(self) -> None:
-        """Hang it: connections stay, nothing is answered. Returns when the last of its threads has stopped."""
-        self._running().send_signal(signal.SIGSTOP)
-        threads = Path(f"/proc/{self.pid}/task")
-        while any(_state(thread / "stat") not in "Tt" for thread in threads.iterdir()):
-            time.sleep(0.001)
-        while any(state != "T" for state in self._thread_states()):  # a busy thread takes a moment to notice
-            time.sleep(0.001)
-
-    def _thread_states(self) -> list[str]:
-        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
-        return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
-
-    def resume(self) -> None:
-        self._running().send_signal(signal.SIGCONT)
 
     def __enter__(self) -> "Server":
         return self.start()
@@ -197,19 +137,3 @@ class Server:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-    # -- what it costs --
-
-    def cpu_seconds(self) -> float:
-        """Of all its threads since it started."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self) -> int:
-        """Resident bytes."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def _state(stat: Path) -> str:
-    """The kernel's letter for what a thread does."""
-    return stat.read_text().rpartition(")")[2].split()[0]

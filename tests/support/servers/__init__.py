@@ -1,0 +1,1 @@
+"""Databases and stores that the tests start: Debian's PostgreSQL and Redis."""

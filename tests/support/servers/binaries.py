@@ -1,0 +1,52 @@
+"""Which PostgreSQL and Redis there are to test against: Debian's; tools/debian_servers.sh installs them for CI."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Binary(NamedTuple):
+    """One program."""
+
+    path: Path
+    version: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        return ".".join(map(str, self.version))
+
+    def beside(self, name: str) -> str:
+        """Another program of the same installation."""
+        return str(self.path.with_name(name))
+
+
+def _binary(path: Path | None) -> Binary | None:
+    if path is None:
+        return None
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=30)
+    version = re.search(r"\d+(?:\.\d+)+", said.stdout)
+    assert version is not None, said.stdout
+    return Binary(path, tuple(int(part) for part in version[0].split(".")))
+
+
+def _newest_postgres() -> Path | None:
+    found = [path for path in Path("/usr/lib/postgresql").glob("*/bin/postgres") if path.parts[4].isdigit()]
+    return max(found, key=lambda path: int(path.parts[4]), default=None)
+
+
+def _redis_server() -> Path | None:
+    found = shutil.which("redis-server", path=f"{os.environ.get('PATH', '')}:/usr/bin")
+    return None if found is None else Path(found)
+
+
+POSTGRES = _binary(_newest_postgres())
+REDIS = _binary(_redis_server())
+
+
+def summary() -> str:
+    """For the first lines of a run."""
+    found = {"PostgreSQL": POSTGRES, "Redis": REDIS}
+    return "; ".join(f"{name}: {binary.label if binary else 'not tested here'}" for name, binary in found.items())
