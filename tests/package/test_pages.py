@@ -12,6 +12,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ import pytest
 
 import breaker
 from breaker import Policy
+from breaker.cli.commands import parse
+from breaker.cli.trouble import Mistake
 from support.libraries import MISSING, mentions_a_missing_one
 from support.words import NOT_RUN, Block, blocks, literal_blocks, outside_blocks, program
 
@@ -160,6 +163,13 @@ def check_command(words: list[str], file: Path) -> None:
     command, arguments = Path(words[0]).name, words[1:]
     if command == "etcdctl":
         assert file.name == "etcd.md", "tests/etcd/test_etcd_page.py runs that page's commands, and no other's"
+    elif command == "breaker":
+        try:
+            parse(shlex.split(" ".join(arguments).partition(";")[0]))
+        except Mistake as error:
+            raise AssertionError(str(error)) from None
+    elif command in ("export", "echo"):
+        pass  # what the next command is given
     elif command == "make":
         pass  # test_make_targets_exist
     elif command == "pip":
@@ -181,6 +191,8 @@ def check_command(words: list[str], file: Path) -> None:
         ("pip install '.[nothing]'", "nothing"),
         ("frobnicate", "no check"),
         ("etcdctl get x", "test_etcd_page"),
+        ("breaker polcy list", "invalid choice"),
+        ("breaker policy list --colour", "unrecognized arguments"),
     ],
 )
 def test_a_command_that_is_not_there_is_found(line: str, problem: str) -> None:

@@ -10,8 +10,10 @@ from types import FrameType
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """The list gets the number of each SIGINT and SIGTERM; the main loop looks at it.
+def stop_signals(*others: signal.Signals) -> Iterator[list[int]]:
+    """The list gets the number of each SIGINT and SIGTERM, and of ``others``; the main loop looks at it.
+
+    One of the others that is ignored already, as SIGHUP is after ``nohup``, stays so.
 
     The handler does no more than that: raising would cut the clean-up short, and setting an ``Event`` that
     the interrupted code is waiting for can deadlock.
@@ -24,7 +26,8 @@ def stop_signals() -> Iterator[list[int]]:
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
 
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    wanted = [number for number in others if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM, *wanted)}
     try:
         yield received
     finally:

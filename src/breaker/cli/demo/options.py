@@ -6,18 +6,18 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from breaker.cli.demo.run import run
+from breaker.cli.parsing import Commands
 
 _MAX_SECONDS = 3600.0
 _MAX_WORKERS = 200
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[argparse.ArgumentParser], name: str, line: str) -> None:
     """Add ``demo`` and its options."""
 
     parser = commands.add_parser(
-        "demo",
-        help="watch circuit breakers protect real calls to a service that fails and recovers",
+        name,
+        help=line,
         description="Start an HTTP service on 127.0.0.1, call it from several threads through circuit "
         "breakers, let it fail and recover, change policies meanwhile; print the breakers' log and a table.",
     )
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="directory of policy documents, made if missing; documents that are there are used, and what "
         "the demo changes in them is put back at the end (default: a temporary directory)",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run="breaker.cli.demo.run:run")
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,1 @@
+"""The command `breaker doctor`: what is wrong here, and what to do about it."""

@@ -1,0 +1,134 @@
+"""``breaker policy validate`` and ``breaker policy schema``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from breaker.cli import output
+from breaker.cli.output import clean, say, styled
+from breaker.cli.places import find
+from breaker.cli.policy import fields
+from breaker.cli.policy.files import expand, read_one
+from breaker.cli.trouble import Code, Mistake
+from breaker.errors import PolicyError
+from breaker.policies import schema as policy_schema
+from breaker.policies.documents import read_document
+from breaker.policies.names import DEFAULT_NAME, NAME_HINT, SUFFIX, document_name
+from breaker.policies.policy import Policy
+from breaker.policies.trip_rules import contradiction
+from breaker.sources.base import Unreadable
+
+_DEFAULT_FILE = DEFAULT_NAME + SUFFIX
+
+
+class Checked(NamedTuple):
+    """A file and what is wrong with it."""
+
+    file: str
+    problems: list[PolicyError]
+
+
+def validate(args: argparse.Namespace) -> int:
+    """``breaker policy validate``."""
+    checked = _check_files(args) if args.files else _check_source(args)
+    wrong = [each for each in checked if each.problems]
+    if args.json:
+        files = [{"file": each.file, "valid": not each.problems, "problems": _listed(each)} for each in checked]
+        output.emit({"files": files, "valid": len(checked) - len(wrong), "invalid": len(wrong)})
+        return Code.NO if wrong else Code.DONE
+    for each in wrong:
+        for problem in each.problems:
+            say(styled(clean(str(problem.at(each.file))), "bad"))
+    count = f"{len(checked)} document{'' if len(checked) == 1 else 's'}"
+    say(f"{count}, {len(wrong)} not valid" if wrong else f"{count}, all valid")
+    return Code.NO if wrong else Code.DONE
+
+
+def _listed(checked: Checked) -> list[dict[str, Any]]:
+    return [
+        {
+            "field": problem.field,
+            "expected": problem.expected,
+            "got": problem.got,
+            "remedy": problem.hint,
+            "message": str(problem.at(checked.file)),
+        }
+        for problem in checked.problems
+    ]
+
+
+def _check_files(args: argparse.Namespace) -> list[Checked]:
+    if args.source is not None:
+        raise Mistake("files and --source: give one of the two")
+    texts = {file: read_one(file) for file in expand(args.files)}
+    return [Checked(file, _problems(file, text, _default_beside(file, texts), args)) for file, text in texts.items()]
+
+
+def _default_beside(file: str, texts: dict[str, bytes | Unreadable]) -> bytes | Unreadable:
+    """The ``default.json`` in the same directory, whether it was named or not."""
+    beside = os.path.join(os.path.dirname(file), _DEFAULT_FILE)
+    return texts[beside] if beside in texts else read_one(beside)
+
+
+def _check_source(args: argparse.Namespace) -> list[Checked]:
+    if args.source is None and not os.environ.get("BREAKER_SOURCE"):
+        raise Mistake("nothing to check: name files, like policies/*.json, or a --source")
+    place = find(args)
+    stored = place.store.list()
+    texts: dict[str, bytes | Unreadable] = {}
+    for name, each in stored.items():
+        unreadable = each.error is not None and not each.document
+        texts[name] = Unreadable(str(each.error).partition(", got ")[2]) if unreadable else each.document
+    default = texts.get(DEFAULT_NAME, Unreadable("there is none"))
+    return [Checked(place.of(name), _problems(None, text, default, args)) for name, text in texts.items()]
+
+
+def _problems(
+    file: str | None, text: bytes | Unreadable, default: bytes | Unreadable, args: argparse.Namespace
+) -> list[PolicyError]:
+    """What keeps a program from taking the document as it is meant. ``file``: None where the name is right."""
+    found = []
+    if file is not None and document_name(os.path.basename(file)) is None:
+        what = f"named NAME{SUFFIX}, as programs pass it over otherwise"
+        found.append(PolicyError(None, what, repr(os.path.basename(file)), NAME_HINT))
+    try:
+        if isinstance(text, Unreadable):
+            raise PolicyError(None, "readable", text.reason)
+        held, unknown = read_document(text, Policy.fields)
+    except PolicyError as error:
+        return [*found, error]
+    if not args.allow_unknown:
+        found += [_unknown(key) for key in unknown]
+    inherited = _held(default) if file is None or os.path.basename(file) != _DEFAULT_FILE else {}
+    policy = Policy().merged({**inherited, **held})
+    against = contradiction(policy, lambda row: row.key, _whence(held, inherited))
+    return found if against is None else [*found, against]
+
+
+def _whence(held: dict[str, Any], inherited: dict[str, Any]) -> Any:
+    return lambda row: "own" if row in held else _DEFAULT_FILE if row in inherited else "built-in"
+
+
+def _unknown(key: str) -> PolicyError:
+    hint = fields.or_rather(key).removeprefix("; ")
+    return PolicyError(key, "a field of a policy", "an unknown name", f"{hint}; --allow-unknown takes it")
+
+
+def _held(default: bytes | Unreadable) -> dict[str, Any]:
+    try:
+        return {} if isinstance(default, Unreadable) else read_document(default, Policy.fields)[0]
+    except PolicyError:
+        return {}  # its own line says so
+
+
+def schema(args: argparse.Namespace) -> int:
+    """``breaker policy schema``."""
+    document = policy_schema()
+    lines: Iterable[str] = [json.dumps(document)] if args.json else json.dumps(document, indent=2).splitlines()
+    for line in lines:
+        say(line)
+    return Code.DONE

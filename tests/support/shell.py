@@ -1,0 +1,153 @@
+"""Commands as their users meet them: in this process, in one of their own, on a terminal."""
+
+import contextlib
+import io
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from breaker.cli import main
+
+# Warnings are errors in the process of a command too; dev mode reports what is left open.
+COMMAND = [sys.executable, "-X", "dev", "-W", "error", "-m", "breaker"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document that it has printed."""
+        (line,) = self.out.splitlines()
+        return json.loads(line)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Each line that it has printed, as JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def failed(self, code: int, *texts: str) -> None:
+        """It has ended with this code and one line on standard error, which holds these texts."""
+        assert (self.code, self.err.count("\n")) == (code, 1), self
+        assert ": error: " in self.err
+        for text in texts:
+            assert text in self.err, self.err
+        assert "Traceback" not in self.err
+
+
+def breaker(*words: str, stdin: str | bytes | None = None) -> Done:
+    """Run a command in this process; standard input is no terminal."""
+    raw = stdin.encode() if isinstance(stdin, str) else stdin or b""
+    given = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8")
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    before, sys.stdin = sys.stdin, given
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(list(words))
+    finally:
+        sys.stdin = before
+    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+
+def in_a_process(*words: str, seconds: float = 40, **options: Any) -> Done:
+    """Run a command in a process of its own."""
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, **options}
+    done = subprocess.run([*COMMAND, *words], timeout=seconds, check=False, **options)
+    return Done(done.returncode, *((text or b"").decode(errors="replace") for text in (done.stdout, done.stderr)))
+
+
+@contextmanager
+def launched(*words: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A command that goes on; it is over when the block is left."""
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    with subprocess.Popen([*COMMAND, *words], text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_with(process: "subprocess.Popen[str]", text: str) -> str:
+    """The next line on standard output that holds this text."""
+    assert process.stdout is not None
+    read = ""
+    for line in process.stdout:
+        read += line
+        if text in line:
+            return line
+    raise AssertionError(f"no {text!r} in\n{read}")
+
+
+class Terminal:
+    """A command whose three streams are one terminal."""
+
+    def __init__(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
+        self.seen = ""
+        self._ours, theirs = pty.openpty()
+        try:
+            self.process = subprocess.Popen(
+                [*COMMAND, *words],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env={**os.environ, "TERM": "xterm", **(environment or {})},
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+
+    def wait_for(self, text: str, seconds: float = 30) -> str:
+        """Read until this text has come; returns all that has."""
+        deadline = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"no {text!r} in\n{self.seen}"
+            self._read(0.1)
+        return self.seen
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def hang_up(self) -> None:
+        """What becomes of the terminal when its window is closed."""
+        os.close(self._ours)
+        self._ours = -1
+
+    def end(self, seconds: float = 30) -> int:
+        """Read what is left and return the exit code."""
+        deadline = time.monotonic() + seconds
+        while self._ours >= 0 and self._read(0.1) and time.monotonic() < deadline:
+            pass
+        return self.process.wait(max(0.1, deadline - time.monotonic()))
+
+    def _read(self, seconds: float) -> bool:
+        """False when the other end is closed."""
+        if select.select([self._ours], [], [], seconds)[0]:
+            try:
+                part = os.read(self._ours, 65_536)
+            except OSError:  # how Linux reports it
+                return False
+            self.seen += part.decode(errors="replace")
+            return bool(part)
+        return self.process.poll() is None
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        if self._ours >= 0:
+            os.close(self._ours)
