@@ -63,6 +63,8 @@ class Updates:
     ) -> None:
         self.listeners = listeners
         self.revision = 0
+        results = ("applied", "unchanged", "invalid", "deleted")
+        self.counts: dict[str, int] = dict.fromkeys(results, 0)  # of documents, see S133
         self._path = path
         self._breakers = breakers
         self._clock = clock
@@ -140,6 +142,8 @@ class Updates:
         everybody = self._incomplete
         self._incomplete = True
         difference = self._resolution.update(publication.documents, publication.revision)
+        for result, count in difference.counts().items():
+            self.counts[result] += count
         for name in list(self._breakers) if everybody or difference.everybody else difference.names:
             breaker = self._breakers.get(name)
             if breaker is not None and self._bring_up_to_date(breaker, now):

@@ -262,6 +262,17 @@ class Provider(Registry):
         check_name(name)
         return self._updates.origin_of(str.__str__(name))
 
+    @property
+    def policy_updates(self) -> Mapping[str, int]:
+        """How many policy documents came to which end since the provider was made (S133).
+
+        ``"applied"``, ``"unchanged"``, ``"invalid"`` and ``"deleted"``, in a mapping that belongs to the caller. All
+        are there from the beginning.
+
+        .. versionadded:: 0.1
+        """
+        return dict(self._updates.counts)
+
     def _attach(self, source: PolicySource, start_timeout: float) -> None:
         from breaker.sources.watch import ProviderWatch  # a program without a source does without its imports
 

@@ -48,7 +48,7 @@ class Snapshot(Frozen):
         slow_calls_in_flight: that have not ended and have lasted the slow duration.
         would_have_opened: in shadow mode, a trip rule holds (S96).
         recovery_share: the part of the calls that is admitted while the breaker recovers (S221), else None.
-        successes: total since the breaker was made, as are all numbers from here to ``probes``.
+        successes: total since the breaker was made, as are all numbers from here to ``shadow_openings``.
         failures: total.
         ignored: total.
         rejected: total of the calls that were not admitted, for any reason.
@@ -59,6 +59,7 @@ class Snapshot(Frozen):
         openings: how often the breaker opened.
         transitions: how often it moved from one state to another, by the pair (from, to), for each that may happen.
         probes: how probes ended: ``"success"``, ``"failure"``, ``"ignored"``, ``"late"`` (S163).
+        shadow_openings: how often it would have opened in shadow mode: once for each `WouldHaveOpened` (S166).
         retry_after: seconds until a call can be admitted.
         state_seconds: seconds spent in each state.
         policy: in force.
@@ -94,6 +95,7 @@ class Snapshot(Frozen):
     openings: int
     transitions: Mapping[tuple[State, State], int]
     probes: Mapping[str, int]
+    shadow_openings: int
     retry_after: float
     state_seconds: Mapping[State, float]
     policy: Policy

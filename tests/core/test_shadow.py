@@ -44,6 +44,10 @@ def test_each_episode_has_its_own_warning(make_breaker: Make, events: list[Any])
         fail(breaker)
         succeed(breaker)
     assert warnings(events) == [2, 2, 2]
+    assert breaker.snapshot().shadow_openings == 3  # S166
+    breaker.clear_override()
+    trip(breaker)
+    assert breaker.snapshot().shadow_openings == 3
 
 
 def test_the_streak_from_before_goes_on_in_shadow(make_breaker: Make, events: list[Any]) -> None:

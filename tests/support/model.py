@@ -77,6 +77,7 @@ class Model:
         self.slots: list[Token] = []
         self.opened_at, self.growth, self.last_span = 0, 1.0, 0
         self.last_error: str | None = None
+        self.shadow_openings = 0
         self.warned = False  # this shadow episode has had its WouldHaveOpened
         self.rules = Rules(policy, now)
         self.events: list[Any] = [BreakerCreated(name, policy)]
@@ -146,6 +147,7 @@ class Model:
             "openings": sum(count for (_, state), count in self.moves.items() if state is State.OPEN),
             "transitions": dict(self.moves),
             "probes": dict(self.probes),
+            "shadow_openings": self.shadow_openings,
             "last_error": self.last_error,
             "seconds_in_state": seconds(now - self.since),
             "retry_after": self.retry_after(now),
@@ -248,6 +250,7 @@ class Model:
             self._enter(State.OPEN, reason, now, self.streak, error, told)
         elif not self.warned:
             self.warned = True
+            self.shadow_openings += 1
             self.events.append(WouldHaveOpened(self.name, self.streak, reason, **told))  # type: ignore[arg-type]
 
     def _judge_probe(self, verdict: str, now: int, error: str) -> None:

@@ -248,6 +248,7 @@ class Rules:
             "window_failures": failures,
             "window_slow_calls": slow,
             "slow_calls_in_flight": late,
+            "recovery_share": self.recovery_share(now),
             "failure_rate": failures / calls if enough else None,
             "slow_call_rate": (slow + late) / (calls + late) if enough_slow else None,
         }

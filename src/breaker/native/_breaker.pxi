@@ -279,6 +279,7 @@ cdef object snapshot_of(Breaker b):
         openings=seen.transitions[PAIRS[CLOSED][OPEN]] + seen.transitions[PAIRS[HALF_OPEN][OPEN]],
         transitions=moves,
         probes={end: seen.probes[i] for i, end in enumerate(ENDS_OF_PROBES)},
+        shadow_openings=seen.shadow_openings,
         retry_after=wait / 1e9,
         state_seconds={STATES[i]: seen.state_ns[i] / 1e9 for i in range(3)},
         policy=policy,

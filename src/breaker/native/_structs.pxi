@@ -115,6 +115,7 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
     uint64_t granted        # leases given out: the id of the last one
     uint64_t probes[4]      # ends of calls that held a slot: by outcome, and LATE
     uint32_t transitions[6]  # by pair of states, see PAIRS
+    uint32_t shadow_openings  # how often a shadow episode began
     int32_t probe_successes
     int32_t probes_ignored  # in this visit
     int16_t in_flight       # leases that hold a slot: the first ones of the array

@@ -28,13 +28,26 @@ _DEFAULT_KEY = DEFAULT_NAME + SUFFIX
 class Difference:
     """What a publication brought: whose policy may differ now, and what there is to report."""
 
-    __slots__ = ("everybody", "names", "rejected", "unknown_fields")
+    __slots__ = ("applied", "deleted", "everybody", "names", "rejected", "unchanged", "unknown_fields")
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.everybody = False  # default.json changed
         self.rejected: list[tuple[str, PolicyError]] = []  # key, error
         self.unknown_fields: dict[str, list[str]] = {}  # key → fields
+        self.applied: set[str] = set()  # these three are keys, for the counts of S133
+        self.unchanged: set[str] = set()  # written anew and saying the same
+        self.deleted: set[str] = set()
+
+    def counts(self) -> dict[str, int]:
+        """How many documents were applied, unchanged, invalid, deleted (S133)."""
+        counts = {
+            "applied": len(self.applied),
+            "unchanged": len(self.unchanged),
+            "invalid": len(self.rejected),
+            "deleted": len(self.deleted),
+        }
+        return counts if any(counts.values()) else counts | {"unchanged": 1}
 
 
 class Resolution:
@@ -111,7 +124,8 @@ class Resolution:
         for key in self._raw.keys() - documents.keys():
             for known in (self._fields, self._revisions, self._errors):
                 known.pop(key, None)
-            self._touch(key, change)
+            if self._touch(key, change):
+                change.deleted.add(key)
         for key, document in documents.items():
             if key not in self._raw or self._raw[key] != document:
                 self._revisions[key] = revision
@@ -120,6 +134,7 @@ class Resolution:
         self._for_all_others = self._default_policy.merged(self._fields.get(_DEFAULT_KEY, {}))
         self._for_all_others_error = self._contradiction(_DEFAULT_KEY, self._for_all_others)
         self._report(change)
+        change.applied.difference_update([key for key, _ in change.rejected])
         return change
 
     def _report(self, change: Difference) -> None:
@@ -155,11 +170,17 @@ class Resolution:
         self._errors.pop(key, None)
         if unknown:
             change.unknown_fields[key] = unknown
+        same = self._fields.get(key) == fields
         self._fields[key] = fields
-        self._touch(key, change)
+        if self._touch(key, change):
+            (change.unchanged if same else change.applied).add(key)
 
-    def _touch(self, key: str, change: Difference) -> None:
+    def _touch(self, key: str, change: Difference) -> bool:
+        """Note whose policy may differ now. Returns whether the key is that of a policy."""
         if key == _DEFAULT_KEY:
             change.everybody = True
         elif (name := document_name(key)) is not None:
             change.names.add(name)
+        else:
+            return False
+        return True
