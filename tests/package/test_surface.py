@@ -35,7 +35,13 @@ MAKERS = [  # names of their own
     "breaker.integrations.urllib3",
     "breaker.integrations.wsgi",
     "breaker.logs",
+<<<<<<< HEAD
     "breaker.policies.origin",
+||||||| parent of 65267f2 (Breakers as metrics of Prometheus and OpenTelemetry, read when they are scraped)
+=======
+    "breaker.metrics.opentelemetry",
+    "breaker.metrics.prometheus",
+>>>>>>> 65267f2 (Breakers as metrics of Prometheus and OpenTelemetry, read when they are scraped)
     "breaker.policies.policy",
     "breaker.provider",
     "breaker.snapshot",
@@ -48,6 +54,8 @@ MADE_ELSEWHERE = {
     "breaker.integrations.redis": {"RedisCall"},
     "breaker.integrations.sqlalchemy": {"FAILURE_SQLSTATES", "DatabaseCall"},
     # the same for all HTTP clients
+    "breaker.metrics.opentelemetry": {"Registration"},  # of both
+    "breaker.metrics.prometheus": {"Registration"},
     **{f"breaker.integrations.{client}": {"FAILURE_STATUSES"} for client in HTTP},
 }
 

@@ -18,7 +18,7 @@ def test_all_results_are_there_from_the_beginning_without_a_source_too(provider_
 def test_it_belongs_to_the_caller(provider_of: Providers) -> None:
     # S133
     provider = provider_of()
-    dict.update(provider.policy_updates, applied=7)  # type: ignore[arg-type]
+    dict.update(provider.policy_updates, applied=7)
     assert provider.policy_updates == NONE
 
 

@@ -12,17 +12,21 @@ LIBRARIES = (
     *("grpc", "gevent", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy", "redis"),
     *("starlette", "fastapi", "flask", "django", "uvicorn"),
 )
-MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None)
+MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None) | (
+    # what is called otherwise than its library, or needs two
+    {"metrics", "prometheus", "opentelemetry"} if importlib.util.find_spec("prometheus_client") is None else set()
+)
 
 
 def lacks_its_library(path: Sequence[str]) -> bool:
     """Whether a module of the package, as path below it, is an integration with a missing library."""
-    return path[0] == "integrations" and bool(
+    return path[0] in ("integrations", "metrics") and bool(
         MISSING.intersection(part.removesuffix(".py").lstrip("_") for part in path)
     )
 
 
 def mentions_a_missing_one(program: str) -> bool:
     """Whether a Python text imports a missing library, or an integration with one."""
-    found = (rf"^(import|from) {library}\b|\bbreaker\.integrations\.{library}\b" for library in MISSING)
+    inside = r"\bbreaker\.(integrations|metrics)\."
+    found = (rf"^(import|from) {library}\b|{inside}{library}\b" for library in MISSING)
     return any(re.search(library, program, re.MULTILINE) for library in found)

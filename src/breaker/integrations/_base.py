@@ -25,7 +25,14 @@ NameOf = Callable[[Any], str | None]
 _Rejection = TypeVar("_Rejection", bound=BreakerOpenError)
 
 
-def require(package: str, *, oldest: tuple[int, ...], integration: str, module: str | None = None) -> ModuleType:
+def require(
+    package: str,
+    *,
+    oldest: tuple[int, ...],
+    integration: str,
+    module: str | None = None,
+    folder: str = "integrations",
+) -> ModuleType:
     """Import the library of an integration, before the modules that use it are imported.
 
     Args:
@@ -33,6 +40,7 @@ def require(package: str, *, oldest: tuple[int, ...], integration: str, module: 
         oldest: the oldest version that the integration works with, as numbers.
         integration: the name of the integration, for errors.
         module: what is imported; None: it is called like the package.
+        folder: the package of ours that the integration is in, for errors.
 
     Raises:
         ImportError: it cannot be imported, or it is too old; ``name`` is the module's. A version that has no number
@@ -40,7 +48,7 @@ def require(package: str, *, oldest: tuple[int, ...], integration: str, module: 
     """
     module = module or package
     wanted = ".".join(map(str, oldest))
-    needed = f"breaker.integrations.{integration} needs {package} {wanted} or newer"
+    needed = f"breaker.{folder}.{integration} needs {package} {wanted} or newer"
     remedy = f"install it with: pip install '{package}>={wanted}'"
     try:
         library = importlib.import_module(module)
