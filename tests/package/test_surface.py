@@ -35,13 +35,9 @@ MAKERS = [  # names of their own
     "breaker.integrations.urllib3",
     "breaker.integrations.wsgi",
     "breaker.logs",
-<<<<<<< HEAD
-    "breaker.policies.origin",
-||||||| parent of 65267f2 (Breakers as metrics of Prometheus and OpenTelemetry, read when they are scraped)
-=======
     "breaker.metrics.opentelemetry",
     "breaker.metrics.prometheus",
->>>>>>> 65267f2 (Breakers as metrics of Prometheus and OpenTelemetry, read when they are scraped)
+    "breaker.policies.origin",
     "breaker.policies.policy",
     "breaker.provider",
     "breaker.snapshot",
@@ -53,9 +49,9 @@ MADE_ELSEWHERE = {
     "breaker.errors": {"BreakerError", "BreakerOpenError"},  # in C, and shown in the tree of errors
     "breaker.integrations.redis": {"RedisCall"},
     "breaker.integrations.sqlalchemy": {"FAILURE_SQLSTATES", "DatabaseCall"},
-    # the same for all HTTP clients
     "breaker.metrics.opentelemetry": {"Registration"},  # of both
     "breaker.metrics.prometheus": {"Registration"},
+    # the same for all HTTP clients
     **{f"breaker.integrations.{client}": {"FAILURE_STATUSES"} for client in HTTP},
 }
 

@@ -159,6 +159,14 @@ class Rules:
         at = self.recovers_since - (-max(9 * whole - self.credit, 0) // 9)  # rounded up
         return min(10**9, max(0, at - now))
 
+    def recovery_share(self, now: int) -> float | None:
+        """S164: the part of the calls that is admitted, where it is a part."""
+        if not self.recovering(now):
+            return None
+        assert self.policy.recovery_time is not None
+        assert self.recovers_since is not None
+        return 0.1 + 0.9 * ((now - self.recovers_since) / ns(self.policy.recovery_time))
+
     def entered(self, now: int, *, by_probes: bool) -> None:
         """A state was entered."""
         time = self.policy.recovery_time if by_probes else None

@@ -72,13 +72,13 @@ class _Series:
     def write(self, value: float | None) -> None:
         if value is None:
             value = self.row.none
-        if value == self.last:
-            return
         if self.row.kind != "counter":
-            self.child.set(value)
-        elif value > self.last:
-            self.child.inc(value - self.last)
-        self.last = value
+            if value != self.last:
+                self.child.set(value)
+                self.last = value
+        elif value > self.last:  # else the reading is older than what was written meanwhile
+            grown, self.last = value - self.last, value  # first: what raises here has been added in memory all the same
+            self.child.inc(grown)
 
     def inherit(self, value: float | None) -> None:
         """In a forked child: a counter's value is in the parent's file, and a gauge is not in its own yet."""
