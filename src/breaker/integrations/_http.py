@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from breaker.errors import BreakerOpenError
 from breaker.integrations._base import NameOf, Naming, Permit
@@ -76,10 +76,8 @@ class Protection:
         self._naming = Naming(
             owner, provider, name, made_of="the request", default="its host's own", one_for="all hosts"
         )
-        self._failures = _statuses(owner, failure_statuses)
-        if settle not in ("headers", "body"):
-            raise ValueError(f'settle= of {owner} must be "headers" or "body", got {settle!r}')
-        self.at_headers = settle == "headers"
+        self._failures = checked_statuses(owner, failure_statuses)
+        self.at_headers = checked_settle(owner, settle) == "headers"
         self._is_failure = is_failure
         self._reject = reject
 
@@ -132,13 +130,19 @@ class Protection:
             permit.ignore()
 
 
+class Judge(Protocol):
+    """Who settles by what ended a request."""
+
+    def raised(self, permit: Permit, error: BaseException) -> object: ...
+
+
 class Body:
     """The body of a response, whose end settles its request. Whatever is reported after the end changes nothing."""
 
-    __slots__ = ("_has_begun", "_permit", "_protection")
+    __slots__ = ("_has_begun", "_judge", "_permit")
 
-    def __init__(self, protection: Protection, permit: Permit) -> None:
-        self._protection = protection
+    def __init__(self, judge: Judge, permit: Permit) -> None:
+        self._judge = judge
         self._permit = permit
         self._has_begun = False
 
@@ -155,7 +159,7 @@ class Body:
         if isinstance(error, GeneratorExit):
             self.left()
         else:
-            self._protection.raised(self._permit, error)
+            self._judge.raised(self._permit, error)
 
     def left(self) -> None:
         """Its caller closed it: a success once some was received, ignored before (S34)."""
@@ -165,7 +169,15 @@ class Body:
             self._permit.ignore()
 
 
-def _statuses(owner: str, statuses: Iterable[int]) -> frozenset[int]:
+def checked_settle(owner: str, settle: str) -> str:
+    """Raise `ValueError` unless it is ``"headers"`` or ``"body"``. ``owner`` is what was called with it."""
+    if settle not in ("headers", "body"):
+        raise ValueError(f'settle= of {owner} must be "headers" or "body", got {settle!r}')
+    return settle
+
+
+def checked_statuses(owner: str, statuses: Iterable[int]) -> frozenset[int]:
+    """Statuses as a user gave them, checked. ``owner`` is what was called with them."""
     if statuses is FAILURE_STATUSES:
         return FAILURE_STATUSES
     if isinstance(statuses, str | bytes) or not isinstance(statuses, Iterable):
