@@ -22,6 +22,8 @@ MAKERS = [  # names of their own
     "breaker.errors",
     "breaker.events",
     "breaker.integrations.aiohttp",
+    "breaker.integrations.boto3",
+    "breaker.integrations.celery",
     "breaker.integrations.asgi",
     "breaker.integrations.django",
     "breaker.integrations.fastapi",
@@ -32,6 +34,8 @@ MAKERS = [  # names of their own
     "breaker.integrations.requests",
     "breaker.integrations.sqlalchemy",
     "breaker.integrations.starlette",
+    "breaker.integrations.stamina",
+    "breaker.integrations.tenacity",
     "breaker.integrations.urllib3",
     "breaker.integrations.wsgi",
     "breaker.logs",
@@ -51,6 +55,7 @@ MADE_ELSEWHERE = {
     "breaker.integrations.sqlalchemy": {"FAILURE_SQLSTATES", "DatabaseCall"},
     "breaker.metrics.opentelemetry": {"Registration"},  # of both
     "breaker.metrics.prometheus": {"Registration"},
+    "breaker.integrations.boto3": {"FAILURE_CODES", "FAILURE_STATUSES"},
     # the same for all HTTP clients
     **{f"breaker.integrations.{client}": {"FAILURE_STATUSES"} for client in HTTP},
 }

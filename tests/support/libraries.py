@@ -11,6 +11,7 @@ from collections.abc import Sequence
 LIBRARIES = (
     *("grpc", "gevent", "httpx", "httpx2", "requests", "aiohttp", "urllib3", "botocore", "sqlalchemy", "redis"),
     *("starlette", "fastapi", "flask", "django", "uvicorn"),
+    *("boto3", "celery", "stamina", "trio", "anyio"),
 )
 MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec(library) is None) | (
     # what is called otherwise than its library, or needs two

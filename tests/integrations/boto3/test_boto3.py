@@ -623,14 +623,14 @@ def test_a_call_that_ends_by_no_exception_gives_its_slot_back(service: Service, 
 
 
 def test_what_is_no_client_is_refused(service: Service, provider: Provider) -> None:
-    cases: tuple[tuple[Any, str], ...] = (
+    wrong: Any
+    for wrong, got in (
         (boto3, "module"),
         (None, "NoneType"),
         ("dynamodb", "str"),
         (boto3.Session(), "Session"),
         (type(service.client()), "the class DynamoDB"),
-    )
-    for wrong, got in cases:
+    ):
         with pytest.raises(TypeError, match=f"protect takes a client of boto3 or botocore, got {got}"):
             protect(wrong, provider)
 
