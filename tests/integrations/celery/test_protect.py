@@ -37,8 +37,8 @@ def app_of(url: str, **settings: Any) -> Celery:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Redis]:
-    """A broker that the test may stop."""
+def own(broker: Redis, tmp_path: Path) -> Iterator[Redis]:
+    """A broker of the test's own, which it may stop."""
     with Redis(tmp_path / "own") as running:
         yield running
 
