@@ -150,6 +150,8 @@ def test_a_wheel_is_built_from_the_sdist_and_works(made: Made) -> None:
         shipped = set(archive_of_wheel.namelist())
     assert {"breaker/py.typed", "breaker/_core.pyi", "breaker/sources/files.py", "breaker/cli/demo/run.py"} <= shipped
     assert "breaker/integrations/grpc/client.py" in shipped
+    status = {f"breaker/status/page/{name}" for name in ("page.html", "page.css", "text.js", "rows.js", "page.js")}
+    assert status | {"breaker/status/breakers.schema.json"} <= shipped
     assert not [name for name in shipped if name.endswith((".pyx", ".c", ".h", ".pxi"))]
     program = (
         "import breaker; b = breaker.Provider(breaker.get_default_config('a', 'b')).get_breaker('x'); print(b.do(int))"

@@ -5,6 +5,7 @@ answer alike:
 
 | path | what |
 |---|---|
+| ``GET /`` | the page: one file that asks nobody but this server |
 | ``GET /breakers`` | what it shows, as JSON; with ``?lines=1`` two minutes of calls per second for each breaker |
 | ``GET /breakers.schema.json`` | the JSON Schema of that |
 | ``GET /events`` | what happens, as server-sent events |

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import time
 import weakref
-from functools import cache
-from importlib.resources import files
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from breaker.provider import Provider
 from breaker.status._actions import Actions, Authorise
 from breaker.status._document import document
+from breaker.status._page import page, resource
 from breaker.status._requests import Answer, Request, fault, json_answer
 from breaker.status._samples import Samples
 from breaker.status._streams import Hub
@@ -55,6 +55,13 @@ class Application:
             body: At most what `body_limit` says, and one byte more if there was more.
             streams: This server can serve several requests at once.
         """
+        try:
+            return self._answer(request, query, body, streams)
+        except Exception as error:  # a clock, a source or a listener of the program's own
+            logging.getLogger("breaker").error("the status page failed on %s", request.path, exc_info=error)
+            return fault(500, "the program could not answer; its log says why")
+
+    def _answer(self, request: Request, query: str, body: bytes, streams: bool) -> Answer:
         self.hub.tidy()
         method, path = request.method, request.path
         if path == "/actions" and self._actions is not None:
@@ -63,15 +70,17 @@ class Application:
             if len(body) > self.body_limit(method, path):
                 return fault(413, f"a body has at most {self.body_limit(method, path)} bytes")
             return self._actions.answer(request, body)
-        if path not in ("/breakers", "/breakers.schema.json", "/events"):
-            return fault(404, "there are /breakers, /breakers.schema.json and /events here")
+        if path not in ("", "/", "/breakers", "/breakers.schema.json", "/events"):
+            return fault(404, "there are /, /breakers, /breakers.schema.json and /events here")
         if method not in _READ:
             return fault(405, "this path is for reading", Allow=", ".join(_READ))
         if path == "/breakers":
             return self._breakers(query)
         if path == "/events":
             return self._events(request, streams)
-        return Answer(200, {"Content-Type": "application/schema+json"}, resource("breakers.schema.json"))
+        if path == "/breakers.schema.json":
+            return Answer(200, {"Content-Type": "application/schema+json"}, resource("breakers.schema.json"))
+        return page()
 
     def body_limit(self, method: str, path: str) -> int:
         """Bytes of a body that are worth reading; 0: none is looked at."""
@@ -82,7 +91,7 @@ class Application:
         self.hub.shut()
 
     def _breakers(self, query: str) -> Answer:
-        lines = parse_qs(query, max_num_fields=20).get("lines", ["0"])[-1] == "1" if len(query) < 1000 else False
+        lines = "lines=1" in query.split("&")
         shown = document(
             self._provider, self._samples, at=time.time(), now=time.monotonic(), process=self._process, lines=lines
         )
@@ -112,12 +121,6 @@ def missing_slash(prefix: str) -> Answer:
     """To the page itself: what it asks for is beside it. The last part is enough, whatever a proxy has cut off."""
     last = prefix.rstrip("/").rpartition("/")[2]
     return Answer(308, {"Location": f"./{quote(last)}/"})
-
-
-@cache
-def resource(name: str) -> bytes:
-    """A file of the package."""
-    return files("breaker.status").joinpath(*name.split("/")).read_bytes()
 
 
 _applications: weakref.WeakSet[Application] = weakref.WeakSet()

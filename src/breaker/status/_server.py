@@ -162,14 +162,11 @@ class StatusServer:
 
     def knows(self, host: str) -> bool:
         """Is a Host header one that only this server can have? A numeric address cannot be pointed elsewhere."""
-        name = urlsplit(f"//{host}").hostname or ""
-        if name.rstrip(".") in self._hosts:
-            return True
         try:
-            ipaddress.ip_address(name)
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+            return name in self._hosts or bool(ipaddress.ip_address(name))
         except ValueError:
             return False
-        return True
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -193,15 +190,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.command = ""
         self.raw_requestline = self.rfile.readline(_LONGEST_LINE + 1)
         if len(self.raw_requestline) > _LONGEST_LINE:
-            self.request_version = self.default_request_version
             self.send_error(414)
         elif self.parse_request():
             self._answer()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        self.request_version = self.protocol_version  # where none was understood
         self._send(fault(code, message or HTTPStatus(code).phrase))
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_request(self, code: object = "-", size: object = "-") -> None:
         """Say nothing: the program's log is the program's."""
 
     def _answer(self) -> None:
@@ -209,7 +206,10 @@ class _Handler(BaseHTTPRequestHandler):
         if len(host) != 1 or not self._owner.knows(host[0]):
             problem = "the page is not served under this name; ask by a numeric address, or give serve() hosts=[…]"
             return self._send(fault(421, problem))
-        target = urlsplit(self.path)
+        try:
+            target = urlsplit(self.path)
+        except ValueError:
+            return self._send(fault(400, "the request's target is none"))
         headers: dict[str, str] = {}
         for name, value in self.headers.items():
             key = name.lower()

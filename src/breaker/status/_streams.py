@@ -204,5 +204,10 @@ class _Listener:
         self._hub = weakref.ref(hub)
 
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, CallFailed) and (hub := self._hub()) is not None:
+        hub = self._hub()
+        if hub is None:
+            return
+        if not isinstance(event, CallFailed):
             hub.pass_on(event)
+        elif not hub.readers:
+            hub.tidy()  # calls that fail may be all that happens
