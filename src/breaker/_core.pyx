@@ -188,6 +188,7 @@ cdef int begin_locked(Core *c, int64_t now, const Ticket *around, Ticket *ticket
         ticket[0] = admitted(c.m.epoch, 0)
         return DONE
     if BK_UNLIKELY(c.here.rules != NULL):
+        out.now = now
         judge_in_flight_locked(c, now, out)
     now = max(now, c.m.since)  # read before the lock was taken: another thread may have moved on
     if c.m.state == OPEN:
@@ -231,6 +232,7 @@ cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, const int64_t
         if look_locked(c, ticket, outcome, read, out) != DONE:
             return NEEDS_MORE
         now = out.now
+        keep_call_locked(c, ticket, outcome, read)
         if ticket.timed:
             bk_flights_arrive(&c.here.rules.in_flight, ticket.timed)
     elif read != NULL:
@@ -355,6 +357,7 @@ cdef int replace_locked(Core *c, const PolicyNumbers *numbers, const RuleNumbers
 include "native/_decision.pxi"     # from the lock to the outbox and back
 include "native/_leases.pxi"       # half-open slots, for a time
 include "native/_rules.pxi"        # rates, slow calls, calls in flight
+include "native/_recording.pxi"    # each call, for a recorder
 include "native/_nested.pxi"       # calls inside a probe's function
 include "native/_fork.pxi"         # what a child process takes over
 include "native/_texts.pxi"        # what is said of a failure

@@ -4,6 +4,7 @@
     └── BreakerError            everything this package raises on purpose
         ├── BreakerOpenError    a call was rejected: name, state, retry_after, reason, last_error
         ├── PolicyError         a policy is wrong (also a ValueError): field, expected, got, hint, where
+        ├── RecordingError      recorded calls cannot be read (also a ValueError): source, line, expected, got
         └── SourceError         a source of policies cannot be read or written: endpoint
             ├── Unreachable         no answer in time, or none at all: the next try may do better
             ├── Refused             the answer is no: somebody has to mend it first
@@ -23,6 +24,7 @@ __all__ = [
     "BreakerOpenError",
     "Interrupted",
     "PolicyError",
+    "RecordingError",
     "Refused",
     "RevisionConflict",
     "SourceError",
@@ -65,6 +67,30 @@ class PolicyError(BreakerError, ValueError):
             where: That key.
         """
         return PolicyError(self.field, self.expected, self.got, self.hint, where)
+
+
+class RecordingError(BreakerError, ValueError):
+    """A file of recorded calls has a line that is none.
+
+    Args:
+        source: The file.
+        line: The number of its line, from 1; 0: all of it.
+        expected: What it must be.
+        got: What it is.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(self, source: str, line: int, expected: str, got: str) -> None:
+        super().__init__(source, line, expected, got)
+        self.source = source
+        self.line = line
+        self.expected = expected
+        self.got = got
+
+    def __str__(self) -> str:
+        where = f"{self.source}, line {self.line}" if self.line else self.source
+        return f"{where}: expected {self.expected}, got {self.got}"
 
 
 class SourceError(BreakerError):

@@ -67,6 +67,7 @@ cdef class Breaker:
         PyMem_RawFree(c.here.leases)
         if c.here.rules != NULL:
             PyMem_RawFree(c.here.rules.window)
+            PyMem_RawFree(c.here.rules.recording)
             PyMem_RawFree(c.here.rules)
         bk_counter_free(&c.successes)
 

@@ -15,7 +15,7 @@ cdef inline PyObject *call(
     cdef uint64_t word = bk_load(&c.word)
     cdef PyObject *value
     if BK_UNLIKELY((word & DIVERTED) != 0):
-        if (word & (OVERLAID | RECOVERING)) != 0:
+        if (word & LOCKED) != 0:
             return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
         return call_measured(b, called, word, fn, args, nargsf, kwnames)
     value = bk_call(fn, args, nargsf, kwnames)

@@ -187,6 +187,18 @@ cdef extern from "native/windows.h":  # the window of recent calls, without a br
     void bk_window_forget_slow(bk_window_t *w) noexcept nogil
     void bk_window_take(bk_window_t *w, const bk_window_t *old, int64_t now) noexcept nogil
 
+cdef extern from "native/recording.h":  # calls that are kept for a recorder
+    ctypedef struct bk_kept_call_t:
+        int64_t began, took
+        int outcome
+    ctypedef struct bk_recording_t:
+        double share
+        int64_t size, count
+        uint64_t lost
+        bk_kept_call_t *calls
+    bk_recording_t *bk_recording_make(int64_t size, double share) noexcept nogil
+    void bk_recording_keep(bk_recording_t *kept, int64_t began, int64_t took, int outcome) noexcept nogil
+
 cdef extern from "native/in_flight.h":  # calls in flight, by when they began
     ctypedef struct bk_in_flight_t:
         int64_t end

@@ -131,6 +131,8 @@ cdef inline void end_decision(Core *c, Outbox *out) noexcept nogil:
             c.here.rules.rejected += 1
         else:
             c.here.rejected[out.refusal.reason] += 1
+        if BK_UNLIKELY(c.here.rules != NULL):
+            keep_rejection_locked(c, out.now)
         out.refusal.last_error = c.here.last_error
         Py_XINCREF(out.refusal.last_error)
     if BK_UNLIKELY(out.count != 0):

@@ -33,6 +33,7 @@ cdef struct Rules:          # made when a policy first needs it, kept as long as
     uint64_t slice_end      # these three are read without the lock, where the word says so
     uint64_t slow_ns
     uint64_t clock
+    bk_recording_t *recording   # NULL: nobody wants to know of each call
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------
@@ -95,6 +96,17 @@ cdef void free_rules(NewRules *new) noexcept nogil:
 
 # ---- another policy -------------------------------------------------------------------------------------------
 
+cdef Rules *begin_rules_locked(Core *c, NewRules *new, bint custom) noexcept nogil:
+    """The first ones, with nothing to judge by."""
+    cdef Rules *r = new.rules
+    c.here.rules = r
+    new.rules = NULL
+    r.numbers.slow_call_rate_threshold = NO_RATE
+    r.numbers.failure_rate_threshold = NO_RATE
+    r.clock = CUSTOM if custom else PRECISE
+    return r
+
+
 cdef void take_rules_locked(Core *c, const RuleNumbers *by, NewRules *new, bint custom, int64_t now) noexcept nogil:
     """Go on by other numbers, with what can be kept of the window. The old one is in ``new`` then, for its memory."""
     cdef Rules *r = c.here.rules
@@ -102,11 +114,7 @@ cdef void take_rules_locked(Core *c, const RuleNumbers *by, NewRules *new, bint 
     if r == NULL:
         if not needs_rules(by):
             return
-        r = c.here.rules = new.rules
-        new.rules = NULL
-        r.numbers.slow_call_rate_threshold = NO_RATE
-        r.numbers.failure_rate_threshold = NO_RATE
-        r.clock = CUSTOM if custom else PRECISE
+        r = begin_rules_locked(c, new, custom)
     elif r.window != NULL:
         catch_up_locked(c, now)
     old = r.window
@@ -136,16 +144,22 @@ cdef void follow_locked(Core *c, const RuleNumbers *by, int64_t now) noexcept no
     """Follow calls in flight by another slow duration. With the rule they are forgotten: one that ends after it takes
     the way of a call that was never measured."""
     cdef Rules *r = c.here.rules
-    cdef int64_t duration = by.slow_call_duration_ns if has_slow_rule(by) else 0
-    cdef int64_t before = r.numbers.slow_call_duration_ns if has_slow_rule(&r.numbers) else 0
-    if duration != before:
+    cdef int64_t duration = followed_locked(r, by)
+    if duration != followed_locked(r, &r.numbers):
         bk_flights_follow(&r.in_flight, duration, now)
+
+
+cdef int64_t followed_locked(const Rules *r, const RuleNumbers *by) noexcept nogil:
+    """The duration by which calls are followed. One that is recorded is measured, and by itself never late; 0: none is."""
+    if has_slow_rule(by):
+        return by.slow_call_duration_ns
+    return 0 if r.recording == NULL else INT64_MAX
 
 
 cdef void choose_clock_locked(Rules *r) noexcept nogil:
     """The coarse clock where its step is small beside what is measured."""
     cdef int64_t step = bk_coarse_step()
-    cdef bint coarse = step > 0
+    cdef bint coarse = step > 0 and r.recording == NULL
     if has_slow_rule(&r.numbers) and r.numbers.slow_call_duration_ns // 64 < step:
         coarse = False
     if r.window != NULL and r.window.size == 0 and r.window.slice // 4 < step:
@@ -277,6 +291,8 @@ cdef cold_int look_locked(Core *c, const Ticket *ticket, int outcome, const int6
     cdef Rules *r = c.here.rules
     cdef bk_tally_t seen = bk_tally_t(calls=0, failures=0, slow=0)
     out.now = c.m.since
+    if r.recording != NULL and read == NULL:
+        return NEEDS_MORE
     if ticket.epoch != c.m.epoch:
         if read != NULL:
             out.now = max(out.now, read[0])
@@ -365,7 +381,7 @@ cdef cold_int judge_in_flight_locked(Core *c, int64_t now, Outbox *out) noexcept
 cdef cold_int measure_locked(Core *c, int64_t now, Ticket *ticket) noexcept nogil:
     """A call is admitted: follow it, if there is a rule for slow calls."""
     cdef Rules *r = c.here.rules
-    if has_slow_rule(&r.numbers):
+    if has_slow_rule(&r.numbers) or r.recording != NULL:
         ticket.began = bk_coarse_ns() if r.clock == COARSE else now
         ticket.timed = bk_flights_depart(&r.in_flight)
     return 0

@@ -17,7 +17,7 @@ cdef inline bint begin_closed(const Core *c, Ticket *ticket) noexcept:
     """Admit a call that needs no lock for it: closed, no overlay. False: it is not admitted yet."""
     cdef uint64_t word = bk_load(&c.word)
     ticket[0] = admitted(word >> EPOCH_SHIFT, 0)
-    return BK_LIKELY((word & DIVERTED) == 0) or ((word & (OVERLAID | RECOVERING)) == 0 and depart(<Core *>c, ticket))
+    return BK_LIKELY((word & DIVERTED) == 0) or ((word & LOCKED) == 0 and depart(<Core *>c, ticket))
 
 
 cdef int admit_quietly(Breaker b, Ticket *ticket) noexcept:

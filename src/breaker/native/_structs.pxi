@@ -6,6 +6,7 @@ cdef enum:  # modes
     AUTO, FORCED_OPEN, DISABLED, SHADOW
 cdef enum:  # outcomes, and the end of a probe whose visit is over
     SUCCESS, FAILURE, IGNORED, LATE
+    REJECTED = LATE         # of a call that a recorder keeps
 cdef enum:  # why a state was entered
     TRIPPED, TIMEOUT, PROBE_FAILED, RECOVERED, RESET, POLICY, INCONCLUSIVE, FAILURE_RATE, SLOW_CALL_RATE
     NOTHING = -1
@@ -50,16 +51,18 @@ bk_begin_types()
 
 cdef int64_t FIRST = INT64_MIN      # before all times, so the state's own beginning; a clock may show it too
 
-# Layout of Core.word: state, mode, a failure is on record, results are judged by a predicate, and the epoch above.
+# Layout of Core.word: state, mode, the bits below, and the epoch above.
 cdef enum:
     OVERLAID = 0b1111       # any bit: not plainly closed, admission needs the lock
-    STREAK = 1 << 4
-    JUDGED = 1 << 5
+    STREAK = 1 << 4         # a failure is on record
+    JUDGED = 1 << 5         # results are judged by a predicate
     SLICED = 1 << 6         # the window is by time: the end of a success looks at the clock
     TIMED = 1 << 7          # calls are measured: their beginning too
     RECOVERING = 1 << 8     # closed a moment ago: a part of the calls is admitted, which needs the lock
-    DIVERTED = OVERLAID | TIMED | RECOVERING
-    EPOCH_SHIFT = 9
+    RECORDED = 1 << 9       # each call is kept for a recorder, under the lock
+    LOCKED = OVERLAID | RECOVERING | RECORDED
+    DIVERTED = LOCKED | TIMED
+    EPOCH_SHIFT = 10
 
 cdef enum:
     MOST_LEASES = 2048      # more than half_open_max_calls may be; see grant_locked
@@ -143,7 +146,7 @@ cdef struct Local:          # what belongs to this process
     int8_t mode             # in force, as the listeners know it
     int8_t announced        # the first event was delivered, or nobody was there to be notified
     int8_t turn             # TAKEN, FREE or ASKED: may another thread deliver instead?
-    uint16_t bits           # of the word, by the policy and the options: JUDGED, SLICED, TIMED, RECOVERING
+    uint16_t bits           # of the word, by the policy and the options: from JUDGED on
     int8_t entered          # why the state was entered, plus 1; 0: it is the first one
     bk_lock_t lock
     bk_member_t member      # of all breakers, for fork; guarded by a lock of its own

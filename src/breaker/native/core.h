@@ -308,5 +308,6 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
 #include "stand_in.h"
 #include "windows.h"
 #include "in_flight.h"
+#include "recording.h"
 
 #endif
