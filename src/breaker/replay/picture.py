@@ -84,7 +84,7 @@ def _draw_outcomes(axes: object, calls: Sequence[Call], begins: float, ends: flo
     shown = {outcome: at for outcome, at in times.items() if at}
     axes.hist(
         list(shown.values()), bins=_BINS, range=(begins, max(ends, begins + 1e-9)), stacked=True,
-        color=[_OF_OUTCOMES[outcome] for outcome in shown], label=list(shown),
+        histtype="stepfilled", color=[_OF_OUTCOMES[outcome] for outcome in shown], label=list(shown),
     )  # fmt: skip
     axes.margins(x=0)
     axes.set_ylabel("recorded calls")

@@ -1,0 +1,1 @@
+"""The command `breaker replay`: what policies would have done to recorded calls."""
