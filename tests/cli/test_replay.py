@@ -7,14 +7,15 @@ import pytest
 
 from support.shell import breaker, in_a_process
 
-CALLS: list[dict[str, object]] = [
-    {"recording": 1, "service": "shop", "started": "2026-05-04T09:30:00+00:00", "share": 1.0},
-    *(
-        {"at": at, "name": name, "took": 0.01, "outcome": "failure" if 10 <= at < 20 and name == "a" else "success"}
-        for at in range(30)
-        for name in ("a", "b")
-    ),
-]
+HEAD: dict[str, object] = {"recording": 1, "service": "shop", "started": "2026-05-04T09:30:00+00:00", "share": 1.0}
+
+
+def call(at: int, name: str) -> dict[str, object]:
+    failed = 10 <= at < 20 and name == "a"
+    return {"at": at, "name": name, "took": 0.01, "outcome": "failure" if failed else "success"}
+
+
+CALLS = [HEAD, *[call(at, name) for at in range(30) for name in ("a", "b")]]
 
 
 @pytest.fixture
