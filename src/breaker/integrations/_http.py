@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from breaker.errors import BreakerOpenError
@@ -18,7 +19,7 @@ from breaker.provider import Provider
 Settle = Literal["headers", "body"]
 
 FAILURE_STATUSES: frozenset[int] = frozenset({408, 429, *range(500, 1000)}) - {501}
-_SCHEME_PORTS = {"http": 80, "https": 443}
+_SCHEME_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _WITHOUT_BODY = frozenset({204, 304})
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
@@ -34,15 +35,28 @@ class FailedStatus(Exception):
 def host_of(scheme: str, host: str | None, port: int | None) -> str | None:
     """The default name of a breaker: ``http:api.example.com``, with the port where it is not the scheme's own.
 
-    None, for no breaker, where there is no host, or one that is longer than a name may be: no such host exists.
+    None, for no breaker, where there is no host, or one that cannot be: longer than a name may be, or with a space.
     """
+    return _name_of(scheme, host, port) if host else None
+
+
+# Making the texts again takes longer than all the rest of a request through a breaker.
+@lru_cache(maxsize=512)
+def _name_of(scheme: str, host: str, port: int | None) -> str | None:
+    host = host.lower().rstrip(".")  # example.com. is example.com
     if not host:
         return None
     if ":" in host and host[0] != "[":
         host = f"[{host}]"
-    name = f"http:{host.lower()}"
-    if port is not None and port != _SCHEME_PORTS.get(scheme):
-        name = f"{name}:{port}"
+    return authority_of(host if port is None or port == _SCHEME_PORTS.get(scheme) else f"{host}:{port}")
+
+
+@lru_cache(maxsize=512)
+def authority_of(host_and_port: str | None) -> str | None:
+    """The same, of a host with its port as the header ``Host`` has them."""
+    name = f"http:{host_and_port}"
+    if not host_and_port or host_and_port.split() != [host_and_port]:
+        return None
     return name if len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES else None
 
 
@@ -61,7 +75,12 @@ class Protection:
     Thread safety: any number of threads and tasks may use one.
     """
 
-    __slots__ = ("_failures", "_is_failure", "_naming", "_reject", "at_headers")
+    __slots__ = ("_failures", "_is_failure", "_naming", "_of_host", "_reject", "asks_for_names", "at_headers")
+
+    asks_for_names: bool
+    """Whether a callable ``name=`` gets each request. Where none does, the request need not be made for it."""
+
+    at_headers: bool
 
     def __init__(
         self,
@@ -76,6 +95,8 @@ class Protection:
         self._naming = Naming(
             owner, provider, name, made_of="the request", default="its host's own", one_for="all hosts"
         )
+        self._of_host = provider.get_breaker if name is None else None  # what the naming would come to, without it
+        self.asks_for_names = callable(name)
         self._failures = checked_statuses(owner, failure_statuses)
         self.at_headers = checked_settle(owner, settle) == "headers"
         self._is_failure = is_failure
@@ -85,12 +106,15 @@ class Protection:
         """Leave for a request; None: it is not protected. Raises the library's own error if it is rejected.
 
         Args:
-            request: what a callable ``name=`` gets.
+            request: what a callable ``name=`` gets, and the error of a rejection.
             default: the name of its breaker where ``name=`` was not given.
         """
-        breaker = self._naming.breaker_for(request, default)
-        if breaker is None:
+        if self._of_host is not None and default is not None:
+            breaker = self._of_host(default)
+        elif (named := self._naming.breaker_for(request, default)) is None:
             return None
+        else:
+            breaker = named
         try:
             return breaker.acquire()
         except BreakerOpenError as rejected:

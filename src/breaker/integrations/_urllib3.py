@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,11 +33,20 @@ def is_failure(error: BaseException) -> bool:
     return isinstance(error, exceptions.HTTPError) and not isinstance(error, _CALLERS)
 
 
+_AUTHORITY = re.compile(r"([^:/?#]*)://(?:[^/?#\\]*@)?([^/?#\\]*)")
+
+
 def name_of_url(url: str) -> str | None:
     """The default name of a breaker; None where the URL is none, which the library says itself."""
+    found = _AUTHORITY.match(url)
+    return None if found is None else _name_of(found[1], found[2])
+
+
+@lru_cache(maxsize=512)  # taking a host apart takes longer than all the rest of a request through a breaker
+def _name_of(scheme: str, host_and_port: str) -> str | None:
     try:
-        parts = urlsplit(url)
-        return host_of(parts.scheme, parts.hostname, parts.port)
+        parts = urlsplit(f"//{host_and_port}")
+        return host_of(scheme.lower(), parts.hostname, parts.port)
     except ValueError:
         return None
 
@@ -130,6 +141,10 @@ class GuardedBody(urllib3.BaseHTTPResponse):
     def drain_conn(self) -> None:
         self._reports.left()
         self._response.drain_conn()
+
+
+if not hasattr(urllib3.HTTPResponse, "read1"):  # nor has it before 2.2; who looks for it must not find it
+    del GuardedBody.read1
 
 
 def _answered_by_the_response(name: str) -> property:

@@ -19,7 +19,7 @@ from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, Clie
 
 from breaker.errors import BreakerOpenError
 from breaker.integrations._base import NameOf, rejected_as
-from breaker.integrations._http import FAILURE_STATUSES, Body, Protection, Settle, host_of
+from breaker.integrations._http import FAILURE_STATUSES, Body, Protection, Settle, authority_of
 from breaker.provider import Provider
 
 __all__ = ["FAILURE_STATUSES", "BreakerOpenClientError", "breaker_middleware"]
@@ -74,8 +74,7 @@ def breaker_middleware(
         key = id(request)  # aiohttp makes one for each try, so that it is in no other task
         if key in _under_way:
             raise ValueError("a request has two breaker middlewares; each of them would count it")
-        url = request.url
-        permit = protection.admit(request, host_of(url.scheme, url.raw_host, url.port))
+        permit = protection.admit(request, authority_of(request.url.host_port_subcomponent))
         if permit is None:
             return await handler(request)
         _under_way.add(key)
@@ -197,11 +196,11 @@ class _GuardedContent(aiohttp.StreamReader):
     async def readchunk(self) -> tuple[bytes, bool]:
         return await self._read(self._stream.readchunk())
 
-    async def readline(self, *, max_line_length: int | None = None) -> bytes:
-        return await self._read(self._stream.readline(max_line_length=max_line_length))
+    async def readline(self, **limit: Any) -> bytes:  # which has a limit since 3.13
+        return await self._read(self._stream.readline(**limit))
 
-    async def readuntil(self, separator: bytes = b"\n", *, max_size: int | None = None) -> bytes:
-        return await self._read(self._stream.readuntil(separator, max_size=max_size))
+    async def readuntil(self, separator: bytes = b"\n", **limit: Any) -> bytes:
+        return await self._read(self._stream.readuntil(separator, **limit))
 
     async def readexactly(self, n: int) -> bytes:
         return await self._read(self._stream.readexactly(n))

@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 
 from breaker.errors import BreakerOpenError
 from breaker.integrations import _urllib3
-from breaker.integrations._base import NameOf, rejected_as
-from breaker.integrations._http import FAILURE_STATUSES, Protection, Settle
+from breaker.integrations._base import NameOf, Permit, rejected_as
+from breaker.integrations._http import FAILURE_STATUSES, Protection, Settle, host_of
 from breaker.provider import Provider
 
 __all__ = ["FAILURE_STATUSES", "BreakerOpenHTTPError", "PoolRequest", "protect"]
@@ -95,42 +95,51 @@ def protect(
     return pool_manager
 
 
-# The pool whose request the thread is in: urllib3 tries again by calling `urlopen` from itself.
-_running = threading.local()
-
-
 class _GuardedPool(urllib3.HTTPConnectionPool):
     """The half of a pool that asks the breaker; the other half is the class that the manager had for the scheme."""
 
     protection: ClassVar[Protection]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._breaker_name = host_of(self.scheme or "", self.host, self.port)
+        # The threads that are in a request: urllib3 tries again by calling `urlopen` from itself.
+        self._inside: set[int] = set()
+
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        outer = getattr(_running, "pool", None)
-        if outer is self:
+        thread = threading.get_ident()
+        if thread in self._inside or (permit := self._admit(method, url)) is None:
             return super().urlopen(method, url, *args, **kwargs)
-        full = url if "://" in url[:10] else f"{self.scheme}://{self.host}:{self.port or ''}{url}"
-        permit = self.protection.admit(PoolRequest(method, full), _urllib3.name_of_url(full))
-        if permit is None:
-            return super().urlopen(method, url, *args, **kwargs)
-        _running.pool = self
+        protection = self.protection
         try:
-            with self.protection.inside(permit):
+            self._inside.add(thread)
+            with protection.inside(permit):
                 try:
                     response = super().urlopen(method, url, *args, **kwargs)
                 except BaseException as error:
-                    self.protection.raised(permit, error)
+                    protection.raised(permit, error)
                     raise
                 without_body = (
-                    self.protection.at_headers
+                    protection.at_headers
                     or kwargs.get("preload_content", True)
                     or method == "HEAD"
                     or response.headers.get("Content-Length") == "0"
                 )
-                body = self.protection.answered(permit, response.status, without_body=without_body)
+                body = protection.answered(permit, response.status, without_body=without_body)
         finally:
-            _running.pool = outer
+            self._inside.discard(thread)
         return response if body is None else _urllib3.GuardedBody(response, body)
 
+    def _admit(self, method: str, url: str) -> Permit | None:
+        is_whole = url[:1] != "/" and "://" in url[:10]  # as a proxy gets it
+        default = _urllib3.name_of_url(url) if is_whole else self._breaker_name
+        if not self.protection.asks_for_names:
+            return self.protection.admit(None, default)
+        if not is_whole:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            url = f"{self.scheme}://{host}:{self.port or ''}{url}"
+        return self.protection.admit(PoolRequest(method, url), default)
 
-def _reject(rejected: BreakerOpenError, request: PoolRequest) -> BreakerOpenError:
+
+def _reject(rejected: BreakerOpenError, request: PoolRequest | None) -> BreakerOpenError:
     return rejected_as(BreakerOpenHTTPError, rejected)

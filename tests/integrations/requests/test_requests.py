@@ -158,6 +158,10 @@ WAYS = {
 }
 
 
+if not hasattr(urllib3.HTTPResponse, "read1"):  # as before urllib3 2.2
+    del WAYS["raw.read1"]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_body_counts_once_however_it_is_read(patient: Provider, server: Server, way: str) -> None:
     with requests.Session() as session:
