@@ -45,6 +45,7 @@ nitpick_ignore_regex = [
         r"|SwitchedCount|SwitchedTime|Time|datetime|timedelta)",
     ),
     ("py:class", r"breaker\.integrations\.\w+\._(App|Client|Engine|Manager|Session)"),  # what protect gives back
+    ("py:(class|exc)", r"(ImproperlyConfigured|WSGIApplication)"),  # of Django and of PEP 3333
     ("py:obj", "timedelta"),
 ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +92,24 @@ an operator takes over
 """
 
 
+FASTAPI = """\
+healthy:   7 in stock
+order:     200
+sold out:  409
+not found: 404 404 404 404
+failing:   7 in stock, as far as we know
+failing:   7 in stock, as far as we know
+failing:   7 in stock, as far as we know
+failing:   7 in stock, as far as we know
+failing:   7 in stock, as far as we know
+order:     503, come back in about a minute
+health:    ok
+requests of 6 that reached the stock: 3
+recovered: 7 in stock
+order:     200
+"""
+
+
 def run(folder: Path, example: str, *arguments: str) -> str:
     """What the example prints; it is started from elsewhere, and warnings are errors."""
     done = subprocess.run(
@@ -131,6 +151,15 @@ def test_advanced_with_policies_in_etcd(tmp_path: Path) -> None:
     with Server(tmp_path) as etcd:
         assert run(tmp_path, "advanced", "--etcd", etcd.endpoint) == ADVANCED.format(place="etcd")
         assert etcd.api.documents("/") == {}
+
+
+@pytest.mark.skipif(bool(MISSING & {"fastapi", "httpx", "uvicorn"}), reason="of what `test-core` does not bring")
+def test_fastapi(tmp_path: Path) -> None:
+    text = re.sub(r"in (60|5\d) s\n", "in about a minute\n", run(tmp_path, "fastapi"))
+    printed, _, metrics = text.partition("metrics:")
+    assert printed == FASTAPI
+    if importlib.util.find_spec("breaker.metrics") and importlib.util.find_spec("prometheus_client"):
+        assert re.search(r'circuit_breaker_rejected_calls_total\{.*name="http:stock".*\} 3\.0\n', metrics)
 
 
 def test_every_example_has_a_readme_of_about_ten_lines() -> None:

@@ -173,5 +173,5 @@ def rejected_as(kind: type[_Rejection], rejected: BreakerOpenError) -> _Rejectio
 
 
 def retry_seconds(of: BreakerOpenError | Breaker) -> int:
-    """When to try again in whole seconds, as `Retry-After` and timers take it: rounded up, and at least 1."""
+    """When to try again in whole seconds, as ``Retry-After`` and timers take it: rounded up, and at least 1."""
     return max(1, math.ceil(of.retry_after))

@@ -14,7 +14,7 @@ __all__ = ["install"]
 
 
 def install(app: Application, provider: Provider, *, show_name: bool = False) -> Application:
-    """Answer rejections that leave an ASGI application with status 503, `Retry-After` and a problem document.
+    """Answer rejections that leave an ASGI application with status 503, ``Retry-After`` and a problem document.
 
     A response that has begun is left alone: the rejection goes on to the server. So do all other exceptions. A
     WebSocket that was not accepted yet gets the same response where the server can send one, else it is closed with

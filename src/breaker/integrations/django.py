@@ -31,7 +31,7 @@ _ANSWER = "_breaker_answer"  # of a request: what is answered to what a middlewa
 
 
 class BreakerMiddleware:
-    """Answers rejections that nobody handled with status 503, `Retry-After` and a problem document.
+    """Answers rejections that nobody handled with status 503, ``Retry-After`` and a problem document.
 
     Name it first in ``MIDDLEWARE``: it answers for the views and for the middlewares after it, and those of them that
     have a ``process_exception`` come first. The answer is the same with ``DEBUG``. A streaming response that has begun

@@ -23,7 +23,7 @@ _App = TypeVar("_App", bound=FastAPI)
 
 
 def install(app: _App, provider: Provider, *, show_name: bool = False) -> _App:
-    """Answer rejections that no handler takes with status 503, `Retry-After` and a problem document.
+    """Answer rejections that no handler takes with status 503, ``Retry-After`` and a problem document.
 
     Whether an endpoint raised them or a dependency. What a background task raises, or a dependency after its
     ``yield`` once the response is out, goes on to the server. All else is as with `breaker.integrations.starlette`.

@@ -27,7 +27,7 @@ _FOR_EVERYTHING = (Exception, BaseException)
 
 
 def install(app: _App, provider: Provider, *, show_name: bool = False) -> _App:
-    """Answer rejections that no handler takes with status 503, `Retry-After` and a problem document.
+    """Answer rejections that no handler takes with status 503, ``Retry-After`` and a problem document.
 
     Handlers of the application come first, those for every `Exception` excepted; Flask looks for those of a blueprint
     before all others. The answer is the same with ``TESTING`` and in debug mode. A response that has begun is left

@@ -24,7 +24,7 @@ _App = TypeVar("_App", bound=Starlette)
 
 
 def install(app: _App, provider: Provider, *, show_name: bool = False) -> _App:
-    """Answer rejections that no handler takes with status 503, `Retry-After` and a problem document.
+    """Answer rejections that no handler takes with status 503, ``Retry-After`` and a problem document.
 
     The application's own exception handlers come first, those for every `Exception` excepted. Its middlewares see the
     response as they see any other. A response that has begun is left alone: the rejection goes on to the server. A

@@ -19,7 +19,7 @@ __all__ = ["install"]
 
 
 def install(app: WSGIApplication, provider: Provider, *, show_name: bool = False) -> WSGIApplication:
-    """Answer rejections that leave a WSGI application with status 503, `Retry-After` and a problem document.
+    """Answer rejections that leave a WSGI application with status 503, ``Retry-After`` and a problem document.
 
     Whether the application raises when it is called or when its response is iterated: as long as nothing of the
     response has gone out, it is replaced. Afterwards the rejection goes on to the server, and so do all other
