@@ -11,7 +11,15 @@ from benchmarks import cases, footprint, report
 from benchmarks.measure import Loop, interleaved, sync_loop
 from benchmarks.rates import rate_rows
 from benchmarks.report import Row, at_most
-from benchmarks.sections import construction_rows, grpc_rows, guard_rows, http_rows, registry_rows, thread_rows
+from benchmarks.sections import (
+    construction_rows,
+    grpc_rows,
+    guard_rows,
+    http_rows,
+    registry_rows,
+    thread_rows,
+    web_rows,
+)
 
 BARE_GOAL = {"closed": 2.2}
 
@@ -65,7 +73,7 @@ SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "a
 
 # Asked for by name: rates are compared with each other, the others measure with a server in another process and want a
 # machine that does nothing else.
-ON_REQUEST = ("rates", "grpc", "guard", "http")
+ON_REQUEST = ("rates", "grpc", "guard", "http", "web")
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -91,6 +99,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from grpc_rows(repeats)
         elif section == "http":
             yield from http_rows(repeats)
+        elif section == "web":
+            yield from web_rows(repeats)
         elif section == "guard":
             yield from guard_rows(repeats)
     yield loop_row(repeats)

@@ -161,3 +161,16 @@ def http_rows(repeats: int) -> Iterator[Row]:
             path = f"added by any middleware, {client}"
             yield Row("http", path, passing_on - call, "ns", call, "the whole call")
         yield Row("http", f"rejected, {client}", own["rejected"], "ns", call, "the call that it spares")
+
+
+def web_rows(repeats: int) -> Iterator[Row]:
+    """What a request takes of a web application without and with `install`, without a server."""
+    from benchmarks.web_apps import APPLICATIONS, KINDS
+
+    for application, subjects in APPLICATIONS.items():
+        with subjects() as made:
+            medians = shuffled([made[kind] for kind in KINDS], 10 * repeats, turns=4)
+        own = dict(zip(KINDS, medians, strict=True))
+        bare, added = own["bare"], own["installed"] - own["bare"]
+        yield Row("web", f"added by install, {application}", added, "ns", bare, "the whole request")
+        yield Row("web", f"rejected, {application}", own["rejected"], "ns", bare, "the whole request")

@@ -234,9 +234,12 @@ def test_a_rejection_of_one_library_becomes_that_of_another() -> None:
     assert not isinstance(outer, HostError)
 
 
+UNBOUNDED = [(9.3e9, 2**31 - 1), (float("inf"), 2**31 - 1), (float("nan"), 1)]
+
+
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [(0.0, 1), (1e-9, 1), (0.4, 1), (1.0, 1), (1.000001, 2), (59.94, 60), (60.0, 60), (3e6, 3_000_000)],
+    [(0.0, 1), (1e-9, 1), (0.4, 1), (1.0, 1), (1.000001, 2), (59.94, 60), (60.0, 60), (3e6, 3_000_000), *UNBOUNDED],
 )
 def test_retry_after_in_whole_seconds_is_rounded_up(retry_after: float, seconds: int) -> None:
     found = retry_seconds(BreakerOpenError("http:billing", State.OPEN, retry_after))

@@ -22,6 +22,7 @@ from breaker.provider import Provider
 __all__ = ["Breaker", "NameOf", "Naming", "Permit", "check_provider", "rejected_as", "require", "retry_seconds"]
 
 NameOf = Callable[[Any], str | None]
+_LONGEST = 2**31 - 1
 _Rejection = TypeVar("_Rejection", bound=BreakerOpenError)
 
 
@@ -173,5 +174,5 @@ def rejected_as(kind: type[_Rejection], rejected: BreakerOpenError) -> _Rejectio
 
 
 def retry_seconds(of: BreakerOpenError | Breaker) -> int:
-    """When to try again in whole seconds, as ``Retry-After`` and timers take it: rounded up, and at least 1."""
-    return max(1, math.ceil(of.retry_after))
+    """When to try again in whole seconds, as ``Retry-After`` and timers take it: rounded up, at least 1, 32 bits."""
+    return math.ceil(min(_LONGEST, max(1.0, of.retry_after)))  # in this order NaN is 1

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from breaker.integrations import _base
 
-_base.require("fastapi", oldest=(0, 115), integration="fastapi")
+_base.require("fastapi", oldest=(0, 115, 2), integration="fastapi")
 
 from fastapi import FastAPI
 

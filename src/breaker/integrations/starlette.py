@@ -52,8 +52,9 @@ def install(app: _App, provider: Provider, *, show_name: bool = False) -> _App:
     kinds: list[object] = [entry.cls for entry in app.user_middleware]
     if GuardedApplication in kinds:
         raise installed_already()
+    # The argument by name: old releases name their own as well, and a first one by place would be given twice.
     # Outside of the middlewares that are there: for what they raise themselves. It refuses an application that runs.
-    app.add_middleware(GuardedApplication, edge)
+    app.add_middleware(GuardedApplication, edge=edge)
     # Inside of all of them, those to come too: the answer to what a route raises gets their headers, such as CORS's.
-    app.user_middleware.append(Middleware(GuardedApplication, edge))
+    app.user_middleware.append(Middleware(GuardedApplication, edge=edge))
     return app

@@ -219,6 +219,10 @@ def test_every_form_of_an_application_is_taken(provider: Provider) -> None:
         assert start["status"] == 503
 
 
+def test_an_application_whose_arguments_cannot_be_known_is_taken(provider: Provider) -> None:
+    assert callable(asgi.install(max, provider))  # type: ignore[arg-type]  # in C, without a signature
+
+
 def test_other_errors_go_on(provider: Provider) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise error

@@ -219,6 +219,14 @@ def test_the_lifespan_runs_and_its_errors_go_on(provider: Provider) -> None:
     assert ran == ["up", "down"]
 
 
+def test_releases_that_name_every_argument_can_make_the_middlewares(provider: Provider) -> None:
+    app = install(Starlette(), provider)
+    for entry in app.user_middleware:
+        make: Any = entry.cls
+        assert make(*entry.args, **entry.kwargs, app=app.router) is not None  # as Starlette 0.40 has it
+    assert len(app.user_middleware) == 2
+
+
 def test_install_gives_the_application_back(provider: Provider) -> None:
     app = Starlette()
     assert install(app, provider) is app
