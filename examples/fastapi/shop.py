@@ -19,8 +19,9 @@ from breaker.integrations.fastapi import install
 from breaker.integrations.httpx import AsyncBreakerTransport
 
 try:  # metrics, where their library is there
-    from breaker.metrics import prometheus
     from prometheus_client import CollectorRegistry, generate_latest
+
+    from breaker.metrics import prometheus
 except ImportError:
     prometheus = None
 
