@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from breaker.cli.trouble import Code
-from cli.conftest import InFiles
+from support.places import InFiles
 from support.words import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"

@@ -13,9 +13,9 @@ import pytest
 
 from breaker import BreakerOpenError, Mode
 from breaker.events import PolicyUpdated
-from cli.conftest import InEtcd, InFiles, Where
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
+from support.places import InEtcd, InFiles, Where
 from support.processes import fork_and_check
 from support.shell import COMMAND, Done, Terminal, breaker, launched, line_with
 from support.watching import eventually

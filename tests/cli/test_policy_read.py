@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from breaker import Policy
-from cli.conftest import InFiles, Where
+from support.places import InFiles, Where
 from support.shell import Terminal
 
 NAME = "http:payment-api"
@@ -98,7 +98,7 @@ def test_get_of_a_breaker_without_a_document(where: Where) -> None:
 def test_get_of_default(where: Where) -> None:
     fill(where)
     said = where.run("policy", "get", "default", "--json").json
-    assert said["effective"]["from"]["failureThreshold"] == "default.json"
+    assert said["effective"]["from"]["failureThreshold"] == "own"
     assert "policy of all breakers without a document of their own" in where.run("policy", "get", "default").out
 
 
@@ -108,7 +108,7 @@ def test_get_of_a_document_that_is_not_valid(where: Where) -> None:
     done = where.run("policy", "get", NAME)
     assert done.code == 0
     assert "not valid: " in done.out
-    assert "default.json is not valid and left out" in done.out
+    assert "default.json is left out: " in done.out
     assert "\x1b" not in done.out
     said = where.run("policy", "get", NAME, "--json").json
     assert (said["valid"], said["effective"]["policy"]["failureThreshold"]) == (False, 5)

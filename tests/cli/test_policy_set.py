@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from breaker import Policy
-from cli.conftest import InFiles, Where
+from support.places import InFiles, Where
 from support.shell import Terminal, breaker
 
 NAME = "http:payment-api"

@@ -9,7 +9,7 @@ import pytest
 
 from breaker import policies
 from breaker.sources import FileSource
-from cli.conftest import Where
+from support.places import Where
 from support.shell import breaker
 
 GOOD = '{"failureThreshold": 3}'

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cli.conftest import InEtcd, InFiles, Where
 from support.etcd.server import Server
+from support.places import InEtcd, InFiles, Where
 from support.shell import breaker, launched, line_with
 
 NAME = "http:payment-api"

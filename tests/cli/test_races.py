@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cli.conftest import InFiles, Where
+from support.places import InFiles, Where
 from support.processes import run_python
 from support.shell import COMMAND, Terminal
 

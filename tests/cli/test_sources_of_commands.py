@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import InEtcd, InFiles
 from support.etcd.ports import free_ports
 from support.etcd.server import Server
 from support.etcd.tls import Tls
 from support.libraries import MISSING
+from support.places import InEtcd, InFiles
 from support.shell import Done, Terminal, breaker
 
 NAME = "http:payment-api"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from breaker.cli import output
 from breaker.cli.output import clean, say
 from breaker.cli.places import Place, find
-from breaker.cli.policy.documents import DEFAULT, Documents, values_of
+from breaker.cli.policy.documents import BUILT_IN, OWN, Documents, values_of
 from breaker.cli.policy.fields import changed, check
 from breaker.cli.policy.writing import Change, confirm
 from breaker.cli.signals import stop_signals
@@ -108,7 +108,8 @@ def _say_written(args: argparse.Namespace, change: Change, revision: Revision | 
         entry = _entry(args, change.place, change.before, written=True)
         output.emit(entry | {"revision": revision, "until": until})
         return
-    from_default = f" (from {DEFAULT})" if before.origin["mode"] == DEFAULT and change.name != DEFAULT_NAME else ""
+    origin = before.origin["mode"]
+    from_default = f" (from {origin})" if origin not in (OWN, BUILT_IN) else ""
     reason = f", because {clean(args.reason)}" if args.reason else ""
     say(f"{clean(change.name)}: mode {before.policy.mode.value}{from_default} -> {args.mode.value}{reason}")
     say(f"  written to {clean(change.place.of(change.name))}, revision {revision}")

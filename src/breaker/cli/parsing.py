@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from breaker.cli.output import say
 from breaker.policies.durations import parse_duration
 
 Commands = argparse._SubParsersAction  # of parsers; the class has no public name
@@ -24,6 +25,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options, formatter_class=_Help, allow_abbrev=False)
         self.set_defaults(parser=self)
 
+    def print_help(self, file: Any = None) -> None:
+        """As any other answer: argparse itself passes over what a stream refuses."""
+        for line in self.format_help().splitlines():
+            say(line)
+
     def error(self, message: str) -> NoReturn:
         from breaker.cli.trouble import Mistake
 
@@ -39,7 +45,7 @@ class VersionAction(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         import importlib.metadata
 
-        print(f"cybreaker {importlib.metadata.version('cybreaker')}")
+        say(f"cybreaker {importlib.metadata.version('cybreaker')}")
         parser.exit()
 
 

@@ -50,8 +50,8 @@ def _sides(args: argparse.Namespace, place: Place, documents: Documents) -> tupl
         return _named(args, place, documents, args.name), _named(args, place, documents, other)
     text = read_document_file(args.other)
     if args.resolved:
-        as_if = documents.with_document(args.name, text)
         _refuse_invalid(args.other, text)
+        as_if = documents.with_document(args.name, text)
         return _named(args, place, documents, args.name), Side(args.other, as_if.effective(args.name).document())
     values = values_of(text)
     if values is None:

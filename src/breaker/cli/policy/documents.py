@@ -8,21 +8,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from breaker.cli.output import clean
-from breaker.errors import PolicyError
-from breaker.policies.documents import read_document
-from breaker.policies.names import DEFAULT_NAME
+from breaker.policies.names import document_key
 from breaker.policies.policy import Policy
-from breaker.policies.trip_rules import contradiction
+from breaker.policies.resolution import Resolution
 from breaker.sources.base import ABSENT, PolicyStore, Revision, StoredPolicy
 
-OWN, DEFAULT, BUILT_IN = "own", "default.json", "built-in"
+OWN, BUILT_IN = "own", "built-in"
 
 
 class Effective(NamedTuple):
-    """The policy of a breaker by the documents, for a program whose own default policy is the built-in one.
+    """The policy of a breaker in a program that starts now and whose own default policy is the built-in one.
 
-    ``origin``: key → `OWN`, `DEFAULT` or `BUILT_IN`. ``error``: why no program takes it, if the documents contradict
-    each other.
+    ``origin``: key → `OWN`, ``default.json`` or `BUILT_IN`. ``error``: of documents that contradict each other once
+    they are put together; ``policy`` then is what the breaker gets in place of that.
     """
 
     policy: Policy
@@ -31,16 +29,27 @@ class Effective(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """Every field: key → value as in a document; None for one that is off or has no value of its own."""
-        return {row.key: row.write_json(self.policy._held[name]) for name, row in Policy.fields.items()}
+        shown = self.policy.document(whole=True)
+        return {row.key: shown.get(row.key) for row in Policy.fields.values()}
 
 
 class Documents:
-    """The documents of a store, by name."""
+    """The documents of a store, by name.
 
-    def __init__(self, stored: Mapping[str, StoredPolicy]) -> None:
+    Args:
+        stored: As the store lists them.
+        texts: Valid ones in place of those, None: as if it were not there.
+    """
+
+    def __init__(self, stored: Mapping[str, StoredPolicy], texts: Mapping[str, bytes | None] | None = None) -> None:
         self.stored = stored
-        self._texts = {name: each.document for name, each in stored.items()}
-        self._errors = {name: each.error for name, each in stored.items() if each.error is not None}
+        changed = texts or {}
+        all_texts = {name: each.document for name, each in stored.items()} | dict(changed)
+        self._texts = {name: text for name, text in all_texts.items() if text is not None}
+        self._errors = {name: each.error for name, each in stored.items() if each.error and name not in changed}
+        self._resolution = Resolution(Policy())
+        found = self._resolution.update({document_key(name): text for name, text in self._texts.items()})
+        self._rejected = {key: str(error) for key, error in found.rejected}
 
     @classmethod
     def of(cls, store: PolicyStore) -> Documents:
@@ -60,38 +69,23 @@ class Documents:
         return self._errors.get(name)
 
     def with_document(self, name: str, text: bytes | None) -> Documents:
-        """As they would be with this document, or without it."""
-        others = Documents(self.stored)
-        others._texts = {key: value for key, value in self._texts.items() if key != name}
-        others._errors = {key: value for key, value in self._errors.items() if key != name}
-        if text is not None:
-            others._texts[name] = text
-        return others
-
-    def fields(self, name: str) -> dict[str, Any]:
-        """What a document says, by the names of the rows; nothing where there is none or it is not valid."""
-        text = self._texts.get(name)
-        if text is None or name in self._errors:
-            return {}
-        try:
-            return read_document(text, Policy.fields)[0]
-        except PolicyError:
-            return {}
+        """As they would be with this document, which is valid, or without it."""
+        return Documents(self.stored, {name: text})
 
     def effective(self, name: str) -> Effective:
         """The policy of a breaker, or with ``"default"`` of all without a document of their own."""
-        default = self.fields(DEFAULT_NAME)
-        own = {} if name == DEFAULT_NAME else self.fields(name)
-        rows = Policy.fields
-        origin = {key: OWN if key in own else DEFAULT if key in default else BUILT_IN for key in rows}
-        policy = Policy().merged({**default, **own})
-        found = contradiction(policy, lambda row: row.key, lambda row: origin[row])
-        by_key = {rows[row].key: where for row, where in origin.items()}
-        return Effective(policy, by_key, None if found is None else str(found))
+        own = document_key(name)
+        keys = self._resolution.origin_of(name).fields
+        origin = {field: BUILT_IN if key is None else OWN if key == own else key for field, key in keys.items()}
+        return Effective(self._resolution.policy_for(name), origin, self.contradiction(name))
+
+    def contradiction(self, name: str) -> str | None:
+        """Why no program takes the policy, though the document is valid; None: it does."""
+        return None if name in self._errors else self._rejected.get(document_key(name))
 
     def contradictions(self) -> dict[str, str]:
         """Name → error, for each document whose policy contradicts itself."""
-        found = {name: self.effective(name).error for name in self._texts}
+        found = {name: self.contradiction(name) for name in self._texts}
         return {name: error for name, error in found.items() if error is not None}
 
     def similar(self, name: str) -> str:

@@ -61,7 +61,8 @@ def show(args: argparse.Namespace) -> int:
         return 0
     _say_document(place, documents, args.name)
     say()
-    _say_effective(args.name, effective, documents.error(DEFAULT_NAME))
+    default_error = documents.error(DEFAULT_NAME) or documents.contradiction(DEFAULT_NAME)
+    _say_effective(args.name, effective, default_error)
     return 0
 
 
@@ -82,7 +83,8 @@ def _say_document(place: Place, documents: Documents, name: str) -> None:
 def _say_effective(name: str, effective: Effective, default_error: str | None) -> None:
     whose = "all breakers without a document of their own" if name == DEFAULT_NAME else clean(name)
     say(f"policy of {whose}:")
-    words = {OWN: "its own document", BUILT_IN: "built in, or the program's default policy"}
+    own = "default.json" if name == DEFAULT_NAME else "its own document"
+    words = {OWN: own, BUILT_IN: "built in, or the program's default policy"}
     document = effective.document()
     width = max(map(len, document))
     values = {key: "-" if value is None else shown(value) for key, value in document.items()}
@@ -94,4 +96,4 @@ def _say_effective(name: str, effective: Effective, default_error: str | None) -
     if effective.error is not None:
         say(styled(f"  no program takes this: {clean(effective.error)}", "bad"))
     if default_error is not None and name != DEFAULT_NAME:
-        say(styled(f"  default.json is not valid and left out: {clean(default_error)}", "bad"))
+        say(styled(f"  default.json is left out: {clean(default_error)}", "bad"))

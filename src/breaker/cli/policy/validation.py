@@ -16,13 +16,13 @@ from breaker.cli.policy.files import expand, read_one
 from breaker.cli.trouble import Code, Mistake
 from breaker.errors import PolicyError
 from breaker.policies import schema as policy_schema
-from breaker.policies.documents import read_document
-from breaker.policies.names import DEFAULT_NAME, NAME_HINT, SUFFIX, document_name
+from breaker.policies.names import DEFAULT_NAME, NAME_HINT, SUFFIX, document_key, document_name
 from breaker.policies.policy import Policy
-from breaker.policies.trip_rules import contradiction
+from breaker.policies.resolution import Resolution
 from breaker.sources.base import Unreadable
 
 _DEFAULT_FILE = DEFAULT_NAME + SUFFIX
+_ANY = "document.json"  # stands for a name that is none
 
 
 class Checked(NamedTuple):
@@ -84,45 +84,29 @@ def _check_source(args: argparse.Namespace) -> list[Checked]:
         unreadable = each.error is not None and not each.document
         texts[name] = Unreadable(str(each.error).partition(", got ")[2]) if unreadable else each.document
     default = texts.get(DEFAULT_NAME, Unreadable("there is none"))
-    return [Checked(place.of(name), _problems(None, text, default, args)) for name, text in texts.items()]
+    return [Checked(place.of(name), _problems(document_key(name), text, default, args)) for name, text in texts.items()]
 
 
 def _problems(
-    file: str | None, text: bytes | Unreadable, default: bytes | Unreadable, args: argparse.Namespace
+    file: str, text: bytes | Unreadable, default: bytes | Unreadable, args: argparse.Namespace
 ) -> list[PolicyError]:
-    """What keeps a program from taking the document as it is meant. ``file``: None where the name is right."""
+    """What keeps a program from taking the document as it is meant."""
     found = []
-    if file is not None and document_name(os.path.basename(file)) is None:
+    key = os.path.basename(file)
+    if document_name(key) is None:
         what = f"named NAME{SUFFIX}, as programs pass it over otherwise"
-        found.append(PolicyError(None, what, repr(os.path.basename(file)), NAME_HINT))
-    try:
-        if isinstance(text, Unreadable):
-            raise PolicyError(None, "readable", text.reason)
-        held, unknown = read_document(text, Policy.fields)
-    except PolicyError as error:
-        return [*found, error]
+        found.append(PolicyError(None, what, repr(key), NAME_HINT))
+        key = _ANY
+    documents = {key: text} if isinstance(default, Unreadable) else {_DEFAULT_FILE: default, key: text}
+    judged = Resolution(Policy()).update(documents)
     if not args.allow_unknown:
-        found += [_unknown(key) for key in unknown]
-    inherited = _held(default) if file is None or os.path.basename(file) != _DEFAULT_FILE else {}
-    policy = Policy().merged({**inherited, **held})
-    against = contradiction(policy, lambda row: row.key, _whence(held, inherited))
-    return found if against is None else [*found, against]
-
-
-def _whence(held: dict[str, Any], inherited: dict[str, Any]) -> Any:
-    return lambda row: "own" if row in held else _DEFAULT_FILE if row in inherited else "built-in"
+        found += [_unknown(field) for field in judged.unknown_fields.get(key, [])]
+    return [*found, *(error for about, error in judged.rejected if about == key)]
 
 
 def _unknown(key: str) -> PolicyError:
     hint = fields.or_rather(key).removeprefix("; ")
     return PolicyError(key, "a field of a policy", "an unknown name", f"{hint}; --allow-unknown takes it")
-
-
-def _held(default: bytes | Unreadable) -> dict[str, Any]:
-    try:
-        return {} if isinstance(default, Unreadable) else read_document(default, Policy.fields)[0]
-    except PolicyError:
-        return {}  # its own line says so
 
 
 def schema(args: argparse.Namespace) -> int:

@@ -14,7 +14,6 @@ from breaker.cli.policy.documents import OWN, Documents, changes_between, values
 from breaker.cli.policy.files import read_document_file
 from breaker.cli.trouble import Code, Mistake
 from breaker.errors import RevisionConflict, Unreachable
-from breaker.policies.names import DEFAULT_NAME
 from breaker.sources.base import ABSENT, Revision
 
 
@@ -196,7 +195,7 @@ def _side(documents: Documents, name: str, key: str, values: dict[str, Any]) -> 
         return "-"
     inherited = effective.document()[key]
     origin = effective.origin[key]
-    if origin == OWN or inherited is None or (name == DEFAULT_NAME and origin != "built-in"):
+    if origin == OWN or inherited is None:
         return "-"
     return f"- ({shown(inherited)}, {origin})"
 
