@@ -1,4 +1,4 @@
-"""What a PromQL query names: metrics, and the labels that it asks of them. Enough of the grammar for our own queries."""
+"""What a PromQL query names: metrics, and the labels that it asks of them. Enough of the grammar for our own."""
 
 from __future__ import annotations
 
