@@ -110,6 +110,24 @@ order:     200
 """
 
 
+CELERY = """\
+healthy:   apple: 42
+requests of 6 tasks that reached the service: 3
+waits:     status 503
+waits:     status 503
+waits:     status 503
+waits:     circuit breaker 'http:prices' is open
+waits:     circuit breaker 'http:prices' is open
+waits:     circuit breaker 'http:prices' is open
+recovered: apple: 42, pear: 42, plum: 42, quince: 42, cherry: 42, medlar: 42
+requests of 6 tasks that reached the service: 6
+publish:   failed, after 0.6 s in which Celery tried again
+publish:   failed, after 0.6 s in which Celery tried again
+publish:   failed, after 0.6 s in which Celery tried again
+publish:   rejected, broker is OPEN
+"""
+
+
 def run(folder: Path, example: str, *arguments: str) -> str:
     """What the example prints; it is started from elsewhere, and warnings are errors."""
     done = subprocess.run(
@@ -140,6 +158,12 @@ def test_grpc(tmp_path: Path) -> None:
     (updated,) = [line for line in log if line["msg"] == "circuit breaker policy updated"]
     assert updated["name"] == "/users.v1.UserService/GetUser"
     assert updated["changed"] == {"openStateTimeout": ["1m", "200ms"]}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif("celery" in MISSING, reason="the test extra is what brings Celery")
+def test_celery(tmp_path: Path) -> None:
+    assert run(tmp_path, "celery") == CELERY
     assert list(tmp_path.iterdir()) == []
 
 
