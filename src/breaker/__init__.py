@@ -5,10 +5,6 @@ Begin with `Provider` and `get_default_config`; README.md has the tour. Everythi
 
 from __future__ import annotations
 
-from breaker._interpreter import refuse_sub_interpreters
-
-refuse_sub_interpreters()
-
 from breaker._core import Breaker, BreakerError, BreakerOpenError, Permit
 from breaker.config import Config, get_default_config
 from breaker.errors import PolicyError

@@ -16,7 +16,6 @@ from breaker._core import Breaker, Registry, take_snapshots_as
 from breaker._listeners import Listeners
 from breaker._options import check_arguments, check_predicates, check_source, check_timeout, same_options
 from breaker._updates import Updates
-from breaker._view import BreakersView
 from breaker.config import Config
 from breaker.policies.names import check_name
 from breaker.policies.policy import Policy
@@ -113,6 +112,8 @@ class Provider(Registry):
         Its names, ``values()`` and ``items()`` may be iterated while breakers are made and removed; to copy it then,
         write ``dict(provider.breakers.items())``.
         """
+        from breaker._view import BreakersView
+
         return BreakersView(self._breakers)
 
     def remove(self, name: str) -> bool:

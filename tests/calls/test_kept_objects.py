@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from breaker import Breaker, Policy
+from breaker import Breaker, Permit, Policy
 from support.drive import Make, identity
 from support.samples import Pause, at_once
 from support.scripts import completed, outcome
@@ -146,6 +146,64 @@ def test_finding_one_while_it_is_freed_does_not_disturb_it(breaker: Breaker) -> 
     assert [completed(awaited(breaker, number)) for number in range(MORE_THAN_ARE_KEPT)] == list(
         range(MORE_THAN_ARE_KEPT)
     )
+
+
+def permits() -> list[Any]:
+    """All that the collector knows."""
+    return [found for found in gc.get_objects() if type(found) is Permit]
+
+
+def test_permits_are_not_mixed_up_and_a_settled_one_holds_no_breaker(make_breaker: Make) -> None:
+    breakers = [make_breaker(Policy(10**9), name=f"test:{number}") for number in range(2)]
+    for _ in range(3):
+        held = [breakers[number % 2].acquire() for number in range(MORE_THAN_ARE_KEPT)]
+        assert len({id(permit) for permit in held}) == MORE_THAN_ARE_KEPT
+        for number, permit in enumerate(held):
+            permit.failure() if number % 2 else permit.success()
+    del held, permit
+    seen = [(each.snapshot().successes, each.snapshot().failures) for each in breakers]
+    assert seen == [(3 * MORE_THAN_ARE_KEPT // 2, 0), (0, 3 * MORE_THAN_ARE_KEPT // 2)]
+    for each in breakers:
+        assert not [found for found in permits() if each in gc.get_referents(found)]
+
+
+def test_a_permit_that_was_dropped_is_ignored_and_the_next_is_new(breaker: Breaker) -> None:
+    for _ in range(3):
+        del [breaker.acquire() for _ in range(MORE_THAN_ARE_KEPT)][:]
+        with breaker.acquire():
+            pass
+    assert breaker.snapshot().ignored == 3 * MORE_THAN_ARE_KEPT
+    assert breaker.snapshot().successes == 3
+
+
+def test_a_permit_in_a_cycle_is_collected_also_after_a_freeze(breaker: Breaker) -> None:
+    with breaker.acquire():
+        pass
+    gc.freeze()
+    try:
+        found = breaker.acquire()
+        assert found in permits()
+        holder: list[Any] = [found, Thing()]
+        seen = weakref.ref(holder[1])
+        holder.append(holder)
+        del found, holder
+        gc.collect()
+        assert seen() is None
+    finally:
+        gc.unfreeze()
+    assert breaker.snapshot().ignored == 1
+
+
+def test_the_end_of_a_block_takes_three_things(breaker: Breaker) -> None:
+    permit = breaker.acquire()
+    for wrong in ((), (None, None), (None,) * 4):
+        with pytest.raises(TypeError, match=rf"__exit__\(\) takes 3 positional arguments, got {len(wrong)}"):
+            permit.__exit__(*wrong)
+    assert breaker.snapshot().ignored == breaker.snapshot().successes == 0
+    assert permit.__exit__(None, None, None) is False
+    assert permit.__exit__(ValueError, ValueError(), None) is False, "settled already"
+    assert breaker.snapshot().successes == 1
+    assert breaker.snapshot().failures == 0
 
 
 def test_threads_never_get_each_others(breaker: Breaker) -> None:

@@ -249,7 +249,6 @@ cdef PyObject *new_awaitable(Breaker b, Ticket *ticket, PyObject *inner, int kin
         if ticket.live:
             give_up(b, ticket)
         return NULL
-    (<GuardedLater>flow).judged = b.failed_result is not None
     (<GuardedLater>flow).breaker = b
     (<GuardedLater>flow).inner = <object>inner
     Py_DECREF(inner)
@@ -284,7 +283,6 @@ cdef object entering(Breaker b, Ticket *ticket, generator):
         raise_set()
     ticket.live = False  # it has been handed on
     (<GuardedLater>made).enters = True
-    (<GuardedLater>made).judged = b.failed_result is not None
     return steal(made)
 
 

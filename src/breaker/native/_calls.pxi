@@ -15,9 +15,7 @@ cdef inline PyObject *call(
     cdef uint64_t word = bk_load(&c.word)
     cdef PyObject *value
     if BK_UNLIKELY((word & DIVERTED) != 0):
-        if (word & LOCKED) != 0:
-            return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
-        return call_measured(b, called, word, fn, args, nargsf, kwnames)
+        return call_diverted(b, called, fn, args, nargsf, kwnames)
     value = bk_call(fn, args, nargsf, kwnames)
     if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED | SLICED)) == 0
                  and not bk_may_run_later(value)):
@@ -25,22 +23,28 @@ cdef inline PyObject *call(
             bk_share(b)
             bk_share(called)
         return value
-    cdef Ticket ticket = admitted(word >> EPOCH_SHIFT, 0)
-    if BK_UNLIKELY((word & SLICED) != 0):
-        return end_call(b, called, word, value, &ticket)
-    return finish(<Breaker>b, &ticket, value)
+    return end_unlike(b, called, word, value)
 
 
-cdef PyObject *call_measured(PyObject *b, PyObject *called, uint64_t word, PyObject *fn, PyObject *const *args,
-                              size_t nargsf, PyObject *kwnames) noexcept:
-    """The same where calls are measured."""
+cdef apart_object call_diverted(
+        PyObject *b, PyObject *called, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    """The same where calls are measured, or the breaker is not simply closed."""
+    cdef uint64_t word = bk_load(&(<Breaker>b).core.word)
     cdef Ticket ticket = admitted(word >> EPOCH_SHIFT, 0)
-    if BK_UNLIKELY(not depart(&(<Breaker>b).core, &ticket)):
+    if (word & LOCKED) != 0 or not depart(&(<Breaker>b).core, &ticket):
         return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
     return end_call(b, called, word, bk_call(fn, args, nargsf, kwnames), &ticket)
 
 
-cdef PyObject *end_call(PyObject *b, PyObject *called, uint64_t word, PyObject *value, Ticket *ticket) noexcept:
+cdef apart_object end_unlike(PyObject *b, PyObject *called, uint64_t word, PyObject *value) noexcept:
+    """The end of a closed call where it is more than a count."""
+    cdef Ticket ticket = admitted(word >> EPOCH_SHIFT, 0)
+    if (word & SLICED) != 0:
+        return end_call(b, called, word, value, &ticket)
+    return finish(<Breaker>b, &ticket, value)
+
+
+cdef inline PyObject *end_call(PyObject *b, PyObject *called, uint64_t word, PyObject *value, Ticket *ticket) noexcept:
     """The end of a closed call that looks at the clock."""
     cdef Core *c = &(<Breaker>b).core
     if BK_LIKELY(value != NULL and bk_load(&c.word) == word and (word & (STREAK | JUDGED)) == 0
@@ -52,7 +56,7 @@ cdef PyObject *end_call(PyObject *b, PyObject *called, uint64_t word, PyObject *
     return finish(<Breaker>b, ticket, value)
 
 
-cdef PyObject *call_admitted(
+cdef apart_object call_admitted(
         Breaker b, PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     cdef Ticket ticket
     cdef PyObject *value
@@ -66,7 +70,7 @@ cdef PyObject *call_admitted(
     return finish(b, &ticket, value)
 
 
-cdef PyObject *finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
+cdef apart_object finish(Breaker b, Ticket *ticket, PyObject *value) noexcept:
     """The end of a call that was admitted: settle it, or hand its ticket on to what it returned that runs later."""
     cdef int kind
     if value == NULL:
@@ -111,23 +115,37 @@ cdef int refuse_uncallable(PyObject *b, PyObject *borrowed) except -1:
 cdef PyObject *breaker_do "bk_do_entry"(
         PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
     cdef PyObject *fn
-    cdef int kind
+    cdef int flags
     if BK_UNLIKELY(nargs < 1):
-        PyErr_SetString(PyExc_TypeError, "do() missing 1 required positional argument: 'fn'")
-        return NULL
+        return refuse_nothing()
     fn = args[0]
-    kind = bk_function_flags(fn)
-    if BK_UNLIKELY(kind != 0):
-        if BK_UNLIKELY(kind < 0 and not PyCallable_Check(fn)):
-            (<int (*)(PyObject *, PyObject *) noexcept>refuse_uncallable)(self, fn)
-            return NULL
-        kind = kind_of_flags(kind) if BK_LIKELY(kind > 0) else kind_of_function(fn)
-        if BK_UNLIKELY(kind < 0):
-            return NULL
-        if kind != PLAIN:
-            return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
+    flags = bk_unmarked_flags(fn)
+    if BK_UNLIKELY(flags != 0):
+        if BK_UNLIKELY(flags < 0):
+            return do_unlike(self, args, nargs, kwnames)
+        return call_later(<Breaker>self, fn, kind_of_flags(flags), args + 1, <size_t>(nargs - 1), kwnames)
     # Without PY_VECTORCALL_ARGUMENTS_OFFSET: args[0] is not ours to change. In ``b.do(*t)`` it is an item of ``t``, and
     # another call with the same tuple would find the instance of a bound method in it.
+    return call(self, NULL, fn, args + 1, <size_t>(nargs - 1), kwnames)
+
+
+cdef apart_object refuse_nothing() noexcept:
+    PyErr_SetString(PyExc_TypeError, "do() missing 1 required positional argument: 'fn'")
+    return NULL
+
+
+cdef apart_object do_unlike(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
+    """`do` with what is not simply a Python function: its kind has to be asked for."""
+    cdef PyObject *fn = args[0]
+    cdef int kind
+    if BK_UNLIKELY(not PyCallable_Check(fn)):
+        (<int (*)(PyObject *, PyObject *) noexcept>refuse_uncallable)(self, fn)
+        return NULL
+    kind = kind_of_function(fn)
+    if BK_UNLIKELY(kind < 0):
+        return NULL
+    if kind != PLAIN:
+        return call_later(<Breaker>self, fn, kind, args + 1, <size_t>(nargs - 1), kwnames)
     return call(self, NULL, fn, args + 1, <size_t>(nargs - 1), kwnames)
 
 
@@ -270,13 +288,19 @@ cdef PyObject *call_guarded(PyObject *self, PyObject *const *args, size_t nargsf
     cdef int kind
     if BK_LIKELY(runs != <PyObject *>None):
         kind = bk_code_flags(runs)  # as it is now: the function's code may have been replaced
-        if BK_LIKELY(kind == 0):
-            return call(b, self, fn, args, nargsf, kwnames)
-        kind = kind_of_flags(kind)
+        if BK_UNLIKELY(kind != 0):
+            return call_guarded_later(self, kind_of_flags(kind), args, nargsf, kwnames)
     else:
         kind = (<GuardedFunction>self).kind
-        if kind == PLAIN:
-            return call(b, self, fn, args, nargsf, kwnames)
+        if kind != PLAIN:
+            return call_guarded_later(self, kind, args, nargsf, kwnames)
+    return call(b, self, fn, args, nargsf, kwnames)
+
+
+cdef apart_object call_guarded_later(
+        PyObject *self, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    cdef PyObject *fn = <PyObject *>(<GuardedFunction>self).fn
+    cdef PyObject *b = <PyObject *>(<GuardedFunction>self).breaker
     if bk_is_shared(b) and bk_may_share(self) and not (<GuardedFunction>self).shared:
         (<GuardedFunction>self).shared = True  # once: where it fails it would fail for long
         bk_share(self)

@@ -15,6 +15,7 @@ cdef extern from "Python.h":
     ctypedef PyObject *(*newfunc)(PyTypeObject *, PyObject *, PyObject *) noexcept
     ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
     ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
+    ctypedef PyObject *(*unaryfunc)(PyObject *) noexcept
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
     int CO_COROUTINE
     int CO_GENERATOR
@@ -52,6 +53,7 @@ cdef extern from "Python.h":
     void PyErr_SetInterrupt() noexcept
     void PyErr_SetObject(PyObject *kind, PyObject *value) noexcept
     void PyErr_SetString(PyObject *kind, const char *text) noexcept
+    PyObject *PyErr_Format(PyObject *kind, const char *text, ...) noexcept  # NULL
     void PyErr_WriteUnraisable(PyObject *where) noexcept
     void PyException_SetContext(PyObject *exception, PyObject *context) noexcept  # takes the reference of the context
     # context variables: what they return is owned
@@ -119,7 +121,12 @@ cdef extern from "native/core.h":
     # what Cython cannot say
     bint BK_LIKELY(bint) noexcept nogil
     bint BK_UNLIKELY(bint) noexcept nogil
-    ctypedef int cold_int "BK_COLD int"      # returned by a function that stays out of the paths that seldom need it
+    # Returned by a function that stays out of the paths that seldom need it. Where it is the last thing that a path does,
+    # the path itself need not save what only that function uses.
+    ctypedef int cold_int "BK_COLD int"
+    ctypedef void apart_void "BK_APART void"
+    ctypedef PyObject *apart_object "BK_APART PyObject *"
+    ctypedef PySendResult apart_send "BK_APART PySendResult"
     bint BK_SHARED_CALLS
     int64_t bk_monotonic_ns() noexcept nogil
     int64_t bk_coarse_ns() noexcept nogil
@@ -151,6 +158,7 @@ cdef extern from "native/core.h":
     void bk_carry(PyObject *rejection, PyObject *five) noexcept  # takes the reference
     void bk_free_rejection(PyObject *self) noexcept
     int bk_function_flags(PyObject *fn) noexcept
+    int bk_unmarked_flags(PyObject *fn) noexcept
     int bk_code_flags(PyObject *function) noexcept
     int bk_generator_flags(PyObject *generator) noexcept
     bint bk_may_run_later(PyObject *value) noexcept
@@ -162,6 +170,7 @@ cdef extern from "native/core.h":
     int bk_add_method(PyTypeObject *type, PyMethodDef *method) except -1
     void bk_make_callable(PyTypeObject *type, Py_ssize_t offset) noexcept
     void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc next) noexcept
+    void bk_make_awaitable(PyTypeObject *type, unaryfunc wait) noexcept
     PyObject *bk_make(newfunc make, PyTypeObject *type) noexcept  # owned
     int bk_set_item(PyTypeObject *type, const char *name, PyObject *value) except -1  # NULL: take it away, if it is there
     int bk_forbid_making(PyTypeObject *type) except -1
@@ -213,6 +222,7 @@ cdef extern from "native/in_flight.h":  # calls in flight, by when they began
 cdef extern from "native/methods.h":  # methods that get their arguments unpacked, with their docstrings
     PyMethodDef bk_do_method
     PyMethodDef bk_acquire_method
+    PyMethodDef bk_exit_method
     PyMethodDef bk_get_breaker_method
 
 

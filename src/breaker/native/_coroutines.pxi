@@ -5,17 +5,26 @@ cdef inline PySendResult step(PyObject *self, PyObject *value, PyObject **result
     """One step of a coroutine or generator."""
     cdef PySendResult how
     cdef int begun = (<GuardedLater>self).begun
-    result[0] = NULL
-    if begun != RUNS:
-        # A first value that is not None is refused by the wrapped object itself.
-        if begun == 0 and value == <PyObject *>None:
-            begun = begin_flow(<GuardedLater>self)
-            if BK_UNLIKELY(begun < 0):
-                return PYGEN_ERROR
-        if BK_UNLIKELY(begun == PROBES):
-            return probe_step(<GuardedLater>self, value, result)
+    if begun != RUNS and not (begun == 0 and value == <PyObject *>None and begin_plainly(self)):
+        return unlike_step(<GuardedLater>self, value, result)
     how = bk_send(<PyObject *>(<GuardedLater>self).inner, value, result)
-    return how if how == PYGEN_NEXT else end_flow(<GuardedLater>self, how, result)
+    return how if how == PYGEN_NEXT else end_flow(self, how, result)
+
+
+cdef apart_send unlike_step(GuardedLater flow, PyObject *value, PyObject **result) noexcept:
+    """The first one where the breaker is not simply closed, one that is refused, or one of a probe."""
+    cdef PySendResult how
+    cdef int begun = flow.begun
+    result[0] = NULL
+    # A first value that is not None is refused by the wrapped object itself.
+    if begun == 0 and value == <PyObject *>None:
+        begun = begin_flow(flow)
+        if begun < 0:
+            return PYGEN_ERROR
+    if begun == PROBES:
+        return probe_step(flow, value, result)
+    how = bk_send(<PyObject *>flow.inner, value, result)
+    return how if how == PYGEN_NEXT else end_unlike_flow(flow, how, result)
 
 
 cdef PySendResult probe_step(GuardedLater flow, PyObject *value, PyObject **result) noexcept:
@@ -24,7 +33,7 @@ cdef PySendResult probe_step(GuardedLater flow, PyObject *value, PyObject **resu
     enter_probe(flow.breaker, &flow.ticket)
     how = bk_send(<PyObject *>flow.inner, value, result)
     leave_probe(flow.breaker, &flow.ticket)
-    return how if how == PYGEN_NEXT else end_flow(flow, how, result)
+    return how if how == PYGEN_NEXT else end_unlike_flow(flow, how, result)
 
 
 cdef object run_inner(GuardedLater flow, run, tuple args):
@@ -60,7 +69,7 @@ cdef int entered(GuardedLater flow, PyObject *value) noexcept:
     if not flow.ticket.live:
         return 0
     Py_INCREF(value)
-    if flow.judged:
+    if is_judged(flow):
         judged = settle_value(flow.breaker, &flow.ticket, value)
         if judged == NULL:
             bk_stop_is_no_end(kind_name(flow), isinstance(flow, GuardedAsyncGenerator))
@@ -154,7 +163,7 @@ cdef object throw_into(GuardedLater flow, error):
     except StopIteration as stop:
         flow.begun = RUNS
         if flow.ticket.live:
-            if flow.judged:
+            if is_judged(flow):
                 judge_flow(flow, stop.value)
             else:
                 settle_flow(flow, SUCCESS, None)
@@ -192,12 +201,27 @@ cdef class GuardedCoroutine(SteppedLater):
     """A coroutine under protection: awaited once, usable with `asyncio.create_task`."""
 
     def __await__(self):
-        if self.begun and getattr(self.inner, "cr_await", None) is not None:
-            raise RuntimeError("coroutine is being awaited already")
-        return self
+        return awaited_again(self)  # the slot is `coroutine_await`
 
     def __next__(self):
         return self.send(None)
+
+
+cdef PyObject *coroutine_await(PyObject *self) noexcept:
+    if BK_UNLIKELY((<GuardedLater>self).begun != 0):
+        return await_again(self)
+    Py_INCREF(self)
+    return self
+
+
+cdef apart_object await_again(PyObject *self) noexcept:
+    return (<PyObject *(*)(GuardedLater) noexcept>awaited_again)(<GuardedLater>self)
+
+
+cdef object awaited_again(GuardedLater flow):
+    if flow.begun and getattr(flow.inner, "cr_await", None) is not None:
+        raise RuntimeError("coroutine is being awaited already")
+    return flow
 
 
 @cython.no_gc_clear
@@ -223,6 +247,7 @@ cdef int check_layout() except -1:
 bk_make_stops()
 check_layout()
 bk_make_iterator(<PyTypeObject *>GuardedCoroutine, flow_send, coroutine_next)
+bk_make_awaitable(<PyTypeObject *>GuardedCoroutine, coroutine_await)
 bk_make_iterator(<PyTypeObject *>GuardedGenerator, generator_send, generator_next)
 (<PyTypeObject *>GuardedCoroutine).tp_dealloc = dealloc_coroutine
 (<PyTypeObject *>GuardedGenerator).tp_dealloc = dealloc_flow

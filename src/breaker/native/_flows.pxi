@@ -20,7 +20,6 @@ cdef class GuardedLater:
     cdef Breaker breaker
     cdef object inner
     cdef Ticket ticket
-    cdef bint judged        # failed_result sees the value it returns
     cdef int8_t begun       # RUNS or PROBES, as `live` of its ticket: was admitted or refused, or was over before
     cdef bint gave          # a generator: an item, at least
     cdef bint enters        # a generator of a context manager: its first item ends the call
@@ -73,17 +72,20 @@ cdef void dealloc_coroutine(PyObject *self) noexcept:
     bk_free_chained(self, drop_coroutine)
 
 
-cdef void drop_coroutine(PyObject *self) noexcept:
+cdef inline void drop_coroutine(PyObject *self) noexcept:
     cdef PyObject *breaker = held(self)[0]
     cdef PyObject *inner = held(self)[1]
-    if BK_UNLIKELY((<GuardedLater>self).ticket.live != 0):
-        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket, IGNORED)
-        free_coroutine(self)
-    elif BK_LIKELY(bk_keep(&kept_coroutines, self)):
+    if BK_LIKELY((<GuardedLater>self).ticket.live == 0) and BK_LIKELY(bk_keep(&kept_coroutines, self)):
         Py_DECREF(inner)
         Py_DECREF(breaker)
     else:
-        free_coroutine(self)
+        free_unkept(self)
+
+
+cdef apart_void free_unkept(PyObject *self) noexcept:
+    if (<GuardedLater>self).ticket.live:
+        drop(self, (<GuardedLater>self).breaker, &(<GuardedLater>self).ticket, IGNORED)
+    free_coroutine(self)
 
 
 cdef void dealloc_flow(PyObject *self) noexcept:
@@ -107,14 +109,27 @@ cdef inline int left_early(GuardedLater flow) noexcept:
     return SUCCESS if flow.gave and not flow.enters else IGNORED
 
 
-cdef PyObject *call_later(
+cdef apart_object call_later(
         Breaker b, PyObject *fn, int kind, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     """Call a function whose body runs later. Nothing is admitted yet; wrong arguments raise now, as without us."""
     cdef PyObject *inner = bk_call(fn, args, nargsf, kwnames)
     cdef PyObject *flow
+    if BK_LIKELY(kind == COROUTINE and inner != NULL and PyCoro_CheckExact(inner)):
+        flow = bk_take_kept(&kept_coroutines)
+        if BK_LIKELY(flow != NULL):
+            # Of its ticket: a kept one is not live, and the rest is written when it begins.
+            (<GuardedLater>flow).ticket.lease = 0
+            (<GuardedLater>flow).begun = 0
+            fill_kept(b, flow, inner)
+            return flow
+    return guard_later(b, inner, kind)
+
+
+cdef apart_object guard_later(Breaker b, PyObject *inner, int kind) noexcept:
+    """The same for what the call has given, owned, or NULL."""
     if inner == NULL:
         return NULL
-    if BK_UNLIKELY(kind == COROUTINE and not PyCoro_CheckExact(inner)):
+    if kind == COROUTINE and not PyCoro_CheckExact(inner):
         # It was marked as a coroutine function, or has an awaitable class of its own.
         kind = kind_of_value(inner)
         if kind == AWAITABLE or kind == FUTURE or kind == AWAITED_OR_ENTERED:
@@ -124,13 +139,6 @@ cdef PyObject *call_later(
         if kind < 0:
             Py_DECREF(inner)
             return NULL
-    if BK_LIKELY(kind == COROUTINE):
-        flow = bk_take_kept(&kept_coroutines)
-        if BK_LIKELY(flow != NULL):
-            (<GuardedLater>flow).ticket = Ticket(epoch=0, lease=0, live=0, timed=0)
-            (<GuardedLater>flow).begun = 0
-            fill_kept(b, flow, inner)
-            return flow
     return new_flow(b, &NOT_ADMITTED, inner, kind)
 
 
@@ -139,7 +147,6 @@ cdef inline void fill_kept(Breaker b, PyObject *flow, PyObject *inner) noexcept:
     Py_INCREF(<PyObject *>b)
     held(flow)[0] = <PyObject *>b
     held(flow)[1] = inner
-    (<GuardedLater>flow).judged = b.failed_result is not None
     PyObject_GC_Track(flow)
 
 
@@ -164,7 +171,6 @@ cdef PyObject *new_flow(Breaker b, Ticket *ticket, PyObject *inner, int kind) no
         if ticket.live:
             give_up(b, ticket)
         return NULL
-    (<GuardedLater>flow).judged = kind == COROUTINE and b.failed_result is not None
     (<GuardedLater>flow).breaker = b
     (<GuardedLater>flow).inner = <object>inner
     Py_DECREF(inner)
@@ -184,18 +190,28 @@ cdef bint is_consumed(GuardedLater flow) noexcept:
     return isinstance(flow, (GuardedGenerator, GuardedAsyncGenerator)) and not flow.enters
 
 
-cdef inline int begin_flow(GuardedLater flow) noexcept:
-    """Admit a flow at its first step: RUNS or PROBES, or -1 with an error set; then it is over."""
-    cdef uint64_t word = bk_load(&flow.breaker.core.word)
-    flow.begun = RUNS
-    if BK_LIKELY((word & DIVERTED) == 0):
-        flow.ticket = admitted(word >> EPOCH_SHIFT, 0)
+cdef bint is_judged(GuardedLater flow) noexcept:
+    """Does failed_result see the value it returns?"""
+    return flow.breaker.failed_result is not None and not is_consumed(flow)
+
+
+cdef inline bint begin_plainly(PyObject *flow) noexcept:
+    """Admit a flow at its first step. False: the breaker is not simply closed."""
+    cdef uint64_t word = bk_load(&(<GuardedLater>flow).breaker.core.word)
+    if BK_UNLIKELY((word & DIVERTED) != 0):
+        return False
+    (<GuardedLater>flow).begun = RUNS
+    (<GuardedLater>flow).ticket.epoch = word >> EPOCH_SHIFT
+    (<GuardedLater>flow).ticket.live = RUNS
+    (<GuardedLater>flow).ticket.timed = 0  # it has no lease since it was made
+    return True
+
+
+cdef int begin_flow(GuardedLater flow) noexcept:
+    """The same in all states: RUNS or PROBES, or -1 with an error set; then it is over."""
+    if begin_plainly(<PyObject *>flow):
         return RUNS
-    return begin_diverted(flow)
-
-
-cdef int begin_diverted(GuardedLater flow) noexcept:
-    """The same where the breaker is not simply closed."""
+    flow.begun = RUNS
     if begin_closed(&flow.breaker.core, &flow.ticket) or admit_quietly(flow.breaker, &flow.ticket) == 0:
         if flow.ticket.timed != 0 and is_consumed(flow):
             stop_measuring(flow.breaker, &flow.ticket)
@@ -297,8 +313,17 @@ cdef bint was_refused(GuardedLater flow) noexcept:
     return (kind == PyExc_TypeError or kind == PyExc_ValueError or kind == PyExc_RuntimeError) and shows(flow, FRAME)
 
 
-cdef inline PySendResult end_flow(GuardedLater flow, PySendResult how, PyObject **result) noexcept:
+cdef inline PySendResult end_flow(PyObject *flow, PySendResult how, PyObject **result) noexcept:
     """Settle by how the flow ended, if it did."""
+    if BK_LIKELY(how == PYGEN_RETURN and (<GuardedLater>flow).ticket.live) and succeed_plainly(
+            <PyObject *>(<GuardedLater>flow).breaker, &(<GuardedLater>flow).ticket, 0):  # JUDGED: somebody sees the value
+        return how
+    return end_unlike_flow(<GuardedLater>flow, how, result)
+
+
+cdef apart_send end_unlike_flow(GuardedLater flow, PySendResult how, PyObject **result) noexcept:
+    """The same where it is more than a count."""
+    cdef bint judged
     if not flow.ticket.live:
         return how
     if how == PYGEN_ERROR:
@@ -306,9 +331,10 @@ cdef inline PySendResult end_flow(GuardedLater flow, PySendResult how, PyObject 
             settle_raised(flow.breaker, &flow.ticket)
             bk_stop_is_no_end(kind_name(flow), False)
         return how
-    if BK_LIKELY(not flow.judged) and succeed_closed(<PyObject *>flow.breaker, &flow.ticket, JUDGED):
+    judged = is_judged(flow)
+    if not judged and succeed_closed(<PyObject *>flow.breaker, &flow.ticket, JUDGED):
         return how
-    if flow.judged:
+    if judged:
         result[0] = settle_value(flow.breaker, &flow.ticket, result[0])
     elif settle_quietly(flow.breaker, &flow.ticket, SUCCESS, <PyObject *>None) < 0:
         Py_DECREF(result[0])

@@ -1,10 +1,10 @@
 # Permits: leave for one call, taken by hand and settled by hand. What the integrations build on.
 
 # Dropped ones are settled by `dealloc_permit`. Not by `__del__`: an object from a free list keeps the mark that its
-# finalizer has run. Not by `__dealloc__`: Cython saves and restores the error state around it, for each permit.
+# finalizer has run. Not by `__dealloc__`: Cython saves and restores the error state around it, for each permit. The free
+# list is `kept_permits`, as that of coroutines.
 # `no_gc_clear`: the collector leaves the fields alone until then.
 @cython.final
-@cython.freelist(32)
 @cython.no_gc_clear
 cdef class Permit:
     """Leave for one call. Made by `Breaker.acquire`.
@@ -54,25 +54,41 @@ cdef class Permit:
             enter_probe(self.breaker, &self.ticket)
         return self
 
-    def __exit__(self, kind, exc, traceback):
-        if exc is None and self.ticket.live and succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
-            return False
-        if self.ticket.lease:
-            leave_probe(self.breaker, &self.ticket)
-        if exc is None:
-            settle(self.breaker, &self.ticket, SUCCESS, None)
-        elif self.ticket.live:
-            settle_by(self.breaker, &self.ticket, exc)
-        return False
-
     def __aenter__(self):
         return new_ready(self.__enter__())
 
     def __aexit__(self, kind, exc, traceback):
-        return new_ready(self.__exit__(kind, exc, traceback))
+        return new_ready(leave_permit(self, exc))
 
     def __reduce__(self):
         raise TypeError("a permit cannot be pickled or copied: it is one call of this process")
+
+
+cdef PyObject *permit_exit "bk_exit_entry"(PyObject *self, PyObject *const *args, Py_ssize_t nargs) noexcept:
+    if BK_LIKELY(nargs == 3 and args[1] == <PyObject *>None and (<Permit>self).ticket.live) and succeed_plainly(
+            <PyObject *>(<Permit>self).breaker, &(<Permit>self).ticket, JUDGED):
+        return new_reference(False)
+    return exit_unlike(self, args, nargs)
+
+
+cdef apart_object exit_unlike(PyObject *self, PyObject *const *args, Py_ssize_t nargs) noexcept:
+    if nargs != 3:
+        PyErr_Format(PyExc_TypeError, "__exit__() takes 3 positional arguments, got %zd", nargs)
+        return NULL
+    return (<PyObject *(*)(Permit, PyObject *) noexcept>leave_permit)(<Permit>self, args[1])
+
+
+cdef object leave_permit(Permit permit, exc):
+    """The end of a ``with`` block; False: what was raised goes on."""
+    if exc is None and permit.ticket.live and succeed_closed(<PyObject *>permit.breaker, &permit.ticket, JUDGED):
+        return False
+    if permit.ticket.lease:
+        leave_probe(permit.breaker, &permit.ticket)
+    if exc is None:
+        settle(permit.breaker, &permit.ticket, SUCCESS, None)
+    elif permit.ticket.live:
+        settle_by(permit.breaker, &permit.ticket, exc)
+    return False
 
 
 @cython.final
@@ -97,6 +113,24 @@ cdef Ready new_ready(value):
 
 
 cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) noexcept:
+    cdef uint64_t word = bk_load(&(<Breaker>self).core.word)
+    cdef PyObject *permit
+    if BK_LIKELY((word & DIVERTED) == 0):
+        permit = bk_take_kept(&kept_permits)
+        if BK_LIKELY(permit != NULL):
+            Py_INCREF(self)
+            breaker_of(permit)[0] = self
+            (<Permit>permit).ticket.epoch = word >> EPOCH_SHIFT
+            (<Permit>permit).ticket.lease = 0
+            (<Permit>permit).ticket.live = RUNS
+            (<Permit>permit).ticket.timed = 0
+            PyObject_GC_Track(permit)
+            return permit
+    return acquire_unlike(self)
+
+
+cdef apart_object acquire_unlike(PyObject *self) noexcept:
+    """The same in all states, with a permit that is made."""
     cdef Ticket ticket
     cdef PyObject *permit
     if not begin_closed(&(<Breaker>self).core, &ticket):
@@ -113,15 +147,39 @@ cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) n
 
 cdef newfunc make_permit = (<PyTypeObject *>Permit).tp_new
 cdef destructor free_permit = (<PyTypeObject *>Permit).tp_dealloc
+cdef bk_kept_t kept_permits
+
+
+cdef inline PyObject **breaker_of(PyObject *permit) noexcept:
+    """The breaker of a permit, owned: the field before its ticket (see `check_permit`). Of a kept one as in `held`."""
+    return <PyObject **>&(<Permit>permit).ticket - 1
 
 
 cdef void dealloc_permit(PyObject *self) noexcept:
-    if BK_UNLIKELY((<Permit>self).ticket.live != 0):
+    cdef PyObject *breaker = breaker_of(self)[0]
+    PyObject_GC_UnTrack(self)
+    if BK_LIKELY((<Permit>self).ticket.live == 0) and BK_LIKELY(bk_keep(&kept_permits, self)):
+        Py_DECREF(breaker)
+    else:
+        free_unkept_permit(self)
+
+
+cdef apart_void free_unkept_permit(PyObject *self) noexcept:
+    if (<Permit>self).ticket.live:
         drop(self, (<Permit>self).breaker, &(<Permit>self).ticket, IGNORED)
     free_permit(self)
 
 
+cdef int check_permit() except -1:
+    cdef Permit permit = Permit.__new__(Permit)
+    if breaker_of(<PyObject *>permit)[0] != <PyObject *>None:
+        raise ImportError("breaker._core: this compiler lays out its objects in another way than the core relies on")
+    return 0
+
+
+check_permit()
 bk_add_method(<PyTypeObject *>Breaker, &bk_acquire_method)
+bk_add_method(<PyTypeObject *>Permit, &bk_exit_method)
 (<PyTypeObject *>Permit).tp_dealloc = dealloc_permit
 bk_forbid_making(<PyTypeObject *>Permit)
 bk_forbid_making(<PyTypeObject *>Ready)

@@ -1,4 +1,4 @@
-# The rules beyond the streak: rates over a window of recent calls, slow calls, calls in flight, gradual recovery.
+# The rules beyond the streak: rates over a window of recent calls, slow calls, calls in flight.
 #
 # All of it lies behind one pointer, so that a breaker without such a rule pays eight bytes. Three things keep a success
 # free. It can only lower a failure rate, so nobody judges at one, and the window takes successes over from their counter
@@ -36,13 +36,6 @@ cdef struct Rules:          # made when a policy first needs it, kept as long as
     bk_recording_t *recording   # NULL: nobody wants to know of each call
 
 
-# ---- memory ---------------------------------------------------------------------------------------------------
-
-cdef struct NewRules:       # what a policy needs and the breaker has not: made before the lock, freed after it
-    Rules *rules
-    bk_window_t *window
-
-
 cdef inline bint has_rates(const RuleNumbers *by) noexcept nogil:
     return by.failure_rate_threshold <= 1 or by.slow_call_rate_threshold <= 1
 
@@ -53,139 +46,6 @@ cdef inline bint needs_rules(const RuleNumbers *by) noexcept nogil:
 
 cdef inline bint has_slow_rule(const RuleNumbers *by) noexcept nogil:
     return by.slow_call_rate_threshold <= 1
-
-
-cdef bint fits(const bk_window_t *w, const RuleNumbers *by) noexcept nogil:
-    """May this window, with what is in it, serve a policy?"""
-    if w == NULL:
-        return not has_rates(by)
-    if not has_rates(by):
-        return False
-    if by.window_calls == 0:
-        return w.size == 0 and w.span == by.window_ns
-    return w.size == by.window_calls and (w.slowed != NULL or not has_slow_rule(by))
-
-
-cdef bint lack_locked(const Core *c, const RuleNumbers *by, const NewRules *new) noexcept nogil:
-    """Is memory missing for this policy?"""
-    cdef const Rules *r = c.here.rules
-    if r == NULL:
-        return needs_rules(by) and (new.rules == NULL or (has_rates(by) and new.window == NULL))
-    return has_rates(by) and not fits(r.window, by) and new.window == NULL
-
-
-cdef int make_rules(const RuleNumbers *by, NewRules *new) except -1:
-    """Make what a policy needs, all of it. The caller does not hold the lock."""
-    if new.rules == NULL:
-        new.rules = <Rules *>PyMem_RawMalloc(sizeof(Rules))
-    if new.window == NULL and has_rates(by):
-        new.window = bk_window_make(by.window_calls, by.window_ns, has_slow_rule(by))
-    if new.rules == NULL or (new.window == NULL and has_rates(by)):
-        free_rules(new)
-        raise MemoryError("breaker: no memory for a window")
-    memset(new.rules, 0, sizeof(Rules))
-    return 0
-
-
-cdef void free_rules(NewRules *new) noexcept nogil:
-    PyMem_RawFree(new.window)
-    PyMem_RawFree(new.rules)
-    new.window = NULL
-    new.rules = NULL
-
-
-# ---- another policy -------------------------------------------------------------------------------------------
-
-cdef Rules *begin_rules_locked(Core *c, NewRules *new, bint custom) noexcept nogil:
-    """The first ones, with nothing to judge by."""
-    cdef Rules *r = new.rules
-    c.here.rules = r
-    new.rules = NULL
-    r.numbers.slow_call_rate_threshold = NO_RATE
-    r.numbers.failure_rate_threshold = NO_RATE
-    r.clock = CUSTOM if custom else PRECISE
-    return r
-
-
-cdef void take_rules_locked(Core *c, const RuleNumbers *by, NewRules *new, bint custom, int64_t now) noexcept nogil:
-    """Go on by other numbers, with what can be kept of the window. The old one is in ``new`` then, for its memory."""
-    cdef Rules *r = c.here.rules
-    cdef bk_window_t *old
-    if r == NULL:
-        if not needs_rules(by):
-            return
-        r = begin_rules_locked(c, new, custom)
-    elif r.window != NULL:
-        catch_up_locked(c, now)
-    old = r.window
-    if old != NULL and not has_slow_rule(by):
-        bk_window_forget_slow(old)
-    if not fits(old, by):
-        r.window = new.window if has_rates(by) else NULL
-        new.window = old
-        if r.window != NULL:
-            r.base = counted_locked(c)
-            if old == NULL:
-                bk_window_empty(r.window, now)
-            else:
-                bk_window_take(r.window, old, now)
-    follow_locked(c, by, now)
-    if by.recovery_time_ns != r.numbers.recovery_time_ns:
-        r.credit = 0
-        if by.recovery_time_ns == 0:
-            c.here.bits &= ~RECOVERING
-    r.numbers = by[0]
-    if r.clock != CUSTOM:
-        choose_clock_locked(r)
-    arm_locked(c)
-
-
-cdef void follow_locked(Core *c, const RuleNumbers *by, int64_t now) noexcept nogil:
-    """Follow calls in flight by another slow duration. With the rule they are forgotten: one that ends after it takes
-    the way of a call that was never measured."""
-    cdef Rules *r = c.here.rules
-    cdef int64_t duration = followed_locked(r, by)
-    if duration != followed_locked(r, &r.numbers):
-        bk_flights_follow(&r.in_flight, duration, now)
-
-
-cdef int64_t followed_locked(const Rules *r, const RuleNumbers *by) noexcept nogil:
-    """The duration by which calls are followed. One that is recorded is measured, and by itself never late; 0: none is."""
-    if has_slow_rule(by):
-        return by.slow_call_duration_ns
-    return 0 if r.recording == NULL else INT64_MAX
-
-
-cdef void choose_clock_locked(Rules *r) noexcept nogil:
-    """The coarse clock where its step is small beside what is measured."""
-    cdef int64_t step = bk_coarse_step()
-    cdef bint coarse = step > 0 and r.recording == NULL
-    if has_slow_rule(&r.numbers) and r.numbers.slow_call_duration_ns // 64 < step:
-        coarse = False
-    if r.window != NULL and r.window.size == 0 and r.window.slice // 4 < step:
-        coarse = False
-    bk_store(&r.clock, COARSE if coarse else PRECISE)
-
-
-cdef void arm_locked(Core *c) noexcept nogil:
-    """Tell the calls that take no lock what they have to look at."""
-    cdef Rules *r = c.here.rules
-    cdef uint16_t bits = c.here.bits & ~(SLICED | TIMED)
-    if r.window != NULL and r.window.size == 0:
-        bits |= SLICED
-    if has_slow_rule(&r.numbers):
-        bits |= TIMED
-    c.here.bits = bits
-    bk_store(&r.slow_ns, <uint64_t>(r.numbers.slow_call_duration_ns if bits & TIMED else INT64_MAX))
-    show_slice_locked(r)
-
-
-cdef void show_slice_locked(Rules *r) noexcept nogil:
-    """When is the slice over? With a clock of the program's own each call asks."""
-    cdef int64_t end = INT64_MIN if r.clock == CUSTOM else INT64_MAX
-    if r.clock != CUSTOM and r.window != NULL:
-        end = bk_window_end(r.window)
-    bk_store(&r.slice_end, <uint64_t>end)
 
 
 # ---- the window -----------------------------------------------------------------------------------------------
@@ -309,11 +169,14 @@ cdef cold_int look_locked(Core *c, const Ticket *ticket, int outcome, const int6
     out.now = max(out.now, c.m.since)
     if not judges_locked(c):
         return DONE
+    if outcome != FAILURE and not out.slow:
+        # It is counted in the slice of now. A ring takes it from the counter when there is more to record.
+        if outcome == SUCCESS and r.window != NULL and r.window.size == 0:
+            catch_up_locked(c, out.now)
+        return DONE
     if r.window != NULL:
         catch_up_locked(c, out.now)
         seen = bk_window_with(r.window, outcome == FAILURE, out.slow)
-    if outcome != FAILURE and not out.slow:
-        return DONE
     if (read == NULL or (outcome == FAILURE and out.text == NULL)) and mode_locked(c) == AUTO and rule_locked(
             c, 0 if outcome == SUCCESS else c.m.streak + (outcome == FAILURE), &seen) != NOTHING:
         return NEEDS_MORE
@@ -329,7 +192,7 @@ cdef bint took_long_locked(const Core *c, const Ticket *ticket, const Outbox *ou
 
 
 cdef cold_int judge_by_rules_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
-    """The verdict on a call where there are more rules than the streak. The window is up to date."""
+    """The verdict on a call where there are more rules than the streak. For what it records the window is up to date."""
     cdef Rules *r = c.here.rules
     cdef bk_tally_t seen = bk_tally_t(calls=0, failures=0, slow=0)
     cdef int reason
@@ -340,6 +203,7 @@ cdef cold_int judge_by_rules_locked(Core *c, int outcome, int64_t now, Outbox *o
         if not out.slow:
             if c.m.would_have_opened:
                 if r.window != NULL:
+                    catch_up_locked(c, now)
                     seen = bk_window_with(r.window, False, False)
                 if rule_locked(c, 0, &seen) == NOTHING:
                     c.m.would_have_opened = False
@@ -384,131 +248,6 @@ cdef cold_int measure_locked(Core *c, int64_t now, Ticket *ticket) noexcept nogi
     if has_slow_rule(&r.numbers) or r.recording != NULL:
         ticket.began = bk_coarse_ns() if r.clock == COARSE else now
         ticket.timed = bk_flights_depart(&r.in_flight)
-    return 0
-
-
-# ---- gradual recovery -----------------------------------------------------------------------------------------
-
-# The part of the calls that is admitted grows from a tenth to all of them. No dice: each call brings its part as credit,
-# and one that finds credit for a whole call is let in. In whole numbers, a part is (time + 9 * gone) / (10 * time).
-
-cdef struct Measure:
-    uint64_t whole
-    int shift               # by which it was made to fit
-
-
-cdef inline Measure measure_of(int64_t time) noexcept nogil:
-    cdef Measure m = Measure(whole=<uint64_t>time, shift=0)
-    while m.whole >> 59:
-        m.whole >>= 1
-        m.shift += 1
-    return m
-
-
-cdef inline bint is_recovering_locked(const Core *c, int64_t now) noexcept nogil:
-    return (c.here.bits & RECOVERING) != 0 and left_of(c.m.since, c.here.rules.numbers.recovery_time_ns, now) > 0
-
-
-cdef cold_int let_in_locked(Core *c, int64_t now) noexcept nogil:
-    """May this call run while the breaker recovers? It also notices when that is over."""
-    cdef Rules *r = c.here.rules
-    cdef Measure m = measure_of(r.numbers.recovery_time_ns)
-    if not is_recovering_locked(c, now):
-        c.here.bits &= ~RECOVERING
-        return True
-    r.credit += m.whole + 9 * (elapsed(c.m.since, now) >> m.shift)
-    if r.credit < 10 * m.whole:
-        return False
-    r.credit -= 10 * m.whole
-    return True
-
-
-cdef double recovery_share_locked(const Core *c, int64_t now) noexcept nogil:
-    """The part of the calls that is admitted while the breaker recovers; -1: it does not."""
-    if c.m.state != CLOSED or not is_recovering_locked(c, now):
-        return -1
-    return 0.1 + 0.9 * (<double>elapsed(c.m.since, now) / <double>c.here.rules.numbers.recovery_time_ns)
-
-
-cdef int64_t recovery_wait_locked(const Core *c, int64_t now) noexcept nogil:
-    """Nanoseconds until the next call is let in, if it is the only one; a second at most, for others bring credit too."""
-    cdef Measure m
-    cdef uint64_t needed, gone
-    if BK_LIKELY((c.here.bits & RECOVERING) == 0) or not is_recovering_locked(c, now):
-        return 0
-    m = measure_of(c.here.rules.numbers.recovery_time_ns)
-    needed = 9 * m.whole - min(c.here.rules.credit, 9 * m.whole)
-    needed = needed // 9 + (needed % 9 != 0)
-    gone = elapsed(c.m.since, now) >> m.shift
-    if gone >= needed:
-        return 0
-    return <int64_t>min(<uint64_t>SECOND >> m.shift, needed - gone) << m.shift
-
-
-# ---- without the lock -----------------------------------------------------------------------------------------
-
-cdef inline int64_t reading(const Rules *r) noexcept nogil:
-    """The clock of calls, where it is not the program's own."""
-    return bk_coarse_ns() if BK_LIKELY(bk_load(&r.clock) == COARSE) else bk_monotonic_ns()
-
-
-cdef bint in_time(Core *c, const Ticket *ticket) noexcept nogil:
-    """Was a call that succeeded not slow, and is the slice the one it belongs to? False: the lock has to be taken."""
-    cdef Rules *r = c.here.rules
-    cdef int64_t now
-    if BK_UNLIKELY(bk_load(&r.clock) == CUSTOM) or (BK_SHARED_CALLS and ticket.timed):
-        return False
-    now = reading(r)
-    if ticket.timed and now - ticket.began >= <int64_t>bk_load(&r.slow_ns):
-        return False
-    if BK_UNLIKELY(now >= <int64_t>bk_load(&r.slice_end)):
-        turn_slice(c, now)
-    if ticket.timed:
-        bk_flights_arrive(&r.in_flight, ticket.timed)
-    return True
-
-
-cdef cold_int turn_slice(Core *c, int64_t now) noexcept nogil:
-    """The slice is over: begin the one of now."""
-    lock(c)
-    if c.here.rules.window != NULL:
-        catch_up_locked(c, now)
-    unlock(c)
-    return 0
-
-
-cdef cold_int succeed_measured(PyObject *b, Ticket *ticket, uint64_t passing) noexcept:
-    """`succeed_closed` where the end of a call is looked at: no lock either, but the clock. False: not recorded."""
-    cdef Core *c = &(<Breaker>b).core
-    cdef uint64_t word = bk_load(&c.word)
-    if not word & (SLICED | TIMED) or ticket.lease or not ticket.live:
-        return False
-    if (word & ~(passing | SLICED | TIMED)) != ticket.epoch << EPOCH_SHIFT or not in_time(c, ticket):
-        return False
-    if bk_claim(&ticket.live) and bk_count(&c.successes):
-        bk_share(b)
-    return True
-
-
-cdef cold_int depart(Core *c, Ticket *ticket) noexcept:
-    """Admit a call whose time is measured without the lock. False: it has to be taken."""
-    cdef Rules *r = c.here.rules
-    if BK_SHARED_CALLS or bk_load(&r.clock) == CUSTOM:
-        return False
-    ticket.began = reading(r)
-    if ticket.began >= r.in_flight.end:     # a new beat: does somebody hang?
-        return False
-    ticket.timed = bk_flights_depart(&r.in_flight)
-    return True
-
-
-cdef cold_int stop_measuring(Breaker b, Ticket *ticket) noexcept nogil:
-    """How long this call takes is its consumer's doing."""
-    lock(&b.core)
-    if ticket.timed:
-        bk_flights_arrive(&b.core.here.rules.in_flight, ticket.timed)
-        ticket.timed = 0
-    unlock(&b.core)
     return 0
 
 

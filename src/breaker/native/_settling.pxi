@@ -72,18 +72,22 @@ cdef void raise_refusal(Breaker b, const Refusal *no) noexcept:
 
 # ---- settling -------------------------------------------------------------------------------------------------
 
-cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) noexcept:
-    """Record a success that needs no lock: nothing has changed since admission and no failure is on record.
+cdef inline bint succeed_plainly(PyObject *b, Ticket *ticket, uint64_t passing) noexcept:
+    """Record a success that is nothing but a count: nothing has changed since admission and no failure is on record.
 
     ``b`` is a `Breaker`; ``passing``: bits of the word that do not matter here.
     """
     cdef Core *c = &(<Breaker>b).core
-    if BK_LIKELY((bk_load(&c.word) & ~passing) == ticket.epoch << EPOCH_SHIFT and ticket.lease == 0):
-        if bk_claim(&ticket.live):
-            if bk_count(&c.successes):
-                bk_share(b)
-        return True
-    return succeed_measured(b, ticket, passing)
+    if BK_UNLIKELY((bk_load(&c.word) & ~passing) != ticket.epoch << EPOCH_SHIFT or ticket.lease != 0):
+        return False
+    if bk_claim(&ticket.live) and bk_count(&c.successes):
+        bk_share(b)
+    return True
+
+
+cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) noexcept:
+    """The same, and where the end of a call is measured: neither needs the lock."""
+    return succeed_plainly(b, ticket, passing) or succeed_measured(b, ticket, passing)
 
 
 cdef str _FAILED_RESULT = "failed result"
@@ -277,7 +281,7 @@ cdef PyObject *settle_value(Breaker b, Ticket *ticket, PyObject *value) noexcept
     return value
 
 
-cdef void drop(PyObject *self, Breaker b, Ticket *ticket, int outcome) noexcept:
+cdef apart_void drop(PyObject *self, Breaker b, Ticket *ticket, int outcome) noexcept:
     """Settle the ticket of an object that is being freed. It lives a moment longer, for listeners may run in here."""
     cdef PyObject *error = bk_take_exception()
     PyObject_GC_UnTrack(self)

@@ -161,7 +161,7 @@ cdef struct Core:
 
 cdef inline Ticket admitted(uint64_t epoch, uint64_t lease) noexcept nogil:
     """The ticket of a call that runs; `NOT_ADMITTED` is the other one."""
-    return Ticket(epoch=epoch, lease=lease, live=PROBES if lease else RUNS, timed=0)
+    return Ticket(epoch=epoch, lease=lease, live=PROBES if lease else RUNS, timed=0, began=0)
 
 
 cdef Ticket NOT_ADMITTED = Ticket(epoch=0, lease=0, live=0, timed=0, began=0)

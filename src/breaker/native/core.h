@@ -14,6 +14,7 @@
 #define BK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define BK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define BK_COLD __attribute__((noinline, cold))
+#define BK_APART __attribute__((noinline))
 /* Cython takes it for a part of the type that a function returns, and repeats it where it means nothing. */
 #pragma GCC diagnostic ignored "-Wattributes"
 
@@ -179,71 +180,7 @@ static BK_COLD void bk_chain_exception(PyObject *error) {
     bk_give_exception(set);
 }
 
-/* ---- what kind of function, what kind of result ------------------------------------------------------------ */
-#define BK_RUNS_LATER (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
-
-/* Has inspect.markcoroutinefunction marked a Python function, or asyncio in the way in which it did so before 3.12? */
-static BK_COLD int bk_is_marked(PyObject *dict) {
-    static PyObject *marks[2];
-    static const char *const names[2] = {"_is_coroutine_marker", "_is_coroutine"};
-    for (int i = 0; i < 2; i++) {
-        if (marks[i] == NULL) marks[i] = PyUnicode_InternFromString(names[i]);
-        int found = marks[i] == NULL ? -1 : PyDict_Contains(dict, marks[i]);
-        if (found > 0) return 1;
-        if (found < 0) PyErr_Clear();
-    }
-    return 0;
-}
-/* Flags of BK_RUNS_LATER for a Python function or a bound method of one; 0 for a built-in; -1 for anything else. */
-static inline int bk_function_flags(PyObject *fn) {
-    if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
-    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type))) {
-        PyObject *dict = ((PyFunctionObject *)fn)->func_dict;
-        if (BK_UNLIKELY(dict != NULL) && PyDict_GET_SIZE(dict) != 0 && bk_is_marked(dict)) return CO_COROUTINE;
-        return ((PyCodeObject *)((PyFunctionObject *)fn)->func_code)->co_flags & BK_RUNS_LATER;
-    }
-    return Py_IS_TYPE(fn, &PyCFunction_Type) ? 0 : -1;
-}
-/* The same flags of a generator. */
-static inline int bk_generator_flags(PyObject *generator) {
-#if PY_VERSION_HEX >= 0x030C0000
-    PyCodeObject *code = PyGen_GetCode((PyGenObject *)generator);
-#else
-    PyCodeObject *code = (PyCodeObject *)Py_NewRef(((PyGenObject *)generator)->gi_code);
-#endif
-    int flags = code->co_flags & BK_RUNS_LATER;
-    Py_DECREF(code);
-    return flags;
-}
-/* The same flags of a Python function as it is now: its code may have been replaced. NULL: none. */
-static inline int bk_code_flags(PyObject *function) {
-    return ((PyCodeObject *)((PyFunctionObject *)function)->func_code)->co_flags & BK_RUNS_LATER;
-}
-/* A call of the user's function. To a Python function directly: the checks around it are for C functions. */
-static inline PyObject *bk_call(PyObject *fn, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
-    if (BK_LIKELY(Py_IS_TYPE(fn, &PyFunction_Type)))
-        return ((PyFunctionObject *)fn)->vectorcall(fn, args, nargsf, kwnames);
-    return PyObject_Vectorcall(fn, args, nargsf, kwnames);
-}
-/* PyIter_Send, without the call of it where the object has am_send. */
-static inline PySendResult bk_send(PyObject *iterator, PyObject *value, PyObject **result) {
-    PyAsyncMethods *async = Py_TYPE(iterator)->tp_as_async;
-    if (BK_LIKELY(async != NULL && async->am_send != NULL)) return async->am_send(iterator, value, result);
-    return PyIter_Send(iterator, value, result);
-}
-/* False for every value that cannot be a coroutine, a generator, an awaitable, a future or a context manager whose
- * entering is the call. Futures of threads and context managers are instances of Python classes without a slot that
- * says so; the classes that are known to be neither are remembered by their version tags, which are given out once. */
-#define BK_CLASSES 256
-static uint32_t bk_plain_classes[BK_CLASSES];
-static inline int bk_may_run_later(PyObject *value) {
-    PyTypeObject *type = Py_TYPE(value);
-    PyAsyncMethods *async = type->tp_as_async;
-    if (BK_LIKELY(async == NULL)) return 0;
-    if (async->am_send != NULL || async->am_await != NULL || async->am_anext != NULL) return 1;
-    return type->tp_version_tag == 0 || bk_plain_classes[type->tp_version_tag % BK_CLASSES] != type->tp_version_tag;
-}
-static void bk_runs_nothing_later(PyTypeObject *type) { bk_plain_classes[type->tp_version_tag % BK_CLASSES] = type->tp_version_tag; }
+#include "functions.h"
 
 /* ---- slots and methods set on the types when the module is made -------------------------------------------- */
 static PyObject *bk_no_args;
@@ -302,6 +239,11 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
     PyType_Modified(type);
 }
 
+static void bk_make_awaitable(PyTypeObject *type, unaryfunc wait) { /* it has an __await__ of Cython's */
+    type->tp_as_async->am_await = wait;
+    PyType_Modified(type);
+}
+
 #include "context.h"
 #include "kept.h"
 #include "rejections.h"
@@ -309,5 +251,18 @@ static void bk_make_iterator(PyTypeObject *type, sendfunc send, iternextfunc nex
 #include "windows.h"
 #include "in_flight.h"
 #include "recording.h"
+
+/* ---- one interpreter of a process has this module (S155) ------------------------------------------------------
+ * It is one copy of C state, and where a sub-interpreter were first to have it, the main one could do so no more. So it
+ * is refused before Cython's own PyInit__core, which has another name here. */
+PyMODINIT_FUNC bk_init_module(void);
+PyMODINIT_FUNC PyInit__core(void) {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return bk_init_module();
+    PyErr_SetString(PyExc_ImportError,
+        "breaker cannot be imported in a sub-interpreter: its state belongs to the main interpreter of a process; "
+        "make the calls there, in a thread, or in a process of their own (mod_wsgi: WSGIApplicationGroup %{GLOBAL})");
+    return NULL;
+}
+#define PyInit__core bk_init_module
 
 #endif

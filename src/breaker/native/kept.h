@@ -11,10 +11,13 @@
 #define BK_KEEPS 1
 #endif
 #define BK_KEPT 32
-typedef struct { PyObject *objects[BK_KEPT]; int count; } bk_kept_t;
+typedef struct { PyObject *objects[BK_KEPT]; size_t count; } bk_kept_t;
 
 static inline PyObject *bk_take_kept(bk_kept_t *kept) { /* owned; NULL: there is none */
-    return BK_LIKELY(kept->count > 0) ? kept->objects[--kept->count] : NULL;
+    if (BK_UNLIKELY(kept->count == 0)) return NULL;
+    PyObject *object = kept->objects[--kept->count];
+    if (object == NULL) __builtin_unreachable(); /* so that nobody asks again */
+    return object;
 }
 /* In a tp_dealloc. False: there is no room, it has to be freed. What it holds is dropped by the caller afterwards, which
  * may run Python code that takes it again. */
@@ -48,7 +51,7 @@ static BK_COLD void bk_free_later(PyObject *object) {
     bk_later = object;
 }
 static BK_COLD void bk_free_all_later(void) {
-    while (bk_later != NULL) {
+    while (bk_later != NULL && bk_depth == 1) {
         PyObject *object = bk_later;
         bk_later = (PyObject *)(BK_LINK(object) & ~(uintptr_t)BK_LINK_FLAGS);
         BK_LINK(object) &= BK_LINK_FLAGS;
@@ -67,7 +70,7 @@ static inline void bk_free_chained(PyObject *self, destructor body) {
     }
     bk_depth++;
     body(self);
-    if (BK_UNLIKELY(bk_later != NULL && bk_depth == 1)) bk_free_all_later();
+    if (BK_UNLIKELY(bk_later != NULL)) bk_free_all_later();
     bk_depth--;
 #endif
 }

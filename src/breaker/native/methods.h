@@ -44,6 +44,13 @@ static PyMethodDef bk_acquire_method = {
     ".. versionadded:: 0.1"
 };
 
+static PyObject *bk_exit_entry(PyObject *, PyObject *const *, Py_ssize_t); /* _permits.pxi */
+static PyMethodDef bk_exit_method = {
+    "__exit__", (PyCFunction)(void (*)(void))bk_exit_entry, METH_FASTCALL,
+    "__exit__($self, kind, exc, traceback, /)\n--\n\n"
+    "Settle by how the ``with`` block ended. What was raised goes on."
+};
+
 static PyObject *bk_get_breaker_entry(PyObject *, PyObject *const *, Py_ssize_t, PyObject *); /* _registry.pxi */
 static PyMethodDef bk_get_breaker_method = {
     "get_breaker", (PyCFunction)(void (*)(void))bk_get_breaker_entry, METH_FASTCALL | METH_KEYWORDS,

@@ -72,7 +72,12 @@ static int64_t bk_ring_forget(uint64_t *bits, int64_t size, int64_t at, int64_t 
     return bk_ring_clear(bits, at, first) + bk_ring_clear(bits, 0, n - first);
 }
 static inline int bk_ring_has(const uint64_t *bits, int64_t at) { return (int)(bits[at >> 6] >> (at & 63)) & 1; }
-static inline void bk_ring_set(uint64_t *bits, int64_t at) { bits[at >> 6] |= (uint64_t)1 << (at & 63); }
+/* Write one bit; returns by how much the number of set ones grows. */
+static inline int bk_ring_put(uint64_t *bits, int64_t at, int bit) {
+    int was = bk_ring_has(bits, at);
+    bits[at >> 6] ^= (uint64_t)(was ^ bit) << (at & 63);
+    return bit - was;
+}
 
 /* Up to 64 bits from one on, without going round. */
 static inline uint64_t bk_ring_read(const uint64_t *bits, int64_t at, int64_t n) {
@@ -145,18 +150,17 @@ static void bk_window_pass(bk_window_t *w, int64_t n) {
 }
 /* One call, whatever it was. */
 static void bk_window_record(bk_window_t *w, int failed, int slow) {
-    bk_window_pass(w, 1);
     if (w->size) {
-        int64_t at = (w->at ? w->at : w->size) - 1;
-        slow = slow && w->slowed != NULL;
-        if (failed) bk_ring_set(w->failed, at);
-        if (slow) bk_ring_set(w->slowed, at);
+        w->all.failures += bk_ring_put(w->failed, w->at, failed != 0);
+        if (w->slowed != NULL) w->all.slow += bk_ring_put(w->slowed, w->at, slow != 0);
+        w->all.calls += w->all.calls < w->size;
+        if (++w->at == w->size) w->at = 0;
     } else {
-        w->slices[w->at].failures += failed;
-        w->slices[w->at].slow += slow;
+        bk_tally_t *slice = &w->slices[w->at];
+        slice->calls += 1, w->all.calls += 1;
+        if (failed) slice->failures += 1, w->all.failures += 1;
+        if (slow) slice->slow += 1, w->all.slow += 1;
     }
-    w->all.failures += failed;
-    w->all.slow += slow;
 }
 /* What would be in it after one more such call. */
 static bk_tally_t bk_window_with(const bk_window_t *w, int failed, int slow) {

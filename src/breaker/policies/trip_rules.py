@@ -7,8 +7,6 @@ docs/states.md.
 
 from __future__ import annotations
 
-import math
-
 from breaker.errors import PolicyError
 
 TYPE_CHECKING = False
@@ -90,6 +88,8 @@ def slow_calls_to_open(policy: Policy, seen: Snapshot) -> int:
 
 def _calls_to_reach(policy: Policy, threshold: float, others: int) -> int | None:
     """How many calls of a kind bring their rate to a threshold, beside others in the window. None: no number does."""
+    import math  # a shared library of its own; only tests ask this
+
     at_most: int | None = policy.window.calls
     least: int = policy.minimum_calls
     if threshold < 1 or others == 0:
