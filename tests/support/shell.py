@@ -1,13 +1,16 @@
 """Commands as their users meet them: in this process, in one of their own, on a terminal."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,10 +97,14 @@ def line_with(process: "subprocess.Popen[str]", text: str) -> str:
 class Terminal:
     """A command whose three streams are one terminal."""
 
-    def __init__(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *words: str, environment: Mapping[str, str] | None = None, size: tuple[int, int] = (24, 80)
+    ) -> None:
         self.seen = ""
+        self.size = size  # lines, columns
         self._ours, theirs = pty.openpty()
         try:
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
             self.process = subprocess.Popen(
                 [*COMMAND, *words],
                 stdin=theirs,
@@ -116,6 +123,22 @@ class Terminal:
             assert time.monotonic() < deadline, f"no {text!r} in\n{self.seen}"
             self._read(0.1)
         return self.seen
+
+    def wait_for_screen(self, *texts: str, seconds: float = 30) -> list[str]:
+        """Read until the screen shows these texts; returns its lines."""
+        deadline = time.monotonic() + seconds
+        while not all(any(text in line for line in self.screen()) for text in texts):
+            assert time.monotonic() < deadline, f"no {texts!r} in\n" + "\n".join(self.screen())
+            self._read(0.1)
+        return self.screen()
+
+    def screen(self) -> list[str]:
+        """What the terminal shows now, line by line."""
+        import pyte
+
+        screen = pyte.Screen(self.size[1], self.size[0])
+        pyte.Stream(screen).feed(self.seen)
+        return [line.rstrip() for line in screen.display]
 
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())

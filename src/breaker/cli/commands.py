@@ -18,6 +18,7 @@ COMMANDS = {  # name → its module, its line in the help
     "disable": (_MODES, "let all calls of a breaker run, and judge none"),
     "shadow": (_MODES, "let all calls of a breaker run, and report when it would have opened"),
     "auto": (_MODES, "give a breaker back to its rules"),
+    "top": ("breaker.cli.top.options", "show the breakers of a running program, worst first, again and again"),
     "replay": ("breaker.cli.replay.options", "run recorded calls through other policies, and compare them"),
     "doctor": ("breaker.cli.doctor.options", "look at this installation, and at a source of policies"),
     "demo": ("breaker.cli.demo", "watch circuit breakers protect real calls to a service that fails and recovers"),
