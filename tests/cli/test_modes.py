@@ -48,6 +48,15 @@ def test_the_command_that_takes_it_back_is_printed_and_works(where: Where, comma
         assert (where.values(NAME) if where.raw() else {}) == before
 
 
+@pytest.mark.parametrize("name", ["-x", "--help", "a b'c", "/pkg.Users/Get", "日本"])
+def test_the_command_that_takes_it_back_is_one_for_any_name(files: InFiles, name: str) -> None:
+    done = breaker("shadow", *files.options, "--", name)
+    assert done.code == 0, done
+    back = shlex.split(done.out.partition("to take it back: ")[2])
+    assert breaker(back[1], back[2], "--yes", *back[3:]).code == 0
+    assert files.raw() == {}
+
+
 def test_auto_gives_a_breaker_back_to_its_rules(where: Where) -> None:
     where.run("force-open", NAME)
     assert where.run("auto", NAME).code == 0
@@ -58,9 +67,10 @@ def test_auto_gives_a_breaker_back_to_its_rules(where: Where) -> None:
     assert where.run("auto", "grpc:users").out == "grpc:users: the mode is auto already\n"
 
 
-def test_auto_writes_nothing_where_nothing_says_otherwise(where: Where) -> None:
+def test_auto_is_written_where_no_document_says_otherwise(where: Where) -> None:
+    """A program's own default policy may say otherwise, and no command sees that."""
     assert where.run("auto", NAME).code == 0
-    assert where.raw() == {}
+    assert where.values(NAME) == {"mode": "auto"}
 
 
 @pytest.mark.parametrize("before", [None, '{"failureThreshold":9}', '{"mode": "shadow"}', "{}"])
@@ -147,6 +157,22 @@ def test_a_document_that_somebody_has_changed_is_left_and_the_command_that_mends
     back = shlex.split(line.partition("does it: ")[2])
     assert breaker(*back[1:], "--yes").code == 0
     assert where.values(NAME) == {"failureThreshold": 1}
+
+
+def test_a_document_that_was_not_there_and_has_other_fields_now_keeps_them(where: Where) -> None:
+    done = changed_meanwhile(where, lambda: where.write(NAME, '{"failureThreshold": 1, "mode": "forced_open"}'))
+    assert done.code == 6
+    back = shlex.split(done.err.partition("does it: ")[2].splitlines()[0])
+    assert breaker(*back[1:], "--yes").code == 0
+    assert where.values(NAME) == {"failureThreshold": 1}
+
+
+def test_a_document_that_is_not_valid_any_more_leaves_programs_in_the_mode_and_is_said(where: Where) -> None:
+    where.write(NAME, '{"failureThreshold": 9}')
+    done = changed_meanwhile(where, lambda: where.write(NAME, '{"failureThres'))
+    assert done.code == 6
+    assert "not valid, so that programs keep the mode" in done.err
+    assert where.text(NAME) == b'{"failureThres'
 
 
 def test_a_mode_that_somebody_has_changed_needs_nothing_more(where: Where) -> None:

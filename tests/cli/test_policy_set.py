@@ -116,6 +116,14 @@ def test_the_same_field_twice_is_refused(files: InFiles) -> None:
     assert files.raw() == {}
 
 
+def test_what_people_write_at_first(files: InFiles) -> None:
+    files.run("policy", "set", "failureThreshold=3", "--yes").failed(2, "the name is missing")
+    files.run("policy", "set", NAME, "failureThreshold", "3", "--yes").failed(2, "write failureThreshold=VALUE")
+    files.run("policy", "set", NAME, "failureThreshold", "=", "3", "--yes").failed(2, "write failureThreshold=VALUE")
+    files.run("policy", "set", NAME, "--failureThreshold", "3", "--yes").failed(2, "are written failureThreshold=3")
+    assert files.raw() == {}
+
+
 def test_no_field_at_all_is_refused(files: InFiles) -> None:
     files.run("policy", "set", NAME, "--yes").failed(2, "no field is given", "--file")
 

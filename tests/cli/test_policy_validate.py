@@ -169,6 +169,12 @@ def test_names_of_files_are_shown_without_what_a_terminal_obeys(folder: Path) ->
     assert breaker("policy", "validate", os.fsdecode(name), "--json").json["invalid"] == 1
 
 
+def test_standard_input(folder: Path) -> None:
+    assert breaker("policy", "validate", "-", stdin=GOOD).out == "1 document, all valid\n"
+    done = breaker("policy", "validate", "-", stdin='{"mode": "off"}')
+    assert (done.code, done.out.splitlines()[0].startswith("-: mode must be one of")) == (1, True)
+
+
 def test_the_documents_of_a_source(where: Where) -> None:
     where.write("good", GOOD)
     assert where.run("policy", "validate").out == "1 document, all valid\n"

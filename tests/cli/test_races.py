@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.places import InFiles, Where
+from support.etcd.forgetful import Forgetful
+from support.etcd.server import Server
+from support.places import InEtcd, InFiles, Where
 from support.processes import run_python
 from support.shell import COMMAND, Terminal
 
@@ -131,3 +133,25 @@ def test_commands_on_a_directory_wait_for_each_other_and_not_for_ever(files: InF
         holder.stdin.close()
         assert waits.result(20).code == 0
     assert files.values(NAME) == {"failureThreshold": 3}
+
+
+# -- a write whose answer does not come --
+
+
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        (["policy", "set", NAME, "failureThreshold=3", "--yes"], {f"{NAME}.json": b'{\n  "failureThreshold": 3\n}\n'}),
+        (["policy", "delete", NAME, "--yes"], {}),
+        (["force-open", NAME, "--for", "50ms"], {f"{NAME}.json": b'{"failureThreshold": 9}'}),
+    ],
+    ids=["set", "delete", "force-open"],
+)
+def test_a_write_that_was_made_is_found_out(etcd: Server, words: list[str], after: dict[str, bytes]) -> None:
+    where = InEtcd(etcd)
+    where.write(NAME, '{"failureThreshold": 9}')
+    with Forgetful(etcd.port) as network:
+        where.options[1] = f"etcd://{network.endpoint}"
+        done = where.run(*words)
+        assert (done.code, done.err, network.forgotten) == (0, "", 1)
+    assert where.raw() == after

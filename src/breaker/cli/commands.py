@@ -60,7 +60,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         # Before 3.13 argparse gives all positional arguments to the first group of them that it sees.
         fields = getattr(args, "fields", None)
         if fields is None or any(word.startswith("-") for word in others):
-            cast("Parser", args.parser).error(f"unrecognized arguments: {' '.join(others)}")
+            hint = "" if fields is None else "; fields are written failureThreshold=3"
+            cast("Parser", args.parser).error(f"unrecognized arguments: {' '.join(others)}{hint}")
         fields += others
     return args
 

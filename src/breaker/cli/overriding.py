@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -56,18 +56,14 @@ def _change(place: Place, name: str, before: Documents, mode: Mode) -> Change | 
     """The document with the mode in it; None where it says so already. Raises `Mistake`."""
     old = values_of(before.text(name))
     if before.error(name) is not None or (old is None and before.text(name) is not None):
-        mend = place.command("policy", "set", name, "--replace", f"mode={mode.value}")
+        mend = place.command("policy set --replace", name, f"mode={mode.value}")
         raise Mistake(
             f"{before.error(name)}; mend it first, or write the mode in place of all it holds: {mend}", Code.NO
         )
-    old = old or {}
-    if "mode" in old or mode is not Mode.AUTO or before.effective(name).policy.mode is not Mode.AUTO:
-        given = {"mode": json.dumps(mode.value)}
-    else:
+    if old is not None and old.get("mode") == mode.value:
         return None
-    if old.get("mode") == mode.value:
-        return None
-    text = changed(old, given)
+    given = {"mode": json.dumps(mode.value)}  # auto too: what is inherited may be another one
+    text = changed(old or {}, given)
     check(text, given, place.of(name))
     return Change(place, name, before, text)
 
@@ -75,7 +71,7 @@ def _change(place: Place, name: str, before: Documents, mode: Mode) -> Change | 
 def _already(args: argparse.Namespace, place: Place, before: Documents) -> int:
     mode = args.mode.value
     if args.seconds is not None:
-        back = place.command("policy", "set", args.name, "mode=")
+        back = place.command("policy set", args.name, "mode=")
         raise Mistake(
             f"{args.name} has the mode {mode} already, and --for takes back only what it has written itself; "
             f"to take it out of the document: {back}",
@@ -122,12 +118,12 @@ def _say_written(args: argparse.Namespace, change: Change, revision: Revision | 
         say(f"  to take it back: {_mend(change)}")
 
 
-def _mend(change: Change) -> str:
-    """The command that makes the mode what it was."""
+def _mend(change: Change, now: Mapping[str, Any] | None = None) -> str:
+    """The command that makes the mode what it was. ``now``: what the document says, if somebody has changed it."""
     old = values_of(change.before.text(change.name))
-    if old is None:
-        return change.place.command("policy", "delete", change.name)
-    return change.place.command("policy", "set", change.name, f"mode={old.get('mode', '')}")
+    if old is None and not (now and now.keys() - {"mode"}):
+        return change.place.command("policy delete", change.name)
+    return change.place.command("policy set", change.name, f"mode={(old or {}).get('mode', '')}")
 
 
 def _sleep(seconds: float, stopped: Callable[[], bool]) -> None:
@@ -142,11 +138,15 @@ def _now() -> float:
 
 
 class Back(NamedTuple):
-    """How taking back went: it is done, it is no longer needed, or why it is not done."""
+    """How taking back went: it is done, it is no longer needed, or why it is not done.
+
+    ``values``: of the document then, if somebody has changed it.
+    """
 
     done: bool
     words: str
     problem: str | None = None
+    values: Mapping[str, Any] | None = None
 
 
 def _take_back(change: Change, revision: Revision | None, stopped_by: list[int]) -> Back:
@@ -191,10 +191,13 @@ def _look(change: Change) -> Back:
     text, old = now.text(change.name), change.before.text(change.name)
     if text == old:
         return Back(True, "it is back already")
-    written = (values_of(change.text) or {})["mode"]
-    if (values_of(text) or {}).get("mode") != written:
-        return Back(True, f"somebody has changed the document meanwhile; its mode is no longer {written}")
-    return Back(False, "", f"somebody has changed the document meanwhile, and its mode still is {written}")
+    written, meanwhile = (values_of(change.text) or {})["mode"], "somebody has changed the document meanwhile"
+    if (wrong := now.error(change.name)) is not None:
+        return Back(False, "", f"{meanwhile} to one that is not valid, so that programs keep the mode ({wrong})")
+    values = values_of(text) or {}
+    if values.get("mode") != written:
+        return Back(True, f"{meanwhile}; its mode is no longer {written}")
+    return Back(False, "", f"{meanwhile}, and its mode still is {written}", values)
 
 
 def _look_quietly(change: Change) -> Back | None:
@@ -206,7 +209,7 @@ def _look_quietly(change: Change) -> Back | None:
 
 
 def _say_taken_back(args: argparse.Namespace, change: Change, how: Back, stopped_by: list[int]) -> int:
-    mend = _mend(change)
+    mend = _mend(change, how.values)
     if not how.done:
         output.note(f"{args.parser.prog}: error: {args.name} is not taken back: {how.problem}")
         output.note(f"  its mode is {args.mode.value} until somebody does it: {mend}")

@@ -84,9 +84,12 @@ class Place(NamedTuple):
             if number >= 0:
                 os.close(number)
 
-    def command(self, *words: str) -> str:
+    def command(self, command: str, *arguments: str) -> str:
         """A command on the same documents, as it is typed into a shell. It holds no password."""
-        return shlex.join(["breaker", *words, *self.options])
+        if any(word.startswith("-") for word in arguments):
+            arguments = ("--", *arguments)  # a name that looks like an option
+            return shlex.join(["breaker", *command.split(), *self.options, *arguments])
+        return shlex.join(["breaker", *command.split(), *arguments, *self.options])
 
 
 def _lock(number: int, source: str) -> None:

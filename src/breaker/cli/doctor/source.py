@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from breaker.cli.doctor.findings import NOTE, OK, WRONG, Finding
 from breaker.cli.places import ETCDS, FILE, Place, endpoints_of, find, open_store
@@ -19,6 +20,7 @@ from breaker.errors import SourceError
 
 _NOBODYS = "/breaker/doctor/"  # a path that holds nothing: listing it shows whether the server answers
 _FIRST = 5.0  # seconds, at most, until the watch brings what there is
+_PORT = 2379  # of etcd, where none is written
 _FAR = 5.0  # seconds between the clocks that are worth a word
 
 
@@ -79,7 +81,7 @@ def _documents(place: Place) -> Iterator[Finding]:
     wrong = {name: why for name in documents.stored if (why := documents.error(name)) is not None}
     contradictions = {name: why for name, why in documents.contradictions().items() if name not in wrong}
     for name, why in wrong.items():
-        yield Finding("documents", WRONG, why, f"look at it: {place.command('policy', 'get', name)}")
+        yield Finding("documents", WRONG, why, f"look at it: {place.command('policy get', name)}")
     for name, why in contradictions.items():
         remedy = "change one of the two documents, unless the program's default policy mends it"
         yield Finding("documents", WRONG, f"{place.of(name)}: no program takes the policy: {why}", remedy)
@@ -122,15 +124,17 @@ def _clock_there(args: argparse.Namespace, source: str, member: str) -> Iterator
 
 
 def _date(args: argparse.Namespace, source: str, member: str) -> float:
+    parts = urlsplit(f"//{member}")
+    host, port = parts.hostname or "", parts.port or _PORT
     secure = source.startswith(ETCDS) or args.tls or args.ca or args.cert
     if secure:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only its clock is read
         if args.cert is not None:
             context.load_cert_chain(args.cert, args.key, password="")
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(member, timeout=2, context=context)
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=2, context=context)
     else:
-        connection = http.client.HTTPConnection(member, timeout=2)
+        connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", "/version")
         return parsedate_to_datetime(connection.getresponse().headers["Date"]).timestamp()

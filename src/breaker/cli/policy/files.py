@@ -13,13 +13,11 @@ from breaker.policies.names import SUFFIX
 from breaker.sources.base import Document, Unreadable
 from breaker.sources.document_files import read_file
 
+STANDARD_INPUT = "-"
+
 
 def read_document_file(file: str) -> bytes:
     """The text of a document; ``-`` reads standard input. Raises `Mistake`."""
-    if file == "-":
-        if sys.stdin is None:
-            raise Mistake("-: there is no standard input")
-        return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
     found = read_one(file)
     if isinstance(found, Unreadable):
         raise Mistake(f"{file}: {found.reason}")
@@ -27,7 +25,11 @@ def read_document_file(file: str) -> bytes:
 
 
 def read_one(file: str) -> bytes | Unreadable:
-    """The text in a file that is expected to be there."""
+    """The text in a file that is expected to be there; ``-`` reads standard input."""
+    if file == STANDARD_INPUT:
+        if sys.stdin is None:
+            return Unreadable("there is no standard input")
+        return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
     found: Document | None = read_file(file)
     if found is None:
         return Unreadable("there is no such file")
@@ -37,7 +39,7 @@ def read_one(file: str) -> bytes | Unreadable:
 
 def is_file(word: str) -> bool:
     """Whether a word of the command line means a file, where it may mean a breaker too."""
-    return word == "-" or word.endswith(SUFFIX) or os.path.isfile(word)
+    return word == STANDARD_INPUT or word.endswith(SUFFIX) or os.path.isfile(word)
 
 
 def expand(words: Sequence[str]) -> list[str]:

@@ -140,7 +140,9 @@ def _add_validate(commands: Commands[argparse.ArgumentParser]) -> None:
         "validate policies",
         "validate --source etcd://127.0.0.1:2379 --env production --service my-service",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="files, patterns (with **) and directories")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="files, patterns (with **) and directories; - reads standard input"
+    )
     parser.add_argument("--allow-unknown", action="store_true", help="take fields that this version does not know")
     add_json(parser)
     add_source(parser)

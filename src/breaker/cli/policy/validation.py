@@ -12,7 +12,7 @@ from breaker.cli import output
 from breaker.cli.output import clean, say, styled
 from breaker.cli.places import find
 from breaker.cli.policy import fields
-from breaker.cli.policy.files import expand, read_one
+from breaker.cli.policy.files import STANDARD_INPUT, expand, read_one
 from breaker.cli.trouble import Code, Mistake
 from breaker.errors import PolicyError
 from breaker.policies import schema as policy_schema
@@ -92,7 +92,7 @@ def _problems(
 ) -> list[PolicyError]:
     """What keeps a program from taking the document as it is meant."""
     found = []
-    key = os.path.basename(file)
+    key = os.path.basename(file) if file != STANDARD_INPUT else _ANY
     if document_name(key) is None:
         what = f"named NAME{SUFFIX}, as programs pass it over otherwise"
         found.append(PolicyError(None, what, repr(key), NAME_HINT))

@@ -13,7 +13,7 @@ from breaker.cli.policy import fields
 from breaker.cli.policy.documents import OWN, Documents, changes_between, values_of
 from breaker.cli.policy.files import read_document_file
 from breaker.cli.trouble import Code, Mistake
-from breaker.errors import RevisionConflict, Unreachable
+from breaker.errors import RevisionConflict, SourceError, Unreachable
 from breaker.sources.base import ABSENT, Revision
 
 
@@ -38,7 +38,7 @@ class Change(NamedTuple):
         """Write or delete it, if it is still what was read. Returns the new revision, None if there is none.
 
         Raises:
-            RevisionConflict: It is another one now.
+            Mistake: It is another one now.
             SourceError: It cannot be written; the text says what is known of it.
         """
         store, expected = self.place.store, self.before.revision(self.name)
@@ -50,22 +50,32 @@ class Change(NamedTuple):
                 return None
         except RevisionConflict as conflict:
             now = f"it has revision {conflict.found} now" if conflict.found else "there is none now"
-            look = self.place.command("policy", "get", self.name)
             raise Mistake(
                 f"not written: somebody has changed the document of {self.name} since it was read ({now}, and had "
-                f"{conflict.expected or 'none'}); look at it with: {look}",
+                f"{conflict.expected or 'none'}); look at it with: {self.place.command('policy get', self.name)}",
                 Code.CONFLICT,
             ) from None
         except Unreachable as error:
-            look = self.place.command("policy", "get", self.name)
-            raise Unreachable(f"{error}; it may have been written all the same: look with: {look}") from error
+            return self._made_all_the_same(error)
+
+    def _made_all_the_same(self, error: Unreachable) -> Revision | None:
+        """The revision, if it is written though the answer did not come. Raises `Unreachable`."""
+        look = self.place.command("policy get", self.name)
+        try:
+            now = Documents.of(self.place.store)
+        except SourceError:
+            raise Unreachable(f"{error}; it may have been written all the same: look with: {look}") from None
+        if now.text(self.name) != self.text:
+            raise Unreachable(f"{error}; it is not written") from None
+        return now.revision(self.name) or None
 
 
 def set_fields(args: argparse.Namespace) -> int:
     """``breaker policy set``."""
     given = fields.read_changes(args.fields, args.unset)
     if not given and not args.replace and args.file is None:
-        raise Mistake("no field is given: write failureThreshold=3, or pass --file FILE")
+        missing = "the name is missing: write NAME before " + args.name if "=" in args.name else "no field is given"
+        raise Mistake(f"{missing}; like http:payment-api failureThreshold=3, or pass --file FILE")
     if args.file is not None and (given or args.replace):
         raise Mistake("--file is the whole document: give it without fields and without --replace")
     file: str | None = args.file
