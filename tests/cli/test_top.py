@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from breaker import Policy, Provider
+from breaker import Mode, Policy, Provider
 from breaker.cli.top.rows import age
 from breaker.status import StatusServer, serve
 from support.drive import Providers, fail, rejected, succeed
@@ -104,6 +104,15 @@ def test_a_page_that_goes_away_is_said_and_looked_for_again(provider: Provider) 
             assert "cannot reach" in process.stderr.readline()
             with serve(provider, f"127.0.0.1:{port}"):
                 line_with(process, "http:prices")
+
+
+def test_a_mode_of_the_policy_is_no_operators(provider_of: Providers) -> None:
+    provider = provider_of(Policy(mode=Mode.FORCED_OPEN), clock=None)
+    provider.get_breaker("http:prices")
+    with serve(provider) as page:
+        (row,) = breaker("top", page.url, "--once").out.splitlines()[2:-1]
+    assert row.startswith("forced open")
+    assert "by its policy" in row
 
 
 # -- the screen --

@@ -116,8 +116,8 @@ _PARTS = ("failure_rate", "slow_call_rate", "recovery_share")
 
 
 def _why(breaker: Json) -> str:
-    if breaker["override"] is not None:
-        return "by an operator"
+    if breaker["mode"] != "auto" or breaker["override"] is not None:
+        return "by its policy" if breaker["override"] is None else "by an operator"
     if breaker["state"] == "OPEN":
         return str(breaker["reason"] or "").replace("_", " ")
     said = {kind: one for kind, one in breaker["measures"].items() if kind in _MEASURES and one and one["value"]}
