@@ -64,7 +64,9 @@ def _connection(client: Any) -> RedisCall:
 def name_of(client: Any) -> str:
     """The default name of a client's breaker: ``redis:cache.example.com``, never with a password."""
     if isinstance(client, redis.cluster.RedisCluster | redis.asyncio.cluster.RedisCluster):
-        first = client.startup_nodes[0]
+        # As they were given; older releases know only those that they have found.
+        given = getattr(client, "startup_nodes", None) or client.nodes_manager.startup_nodes.values()
+        first = min(given, key=lambda node: node.name) if not isinstance(given, list) else given[0]
         return _of_address(first.host, first.port)
     pool = client.connection_pool
     if (service := getattr(pool, "service_name", None)) is not None:  # Sentinel knows where it is
@@ -84,7 +86,7 @@ def _of_address(host: str, port: int | str) -> str:
 
 # What an error says.
 
-_UNABLE = frozenset({"BUSY", "MISCONF", "NOREPLICAS"})
+_UNABLE = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN"})
 _IN_PIPELINE = " of pipeline caused error: "
 
 
@@ -118,10 +120,12 @@ def _code_of(error: exceptions.ResponseError) -> str:
 
 
 def _verdict_of_cluster(error: BaseException) -> Verdict:
-    if isinstance(error, exceptions.SlotNotCoveredError) or "slots are not covered" in str(error):
+    text = str(error)
+    if isinstance(error, exceptions.SlotNotCoveredError) or "slots are not covered" in text:
         return "failure"
-    cause = error.__cause__  # of a cluster none of whose nodes can be reached
-    return "ignored" if cause is None else verdict_of(cause)
+    if (cause := error.__cause__) is not None:
+        return verdict_of(cause)  # of a cluster none of whose nodes can be reached
+    return "failure" if "cannot be connected" in text else "ignored"  # a command that no node is for
 
 
 def _failed_answer(answers: Iterable[Any]) -> BaseException | None:

@@ -50,11 +50,12 @@ class Judge:
         failure_sqlstates: codes of five characters, and classes of two, that are failures.
     """
 
-    __slots__ = ("_dialect", "_failures", "_of_driver")
+    __slots__ = ("_dialect", "_failures", "_has_states", "_of_driver")
 
     def __init__(self, dialect: Any, failure_sqlstates: Iterable[str]) -> None:
         self._dialect = dialect
         self._failures = checked_sqlstates(failure_sqlstates)
+        self._has_states = dialect.name not in ("mysql", "mariadb")  # whose numbers say more
         self._of_driver: Callable[[BaseException], Verdict] = {
             "sqlite": _of_sqlite,
             "mysql": _of_mysql,
@@ -74,9 +75,11 @@ class Judge:
 
     def of_statement(self, error: BaseException) -> Verdict:
         """An answer is a success: the database is there, and has judged the statement."""
+        # While rows are fetched asyncpg raises its own errors, which are not the dialect's.
+        if self._has_states and (state := sqlstate_of(error)) is not None:
+            return self._of_state(state, error)
         if isinstance(error, self._dialect.loaded_dbapi.Error):
-            state = sqlstate_of(error)
-            return self._of_driver(error) if state is None else self._of_state(state, error)
+            return self._of_driver(error)
         return "failure" if isinstance(error, OSError | EOFError) else "ignored"
 
     def is_replaced(self, error: BaseException, connection: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import redis
@@ -75,6 +75,10 @@ async def _stepped_async(steps: Any) -> Any:
         return end.value
 
 
+def runner_of(kind: str) -> AbstractContextManager[asyncio.Runner | None]:
+    return asyncio.Runner() if kind == "asyncio" else nullcontext()
+
+
 @contextmanager
 def client_of(
     kind: str, provider: Provider, server: Redis, *, name: Any = None, retries: int = 0, **options: Any
@@ -82,7 +86,7 @@ def client_of(
     """A client that tries once more than ``retries`` and waits for a second, protected."""
     retry = AsyncRetry(NoBackoff(), retries) if kind == "asyncio" else Retry(NoBackoff(), retries)
     options = {"retry": retry, "socket_timeout": 1, "socket_connect_timeout": 1} | options
-    with asyncio.Runner() if kind == "asyncio" else nullcontext() as runner:
+    with runner_of(kind) as runner:
         library: Any = redis.asyncio if kind == "asyncio" else redis
         opened = Client(protect(library.Redis(host=HOST, port=server.port, **options), provider, name=name), runner)
         try:
