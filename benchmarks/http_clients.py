@@ -62,7 +62,7 @@ def _setting() -> Iterator[tuple[str, breaker.Provider, breaker.Provider]]:
         yield address, closed, opened
 
 
-def _calling(call: Call) -> Callable[[int], None]:
+def calling(call: Call) -> Callable[[int], None]:
     def run(n: int) -> None:
         for _ in range(n):
             try:  # noqa: SIM105 - a context manager would be measured too
@@ -82,12 +82,12 @@ def _sync(make: Callable[[], Any], protect: Callable[..., Any], get: Callable[[A
             "rejected": clients.enter_context(protect(make(), opened)),
         }
         url = f"http://{address}/"
-        loops = {kind: Loop(_calling(get(client, url)), kind) for kind, client in made.items()}
+        loops = {kind: Loop(calling(get(client, url)), kind) for kind, client in made.items()}
         name = f"http:{address}"
         yield Subjects(loops, closed.breakers[name], opened.breakers[name])
 
 
-def _awaiting(runner: asyncio.Runner, call: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[int], None]:
+def awaiting(runner: asyncio.Runner, call: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[int], None]:
     async def many(n: int) -> None:
         for _ in range(n):
             try:  # noqa: SIM105 - as above
@@ -109,7 +109,7 @@ def _async(
             return {kind: await stack.enter_async_context(client) for kind, client in make(closed, opened).items()}
 
         url = f"http://{address}/"
-        loops = {kind: Loop(_awaiting(runner, get(client, url)), kind) for kind, client in runner.run(enter()).items()}
+        loops = {kind: Loop(awaiting(runner, get(client, url)), kind) for kind, client in runner.run(enter()).items()}
         name = f"http:{address}"
         yield Subjects(loops, closed.breakers[name], opened.breakers[name])
         runner.run(stack.aclose())

@@ -17,6 +17,7 @@ from benchmarks.sections import (
     guard_rows,
     http_rows,
     registry_rows,
+    store_rows,
     thread_rows,
     web_rows,
 )
@@ -73,7 +74,7 @@ SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "a
 
 # Asked for by name: rates are compared with each other, the others measure with a server in another process and want a
 # machine that does nothing else.
-ON_REQUEST = ("rates", "grpc", "guard", "http", "web")
+ON_REQUEST = ("rates", "grpc", "guard", "http", "stores", "web")
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -101,6 +102,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from http_rows(repeats)
         elif section == "web":
             yield from web_rows(repeats)
+        elif section == "stores":
+            yield from store_rows(repeats)
         elif section == "guard":
             yield from guard_rows(repeats)
     yield loop_row(repeats)

@@ -1,7 +1,8 @@
 """Sections of the table of ratios that are not one breaker's call paths: threads, registry, construction."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import breaker
 from benchmarks import report
@@ -143,24 +144,33 @@ def guard_rows(repeats: int) -> Iterator[Row]:
 
 
 def http_rows(repeats: int) -> Iterator[Row]:
-    """What a GET over loopback takes of its thread's processor time without and with a breaker, with each client.
-
-    What a breaker adds is far below what two requests differ by: the medians of many short batches are compared.
-    """
+    """What a GET over loopback takes of its thread's processor time without and with a breaker, with each client."""
     from benchmarks.http_clients import CLIENTS
 
-    for client, subjects in CLIENTS.items():
+    yield from _client_rows("http", CLIENTS, 10 * repeats)
+
+
+def store_rows(repeats: int) -> Iterator[Row]:
+    """The same of a command of Redis and a statement of SQLAlchemy."""
+    from benchmarks.store_clients import STORES
+
+    yield from _client_rows("stores", STORES, 20 * repeats)
+
+
+def _client_rows(section: str, clients: Mapping[str, Callable[[], Any]], repeats: int) -> Iterator[Row]:
+    """What a breaker adds is far below what two calls differ by: the medians of many short batches are compared."""
+    for client, subjects in clients.items():
         with subjects() as made:
             kinds = list(made.loops)
-            medians = shuffled([made.loops[kind] for kind in kinds], 10 * repeats, turns=4)
+            medians = shuffled([made.loops[kind] for kind in kinds], repeats, turns=4)
         own = dict(zip(kinds, medians, strict=True))
         call, passing_on = own["bare"], own.get("passing-on", own["bare"])
         added = own["breaker"] - passing_on
-        yield Row("http", f"added by the breaker, {client}", added, "ns", call, "the whole call", at_most(0.03))
+        yield Row(section, f"added by the breaker, {client}", added, "ns", call, "the whole call", at_most(0.03))
         if passing_on is not call:
             path = f"added by any middleware, {client}"
-            yield Row("http", path, passing_on - call, "ns", call, "the whole call")
-        yield Row("http", f"rejected, {client}", own["rejected"], "ns", call, "the call that it spares")
+            yield Row(section, path, passing_on - call, "ns", call, "the whole call")
+        yield Row(section, f"rejected, {client}", own["rejected"], "ns", call, "the call that it spares")
 
 
 def web_rows(repeats: int) -> Iterator[Row]:

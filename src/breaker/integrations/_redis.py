@@ -158,7 +158,7 @@ def _pipeline_of(base: type[Any]) -> type[Any]:
                 try:
                     answers = super().execute(raise_on_error, *args, **kwargs)
                 except BaseException as error:
-                    self._breaker_protection.raised(permit, error, verdict_of)
+                    self._breaker_protection.raised(permit, error)
                     raise
                 finally:
                     self._breaker_is_executing = False
@@ -190,7 +190,7 @@ def _async_pipeline_of(base: type[Any]) -> type[Any]:
                 try:
                     answers = await super().execute(raise_on_error, *args, **kwargs)
                 except BaseException as error:
-                    self._breaker_protection.raised(permit, error, verdict_of)
+                    self._breaker_protection.raised(permit, error)
                     raise
                 finally:
                     self._breaker_is_executing = False
@@ -242,11 +242,21 @@ def _async_subscription_of(base: type[Any]) -> type[Any]:
 
 
 def _client_of(base: type[Any]) -> type[Any]:
+    execute = base.execute_command
+
     class Guarded(base):  # type: ignore[misc]
         def execute_command(self, *args: Any, **options: Any) -> Any:
             if (protection := self._breaker_protection) is None:  # made by `client`, and not yet complete
-                return super().execute_command(*args, **options)
-            return protection.run(_command, args, super().execute_command, *args, **options)
+                return execute(self, *args, **options)
+            permit = protection.admit(_command, args)
+            if permit is None:
+                return execute(self, *args, **options)
+            with permit:
+                try:
+                    return execute(self, *args, **options)
+                except BaseException as error:
+                    protection.raised(permit, error)
+                    raise
 
         def client(self) -> Any:  # it takes its connection at once
             made = self._breaker_protection.run(_connection, self, super().client)
@@ -257,11 +267,21 @@ def _client_of(base: type[Any]) -> type[Any]:
 
 
 def _async_client_of(base: type[Any]) -> type[Any]:
+    execute = base.execute_command
+
     class Guarded(base):  # type: ignore[misc]
         async def execute_command(self, *args: Any, **options: Any) -> Any:
             if (protection := self._breaker_protection) is None:
-                return await super().execute_command(*args, **options)
-            return await protection.run_async(_command, args, super().execute_command, *args, **options)
+                return await execute(self, *args, **options)
+            permit = protection.admit(_command, args)
+            if permit is None:
+                return await execute(self, *args, **options)
+            with permit:
+                try:
+                    return await execute(self, *args, **options)
+                except BaseException as error:
+                    protection.raised(permit, error)
+                    raise
 
         def client(self) -> Any:
             return put_around(super().client(), _async_client_of, self._breaker_protection)

@@ -8,6 +8,7 @@ block around the driver's call, and nothing else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -106,15 +107,6 @@ class EngineProtection(Protection):
             reject=reject,
         )
         self._judges = judge
-
-    def execute(self, what: _What, function: Callable[..., None], *args: Any) -> None:
-        """Run a statement as one call. It ends when the driver has it executed, not when its rows are fetched."""
-        if _inside.get():
-            return function(*args)
-        self.run(_call, what, function, *args)
-        if (context := what[2]) is not None:
-            context.breaker_has_executed = True
-        return None
 
     def connect(self, function: Callable[..., Any], *args: Any) -> Any:
         """Do what makes a connection as one call that may fail, and proves nothing where it succeeds.
@@ -215,18 +207,6 @@ def dialect_of(base: type[Any]) -> type[Any]:
     class Guarded(base):  # type: ignore[misc]
         _breaker_protection: EngineProtection
 
-        def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-            what: _What = ("execute", statement, context)
-            self._breaker_protection.execute(what, super().do_execute, cursor, statement, parameters, context)
-
-        def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
-            what: _What = ("execute", statement, context)
-            self._breaker_protection.execute(what, super().do_execute_no_params, cursor, statement, context)
-
-        def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-            what: _What = ("executemany", statement, context)
-            self._breaker_protection.execute(what, super().do_executemany, cursor, statement, parameters, context)
-
         def do_commit(self, dbapi_connection: Any) -> None:
             self._breaker_protection.commit(super().do_commit, dbapi_connection)
 
@@ -242,11 +222,42 @@ def dialect_of(base: type[Any]) -> type[Any]:
 
     if (cached := vars(base).get("supports_statement_cache")) is not None:
         Guarded.supports_statement_cache = cached  # SQLAlchemy does not take it from a base class
+    for method, kind in _STATEMENTS.items():
+        setattr(Guarded, method, _statement(getattr(base, method), kind))
     for method in _ENDS_OF_TRANSACTIONS:
         setattr(Guarded, method, _belonging()(getattr(base, method)))
     return Guarded
 
 
+def _statement(execute: Callable[..., None], kind: Literal["execute", "executemany"]) -> Callable[..., None]:
+    """A method that runs a statement as one call: until the driver has executed it, not until its rows are fetched."""
+
+    # SQLAlchemy gives these by position, and the context last.
+    def do(self: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if _inside.get():
+            return execute(self, cursor, statement, *rest)
+        protection: EngineProtection = self._breaker_protection
+        permit = protection.admit(_call, (kind, statement, rest[-1]))
+        if permit is None:
+            return execute(self, cursor, statement, *rest)
+        try:
+            execute(self, cursor, statement, *rest)
+        except BaseException as error:
+            protection.raised(permit, error)
+            raise
+        permit.success()
+        if rest[-1] is not None:
+            rest[-1].breaker_has_executed = True
+        return None
+
+    return functools.wraps(execute)(do)
+
+
+_STATEMENTS: dict[str, Literal["execute", "executemany"]] = {
+    "do_execute": "execute",
+    "do_execute_no_params": "execute",
+    "do_executemany": "executemany",
+}
 _ENDS_OF_TRANSACTIONS = (
     "do_rollback_to_savepoint",
     "do_release_savepoint",

@@ -37,7 +37,7 @@ class Protection:
     Thread safety: any number of threads and tasks may use one.
     """
 
-    __slots__ = ("_asks_of_call", "_default", "_judge", "_naming", "_reject")
+    __slots__ = ("_get_breaker", "_judge", "_naming", "_one_name", "_reject")
 
     def __init__(
         self,
@@ -52,12 +52,13 @@ class Protection:
         reject: Callable[[BreakerOpenError, Any], BreakerOpenError],
     ) -> None:
         self._naming = Naming(owner, provider, name, made_of=made_of, default="its server's own", one_for=one_for)
-        self._default = default
-        self._asks_of_call = callable(name)
+        # Most have one name for all calls; asking `Naming` for it would cost as much as the rest of a call.
+        self._one_name = None if callable(name) else default if name is None else name
+        self._get_breaker = provider.get_breaker
         self._judge = judge
         self._reject = reject
         if name is None:
-            self._naming.breaker_for(None, default)  # a name that no breaker can have is an error here, not at a call
+            provider.get_breaker(default)  # a name that no breaker can have is an error here, not at a call
 
     def breaker_for(self, call_of: Callable[[Any], Any], what: Any) -> Breaker | None:
         """The breaker of a call; None: it is not protected.
@@ -66,25 +67,32 @@ class Protection:
             call_of: makes of ``what`` that which a callable ``name=`` gets. It is called only if there is one.
             what: what is to be sent.
         """
-        return self._naming.breaker_for(call_of(what) if self._asks_of_call else None, self._default)
+        if self._one_name is not None:
+            return self._get_breaker(self._one_name)
+        return self._naming.breaker_for(call_of(what), None)
 
     def admit(self, call_of: Callable[[Any], Any], what: Any) -> Permit | None:
         """Leave for a call; None: it is not protected. Raises the library's own error if it is rejected.
 
         Arguments are those of `breaker_for`.
         """
-        breaker = self.breaker_for(call_of, what)
-        if breaker is None:
+        if self._one_name is not None:  # as in `breaker_for`, without the call
+            breaker = self._get_breaker(self._one_name)
+        elif (named := self.breaker_for(call_of, what)) is not None:
+            breaker = named
+        else:
             return None
         try:
             return breaker.acquire()
         except BreakerOpenError as rejected:
             raise self._reject(rejected, what) from None
 
-    def raised(self, permit: Permit, error: BaseException, judge: Callable[[BaseException], Verdict]) -> None:
-        """Settle by what ended a call."""
+    def raised(
+        self, permit: Permit, error: BaseException, judge: Callable[[BaseException], Verdict] | None = None
+    ) -> None:
+        """Settle by what ended a call. ``judge``: whose verdict it is, if not that of the settings."""
         # The rejection of a breaker further inside is the library's own error too.
-        verdict = "ignored" if isinstance(error, BreakerOpenError) else judge(error)
+        verdict = "ignored" if isinstance(error, BreakerOpenError) else (judge or self._judge)(error)
         if verdict == "failure":
             permit.failure(error)
         elif verdict == "success":
@@ -109,7 +117,7 @@ class Protection:
             try:
                 return function(*args, **kwargs)
             except BaseException as error:
-                self.raised(permit, error, self._judge)
+                self.raised(permit, error)
                 raise
 
     async def run_async(
@@ -129,7 +137,7 @@ class Protection:
             try:
                 return await function(*args, **kwargs)
             except BaseException as error:
-                self.raised(permit, error, self._judge)
+                self.raised(permit, error)
                 raise
 
 

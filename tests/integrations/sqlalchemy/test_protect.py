@@ -236,7 +236,7 @@ def test_engines_and_providers_are_let_go(patient: Provider) -> None:
     with engine.connect() as connection:
         connection.execute(sa.text("SELECT 1"))
     engine.dispose()
-    left = [weakref.ref(engine), weakref.ref(engine.dialect), weakref.ref(engine.pool)]
+    left: list[Any] = [weakref.ref(engine), weakref.ref(engine.dialect), weakref.ref(engine.pool)]
     del engine, connection
     gc.collect()
     assert [reference() for reference in left] == [None, None, None]

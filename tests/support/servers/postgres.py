@@ -21,12 +21,12 @@ _TRIES = 5  # a port that was free may be taken by another process
 
 
 class Postgres(Daemon):
-    """Its port and its data stay the same over restarts. It writes each statement that it gets to its log."""
+    """Its port and its data stay the same over restarts. ``logged``: its log has each statement that it gets."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, logged: bool = True) -> None:
         assert POSTGRES is not None
         self._binary = POSTGRES
-        self._user = _somebody()
+        self._user, self._logged = _somebody(), logged
         self.folder = Path(tempfile.mkdtemp(prefix="pg"))  # where another user may go, and short: a socket is in it
         self.data, self.log = self.folder / "data", self.folder / "log"
         if self._user is not None:
@@ -57,7 +57,7 @@ class Postgres(Daemon):
             "max_connections": "20",
             "superuser_reserved_connections": "1",
             "max_prepared_transactions": "5",
-            "log_statement": "all",
+            "log_statement": "all" if self._logged else "none",
             "log_line_prefix": "",
             "autovacuum": "off",
         }
