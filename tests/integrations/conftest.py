@@ -1,11 +1,12 @@
 """Fixtures for the integrations. The folder of one is collected where the interpreter can have its library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from breaker import Policy, Provider
 from support.libraries import MISSING
+from support.web.servers import SHARED
 
 collect_ignore = sorted(MISSING)
 
@@ -20,3 +21,10 @@ def provider(provider_of: Callable[..., Provider]) -> Provider:
 def patient(provider_of: Callable[..., Provider]) -> Provider:
     """Its breakers never open: for counting."""
     return provider_of(Policy(2**31 - 1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_server_ends() -> Iterator[None]:
+    """The server that applications share is there from its first use to the end of the session."""
+    yield
+    SHARED.stop()

@@ -90,7 +90,6 @@ def _in_place_of(response: HttpResponseBase, request: HttpRequest) -> HttpRespon
     answer: Answer | None = getattr(request, _ANSWER, None)
     if answer is None or response.status_code != 500:
         return response
-    response.close()
     return _response(answer, request)
 
 

@@ -53,6 +53,12 @@ def test_the_response_by_messages(provider: Provider) -> None:
     assert len(body["body"]) == int(headers[b"content-length"])
 
 
+def test_a_request_for_the_head_gets_the_length_alone(provider: Provider) -> None:
+    start, body = run(rejecting(provider), {"type": "http", "method": "HEAD"})  # servers that strip bodies hide it
+    assert int(dict(start["headers"])[b"content-length"]) > 100
+    assert body == {"type": "http.response.body", "body": b""}
+
+
 @pytest.mark.parametrize("first", ["http.response.push", "http.response.debug", "http.response.early_hint"])
 def test_what_is_sent_before_a_response_does_not_begin_it(provider: Provider, first: str) -> None:
     sent = run(rejecting(provider, {"type": first}), {"type": "http", "method": "GET"})

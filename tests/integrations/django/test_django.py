@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import got_request_exception
+from django.core.signals import got_request_exception, request_finished
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.test.utils import override_settings
@@ -21,6 +21,7 @@ from breaker import Provider, State
 from breaker.integrations import django as integration
 from breaker.integrations.django import BreakerMiddleware
 from support.drive import Boom, raiser
+from support.watching import eventually
 from support.web import django_kinds
 from support.web.client import Seen, ask
 from support.web.django_kinds import MIDDLEWARE, handler
@@ -144,6 +145,26 @@ def test_what_a_middleware_raises_is_answered(
         assert b"internal.example" not in seen.raw
         crash = raiser(Boom("a bug"))
         assert seen_of(kind, app).status == 500
+
+
+def test_a_request_is_finished_once(kind: Framework, provider: Provider) -> None:
+    # Django closes connections of databases then: not before the answer is on its way, as closing the 500 would do.
+    global crash
+    crash = raiser(refused(provider, NAME))
+    finished: list[Any] = []
+
+    def note(sender: Any, **_: Any) -> None:
+        if sender is type(app):  # no late one of another test
+            finished.append(sender)
+
+    app = made(kind, {"shop": lambda: "shop"}, [MIDDLEWARE, CRASHING], BREAKER_PROVIDER=provider)
+    request_finished.connect(note)
+    try:
+        assert seen_of(kind, app).status == 503
+        eventually(lambda: finished)
+    finally:
+        request_finished.disconnect(note)
+    assert finished == [type(app)]
 
 
 def test_a_page_for_what_a_middleware_raises_stays_if_it_is_no_500(kind: Framework, provider: Provider) -> None:

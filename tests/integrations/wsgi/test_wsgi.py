@@ -183,6 +183,19 @@ def test_parts_without_bytes_begin_nothing(provider: Provider) -> None:
     assert started[1][1]["Content-Length"] == str(len(document))
 
 
+def test_after_the_first_bytes_no_server_is_asked(provider: Provider) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        return Parts(b"first", b"", error=refused(provider, NAME))
+
+    started, body = call(wsgi.install(app, provider))
+    parts = iter(body)
+    assert [next(parts), next(parts)] == [b"first", b""]
+    with pytest.raises(BreakerOpenError):
+        next(parts)
+    assert [status for status, _, _ in started] == ["200 OK"]
+
+
 def test_the_server_gets_the_error_with_the_replacement(provider: Provider) -> None:
     error = refused(provider, NAME)
 

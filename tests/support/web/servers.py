@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import io
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -44,26 +42,36 @@ class _Shared:
 
     def __init__(self) -> None:
         self.app: Any = None
-        running = uvicorn_server(self)
-        self.address = running.__enter__()
-        atexit.register(running.__exit__, None, None, None)
+        self._running: AbstractContextManager[Address] | None = None
+        self._address: Address | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
 
+    def address(self) -> Address:
+        if self._address is None:
+            self._running = uvicorn_server(self)
+            self._address = self._running.__enter__()
+        return self._address
 
-_shared = functools.cache(_Shared)
+    def stop(self) -> None:
+        if self._running is not None:
+            self._running.__exit__(None, None, None)
+        self._running = self._address = None
+
+
+SHARED = _Shared()  # stopped when the session ends: an interpreter that ends gives a server no more threads
 
 
 @contextmanager
 def shared_uvicorn(app: Any) -> Iterator[Address]:
     """An application without its lifespan, on a server that others had before it."""
-    _shared().app = app
+    SHARED.app = app
     try:
-        yield _shared().address
+        yield SHARED.address()
     finally:
-        _shared().app = None
+        SHARED.app = None
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> type[BaseException] | None:
