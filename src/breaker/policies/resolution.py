@@ -11,7 +11,6 @@ from __future__ import annotations
 from breaker.errors import PolicyError
 from breaker.policies.documents import Unreadable, read_document
 from breaker.policies.names import DEFAULT_NAME, SUFFIX, document_key, document_name
-from breaker.policies.origin import DocumentOrigin, PolicyOrigin
 from breaker.policies.trip_rules import contradiction
 
 TYPE_CHECKING = False
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from breaker.policies.documents import Document
+    from breaker.policies.origin import DocumentOrigin, PolicyOrigin
     from breaker.policies.policy import Policy
 
 _DEFAULT_KEY = DEFAULT_NAME + SUFFIX
@@ -101,6 +101,8 @@ class Resolution:
         return self._origins[key]
 
     def _origin_by(self, own: str, name: str) -> PolicyOrigin:
+        from breaker.policies.origin import PolicyOrigin  # brings `typing`, which nothing else here needs
+
         keys = [key for key in (own, _DEFAULT_KEY) if key in self._raw]
         policy = self.update_for(name)
         used = keys if policy is not None else [_DEFAULT_KEY] if self._for_all_others_error is None else []
@@ -110,6 +112,8 @@ class Resolution:
         return PolicyOrigin(fields, tuple([self._origin_of_document(key) for key in keys]))
 
     def _origin_of_document(self, key: str) -> DocumentOrigin:
+        from breaker.policies.origin import DocumentOrigin
+
         error = self._errors.get(key)
         if error is None and key == _DEFAULT_KEY:
             error = self._for_all_others_error
