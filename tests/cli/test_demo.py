@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+from xml.etree import ElementTree
 
 import pytest
 
 from support.etcd.ports import free_ports
 from support.etcd.server import Server
+from support.status import checked
 
 # Warnings are errors in the demo's process too; dev mode reports what is left open.
 COMMAND = [sys.executable, "-X", "dev", "-W", "error", "-m", "breaker"]
@@ -29,6 +33,7 @@ DOCUMENTS = "config/dev/demo/breakers"
 INVENTORY = "http:inventory-api"
 PRICING = "http:pricing-api"
 CHANGED = "circuit breaker state changed"
+SVG = "{http://www.w3.org/2000/svg}"
 UPDATED = "circuit breaker policy updated"
 
 
@@ -84,6 +89,15 @@ def wait_for(process: subprocess.Popen[str], message: str) -> str:
     raise AssertionError(f"no {message!r} in\n{read}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Pictures of runs go to where the demo is started."""
+    folder = tmp_path_factory.mktemp("pictures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
 @pytest.fixture(scope="module", params=[[], ["--seconds", "6"]], ids=["default", "6 s"])
 def finished(request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
     return run("demo", *request.param)
@@ -136,6 +150,47 @@ def test_the_table_adds_up(finished: subprocess.CompletedProcess[str]) -> None:
     assert output.row("state at the end") == ["CLOSED", "CLOSED"]
     assert output.numbers("policy changes applied") == [2, 1]
     assert min(output.numbers("calls per second")) > 0
+
+
+def test_it_ends_with_a_picture_in_a_file_that_it_names(
+    finished: subprocess.CompletedProcess[str], elsewhere: Path
+) -> None:
+    *_, last = finished.stdout.splitlines()
+    file = Path(last.removeprefix("A picture of the run: "))
+    assert file == elsewhere / "breaker-demo.svg"
+    picture = ElementTree.parse(file).getroot()
+    assert picture.tag == f"{SVG}svg"
+    texts = [text.text for text in picture.iter(f"{SVG}text")]
+    assert {INVENTORY, PRICING, "slow and failing", "closed", "open", "succeeded", "failed", "rejected"} <= set(texts)
+    assert "failureThreshold 5 -> 10" in texts
+    described = picture.findtext(f"{SVG}desc")
+    assert described is not None
+    opened = len(re.findall("open from", described.partition(f"{INVENTORY} is")[2].replace("half open", "")))
+    assert opened == sum(to == "OPEN" for _, to in Output.of(finished.stdout).transitions(INVENTORY))
+    kinds = {box.get("class") for box in picture.iter(f"{SVG}rect")}
+    assert {"success", "failure", "rejected", "OPEN", "HALF_OPEN", "CLOSED"} <= kinds
+
+
+def test_the_status_page_is_there_while_it_runs() -> None:
+    with running("demo", "--seconds", "4") as process:
+        text = wait_for(process, "demo: the status page is there while this runs")
+        url = json.loads(text.splitlines()[-1])["url"]
+        with urlopen(url, timeout=10) as page:
+            assert "Circuit breakers" in page.read().decode()
+        with urlopen(url + "breakers", timeout=10) as answer:
+            shown = checked(json.load(answer))
+        process.communicate(timeout=50)
+    assert shown["service"] == "demo"
+    assert {breaker["name"] for breaker in shown["breakers"]} <= {INVENTORY, PRICING}
+    with pytest.raises(URLError):
+        urlopen(url, timeout=10)
+
+
+def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    done = run("demo", "--seconds", "1", "--picture", str(tmp_path / "missing" / "run.svg"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "There is no picture of the run: " in done.stdout
+    assert "missing/run.svg" in done.stdout
 
 
 @pytest.mark.parametrize("workers", ["1", "200"])
@@ -261,6 +316,8 @@ def test_log_lines_and_progress_share_a_terminal() -> None:
         ["--workers", "2.5"],
         ["--workers", "many"],
         ["--workers", "1000000"],
+        ["--picture", ""],
+        ["--picture", "/"],
         ["--policies", ""],
         ["--policies", __file__],
         ["--policies", f"{__file__}/below"],
@@ -289,7 +346,7 @@ def test_missing_and_unknown_commands() -> None:
 
 def test_help_and_version() -> None:
     assert "demo" in run("--help").stdout
-    for option in ("--seconds", "--workers", "--policies"):
+    for option in ("--seconds", "--workers", "--policies", "--picture"):
         assert option in run("demo", "--help").stdout
     assert re.fullmatch(r"cybreaker \d+\.\d+\.\d+\S*\n", run("--version").stdout)
 

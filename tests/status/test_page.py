@@ -1,5 +1,6 @@
 """What every kind of server answers: paths, methods, headers; and that the page is one file that asks nobody else."""
 
+import asyncio
 import base64
 import hashlib
 import itertools
@@ -108,30 +109,38 @@ def test_a_mounted_page_without_its_slash_is_found(serving: Serving, kind: str) 
     assert got.headers["Location"] in (f"./{last}/", f"{url}/")
 
 
+async def code_of(provider: Provider, path: str, root: str = "") -> int:
+    """The status of an answer to a bare scope."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope: Any = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
+    await status.asgi(provider)(scope, receive, send)
+    code: int = sent[0]["status"]
+    return code
+
+
 @pytest.mark.parametrize("root", ["", "/ops", "/ops/status"])
 def test_a_page_knows_its_place_however_the_server_says_it(provider: Provider, root: str) -> None:
     """Some servers and routers leave the prefix in the path of a scope, and some take it out."""
-    import asyncio
 
-    async def ask_directly(path: str) -> int:
-        sent = []
+    def code(path: str) -> int:
+        return asyncio.run(code_of(provider, path, root))
 
-        async def send(message: dict[str, object]) -> None:
-            sent.append(message)
+    assert code(f"{root}/breakers") == code("/breakers") == code(f"{root}/") == 200
+    assert code(root) == (308 if root else 200)
 
-        async def receive() -> dict[str, object]:
-            return {"type": "http.request"}
 
-        scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": [], "query_string": b""}
-        await status.asgi(provider)(scope, receive, send)  # type: ignore[arg-type]
-        code = sent[0]["status"]
-        assert isinstance(code, int)
-        return code
-
-    assert asyncio.run(ask_directly(f"{root}/breakers")) == 200
-    assert asyncio.run(ask_directly("/breakers")) == 200
-    assert asyncio.run(ask_directly(root)) == (308 if root else 200)
-    assert asyncio.run(ask_directly(f"{root}/")) == 200
+def test_below_trio_there_is_all_but_the_streams(provider: Provider) -> None:
+    trio = pytest.importorskip("trio")
+    assert trio.run(code_of, provider, "/breakers") == 200
+    assert trio.run(code_of, provider, "/") == 200
+    assert trio.run(code_of, provider, "/events") == 503
 
 
 def test_a_provider_is_what_is_shown(provider: Provider) -> None:

@@ -23,6 +23,13 @@ def add_parser(commands: Commands[argparse.ArgumentParser], name: str, line: str
     )
     parser.add_argument("--seconds", type=_seconds, default=20.0, help="length of the run (default: 20)")
     parser.add_argument("--workers", type=_workers, default=8, help="threads that make calls (default: 8)")
+    parser.add_argument(
+        "--picture",
+        type=_file,
+        metavar="FILE",
+        default=Path("breaker-demo.svg"),
+        help="where the picture of the run goes, as SVG (default: breaker-demo.svg in this directory)",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--etcd",
@@ -44,6 +51,12 @@ def _seconds(text: str) -> float:
         if 1 <= (value := float(text)) <= _MAX_SECONDS:
             return value
     raise argparse.ArgumentTypeError(f"expected a number of seconds from 1 to {_MAX_SECONDS:g}, not {text!r}")
+
+
+def _file(text: str) -> Path:
+    if not text or Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"expected a file that may be written, not {text!r}")
+    return Path(text)
 
 
 def _directory(text: str) -> Path:

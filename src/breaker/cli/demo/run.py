@@ -7,7 +7,7 @@ One process, loopback only. The times are parts of ``--seconds``::
     0.25   policy      openStateTimeout is shortened in its document while the breaker is OPEN
     0.60   recovery    /inventory answers again: the next probes close the breaker
     0.80   policy      failureThreshold is raised in default.json, from which both breakers inherit it
-    1      the table
+    1      the table, and a picture of the run
 """
 
 from __future__ import annotations
@@ -22,23 +22,27 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
 
 from breaker._core import Breaker
 from breaker.cli.demo import report
+from breaker.cli.demo.history import History
+from breaker.cli.demo.picture import draw
 from breaker.cli.demo.policies import DemoPolicies
 from breaker.cli.demo.service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
 from breaker.cli.signals import stop_signals
 from breaker.config import get_default_config
 from breaker.errors import BreakerError, BreakerOpenError, SourceError
-from breaker.events import PolicyUpdated
+from breaker.events import PolicyUpdated, StateChanged
 from breaker.logs import configure_json
 from breaker.provider import Provider
 from breaker.snapshot import Snapshot
 from breaker.sources import EtcdSource, FileSource
 from breaker.states import State
+from breaker.status import serve
 
 _INVENTORY_BREAKER = "http:inventory-api"
 _PRICING_BREAKER = "http:pricing-api"
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             demo.run()
         finally:
             policies.restore()
-        output.write(demo.summary())
+        output.write(demo.summary() + "\n" + demo.picture(args.picture) + "\n")
         if output.closed_early:
             return 128 + signal.SIGPIPE
         return 128 + stopped_by[0] if stopped_by else 0
@@ -142,15 +146,21 @@ class _Demo:
         self._changes: list[report.PolicyChange] = []
         self._failures: list[dict[str, _Failures]] = []
         self._spared_text = ""
+        self._history = History(seconds)
 
     def run(self) -> None:
         """Make calls until the time is over, a signal comes or nobody reads the output."""
         logger = structlog.get_logger("breaker")
         with DemoService(stall=2 * self._call_timeout) as service:
-            with Provider(_CONFIG, logger=logger, policy_source=self._policies.store) as provider:
-                provider.subscribe(self._policy_updated)
+            with (
+                Provider(_CONFIG, logger=logger, policy_source=self._policies.store) as provider,
+                serve(provider) as page,
+            ):
                 self._started = time.monotonic()
+                provider.subscribe(self._happened)
                 self._announce_start(service)
+                self._history.conditions.append((0.0, service.condition.value))
+                self._announce("demo: the status page is there while this runs", url=page.url)
                 targets = {_INVENTORY_BREAKER: INVENTORY, _PRICING_BREAKER: PRICING}
                 self._breakers = {name: provider.get_breaker(name) for name in targets}
                 self._snapshots = self._look()
@@ -191,6 +201,7 @@ class _Demo:
         def condition(value: Condition) -> Callable[[], None]:
             def change() -> None:
                 service.condition = value
+                self._history.conditions.append((self._now(), value.value))
                 self._announce(f"demo: the inventory service is {value.value}")
 
             return change
@@ -220,6 +231,7 @@ class _Demo:
             if steps and part >= steps[0].at and (steps[0].when() or part >= steps[0].latest):
                 steps.pop(0).act()
             self._snapshots = self._look()
+            self._history.look(self._now(), self._snapshots)
             self._show_progress(part)
             time.sleep(_TICK_SECONDS)
 
@@ -231,19 +243,25 @@ class _Demo:
         except (ValueError, BreakerError) as error:
             self._announce("demo: the policy stays as it is", document=place, error=str(error))
 
-    def _policy_updated(self, event: object) -> None:
-        """Listener: runs on the thread that watches the documents."""
-        if isinstance(event, PolicyUpdated) and event.name in self._snapshots:
-            at = time.monotonic() - self._started
+    def _happened(self, event: object) -> None:
+        """Listener: runs on the thread in which it happens, of policies on the one that watches the documents."""
+        at = self._now()
+        if isinstance(event, StateChanged):
+            self._history.states.append((at, event.name, event.to_state))
+        elif isinstance(event, PolicyUpdated) and event.name in self._snapshots:
             after = self._breakers[event.name].snapshot()
             before = self._snapshots[event.name]
             self._changes.append(report.PolicyChange(at, event.old, event.new, before, after))
+            self._history.edits.append((at, event.name, report.changed_fields(event.old, event.new)))
+
+    def _now(self) -> float:
+        return time.monotonic() - self._started
 
     def _look(self) -> dict[str, Snapshot]:
         return {name: breaker.snapshot() for name, breaker in self._breakers.items()}
 
     def _announce(self, message: str, **keys: object) -> None:
-        self._log.info(message, at=round(time.monotonic() - self._started, 2), **keys)
+        self._log.info(message, at=round(self._now(), 2), **keys)
 
     def _announce_start(self, service: DemoService) -> None:
         self._announce(
@@ -299,6 +317,15 @@ class _Demo:
                 "",
             ]
         )
+
+    def picture(self, file: Path) -> str:
+        """Draw the run, and say in which file."""
+        title = f"breaker demo: {self._workers} workers, {self._elapsed:.1f} s"
+        try:
+            file.write_text(draw(self._history, list(self._snapshots), title), encoding="utf-8")
+        except OSError as error:
+            return f"There is no picture of the run: {error}"
+        return f"A picture of the run: {file.absolute()}"
 
     def _mean_failure(self, name: str) -> float:
         failures = [worker[name] for worker in self._failures]

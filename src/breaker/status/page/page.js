@@ -117,7 +117,7 @@ function show() {
 
 function showSource(source) {
   const text = source === null ? "Policies: those of the program"
-    : source.connected ? "Policies: " + (source.endpoint ? source.endpoint + " " : "") + "@" + source.revision
+    : source.connected ? "Policies" + (source.endpoint ? " of " + source.endpoint : "") + " at revision " + source.revision
     : "Policies cannot be read: " + (source.last_error || "not connected yet");
   write($("source"), text);
   $("source").classList.toggle("lost", source !== null && !source.connected);

@@ -103,7 +103,7 @@ class Row {
       const [title, value, bar] = this.measures.children[i].children;
       write(title, name);
       write(value, text);
-      const helps = name === "calls let through" || name.startsWith("probes");
+      const helps = name === "let through" || name.startsWith("probes");
       label(bar, "class", "bar" + (helps ? "" : part >= 1 ? " over" : part >= 0.5 ? " near" : ""));
       bar.firstChild.style.width = Math.min(1, part) * 100 + "%";
     });
@@ -130,7 +130,7 @@ class Row {
       paths.all += (begun ? "L" : "M") + x + " " + y(value);
       begun = true;
       const rejected = line.rejected[x], failed = line.failures[x];
-      const column = (from, to) => `M${x - 0.4} ${y(from)}H${x + 0.4}V${y(to)}H${x - 0.4}z`;
+      const column = (from, to) => `M${x - 0.5} ${y(from)}H${x + 0.5}V${y(to)}H${x - 0.5}z`;
       if (rejected > 0) paths.turned += column(0, rejected);
       if (failed > 0) paths.failed += column(rejected, rejected + failed);
     });

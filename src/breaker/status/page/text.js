@@ -69,7 +69,7 @@ function stands(b) {
     add("probes that succeeded", m.probe_successes, count);
     add("probes in flight", m.probes_in_flight, count);
   } else if (b.condition === "recovering") {
-    add("calls let through", m.recovery_share, percent);
+    add("let through", m.recovery_share, percent);
   } else if (b.mode === "shadow" || (b.mode === "auto" && b.state === "CLOSED")) {
     add("failures in a row", m.consecutive_failures, count);
     add("failure rate", m.failure_rate, percent);
