@@ -139,8 +139,8 @@ class GuardedBody(urllib3.BaseHTTPResponse):
         self._response.release_conn()
 
     def drain_conn(self) -> None:
-        self._reports.left()
-        self._response.drain_conn()
+        self._response.drain_conn()  # what a manager does with the body of a redirect
+        self._ended()
 
 
 if not hasattr(urllib3.HTTPResponse, "read1"):  # nor has it before 2.2; who looks for it must not find it

@@ -9,7 +9,7 @@ a breaker in ``urlopen``, the public method through which each request of a pool
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from breaker.integrations import _base
@@ -87,35 +87,44 @@ def protect(
     classes = pool_manager.pool_classes_by_scheme
     if any(issubclass(kind, _GuardedPool) for kind in classes.values()):
         raise ValueError("protect got a pool manager that is protected already; each request would count twice")
-    pool_manager.pool_classes_by_scheme = {
-        scheme: type(kind.__name__, (_GuardedPool, kind), {"protection": protection})
-        for scheme, kind in classes.items()
-    }
+    pool_manager.pool_classes_by_scheme = {scheme: _guarded(kind, protection) for scheme, kind in classes.items()}
     pool_manager.clear()
     return pool_manager
+
+
+def _guarded(kind: type[urllib3.HTTPConnectionPool], protection: Protection) -> type[Any]:
+    return type(kind.__name__, (_GuardedPool, kind), {"protection": protection, "_send": kind.urlopen})
+
+
+class _Running(threading.local):
+    """The pool whose request the thread is in: urllib3 tries again by calling `urlopen` from itself."""
+
+    pool: _GuardedPool | None = None
+
+
+_running = _Running()
 
 
 class _GuardedPool(urllib3.HTTPConnectionPool):
     """The half of a pool that asks the breaker; the other half is the class that the manager had for the scheme."""
 
     protection: ClassVar[Protection]
+    _send: Callable[..., Any]  # `urlopen` of the other half: each super() takes as long as a breaker
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._breaker_name = host_of(self.scheme or "", self.host, self.port)
-        # The threads that are in a request: urllib3 tries again by calling `urlopen` from itself.
-        self._inside: set[int] = set()
 
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        thread = threading.get_ident()
-        if thread in self._inside or (permit := self._admit(method, url)) is None:
-            return super().urlopen(method, url, *args, **kwargs)
+        outer = _running.pool
+        if outer is self or (permit := self._admit(method, url)) is None:
+            return self._send(method, url, *args, **kwargs)
         protection = self.protection
+        _running.pool = self
         try:
-            self._inside.add(thread)
             with protection.inside(permit):
                 try:
-                    response = super().urlopen(method, url, *args, **kwargs)
+                    response = self._send(method, url, *args, **kwargs)
                 except BaseException as error:
                     protection.raised(permit, error)
                     raise
@@ -127,7 +136,7 @@ class _GuardedPool(urllib3.HTTPConnectionPool):
                 )
                 body = protection.answered(permit, response.status, without_body=without_body)
         finally:
-            self._inside.discard(thread)
+            _running.pool = outer
         return response if body is None else _urllib3.GuardedBody(response, body)
 
     def _admit(self, method: str, url: str) -> Permit | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.abc import AbstractResolver
+from aiohttp.test_utils import TestServer
 
 from breaker import Provider, State
 from breaker.integrations.aiohttp import BreakerOpenClientError, breaker_middleware
@@ -177,6 +179,59 @@ def test_raise_for_status_changes_nothing(patient: Provider, server: Server) -> 
 
     run(raising, breaker_middleware(patient), raise_for_status=True)
     assert counts(patient.breakers[server.name]) == {"successes": 1, "failures": 1}
+
+
+def test_retries_outside_ask_each_time_and_inside_once(patient: Provider, server: Server) -> None:
+    async def retrying(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        for _ in range(2):
+            (await handler(request)).release()
+        return await handler(request)
+
+    async def once(session: Session) -> None:
+        async with session.get(f"{server.url}/status/503") as response:
+            assert response.status == 503
+
+    run(once, retrying, breaker_middleware(patient, name="outside"))
+    run(once, breaker_middleware(patient, name="inside"), retrying)
+    assert counts(patient.breakers["outside"]) == {"failures": 3}
+    assert counts(patient.breakers["inside"]) == {"failures": 1}
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("settle", ["headers", "body"])
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_a_web_socket_ends_with_its_handshake(provider: Provider, scheme: str, settle: Any) -> None:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
+
+    async def answered(request: web.Request) -> web.Response:
+        return web.Response(status=int(request.match_info["status"]))
+
+    async def main() -> None:
+        application = web.Application()
+        application.add_routes([web.get("/echo", echo), web.get("/status/{status}", answered)])
+        middlewares = [breaker_middleware(provider, settle=settle)]
+        async with TestServer(application) as server, Session(middlewares=middlewares) as session:
+            url = f"{scheme}://127.0.0.1:{server.port}"
+            breaker = provider.get_breaker(f"http:127.0.0.1:{server.port}")
+            async with session.ws_connect(f"{url}/echo") as socket:
+                assert counts(breaker) == {"successes": 1}
+                await socket.send_str("hello")
+                assert await socket.receive_str() == "hello"
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await session.ws_connect(f"{url}/status/404")
+            assert counts(breaker) == {"successes": 2}
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await session.ws_connect(f"{url}/status/503")
+            with pytest.raises(BreakerOpenClientError):
+                await session.ws_connect(f"{url}/echo")
+            assert counts(breaker) == {"successes": 2, "failures": 1, "rejected": 1}
+
+    asyncio.run(main())
 
 
 # Bodies.

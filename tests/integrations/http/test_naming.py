@@ -47,6 +47,12 @@ def test_hosts_are_apart_and_paths_are_not(kind: Kind, patient: Provider, server
         assert counts(patient.breakers[server.name]) == {"successes": 2}
 
 
+def test_a_password_is_in_no_name(kind: Kind, patient: Provider, server: Server) -> None:
+    with kind.open(patient) as client:
+        assert client.get(server.url.replace("//", "//user:secret@") + "/status/200") == 200
+    assert list(patient.breakers) == [server.name]
+
+
 def test_one_name_for_all_hosts(kind: Kind, patient: Provider, server: Server) -> None:
     with Server() as other, kind.open(patient, name="http:billing") as client:
         client.get(f"{server.url}/status/200")

@@ -109,6 +109,19 @@ def test_a_body_that_its_caller_leaves(kind: Kind, patient: Provider, server: Se
         assert counted(patient, server) == {"successes": 2, "ignored": 1, "failures": 1}
 
 
+def test_the_body_of_a_redirect_is_not_left(kind: Kind, patient: Provider, server: Server) -> None:
+    with kind.open(patient, settle="body") as client:
+        assert client.follow(f"{server.url}/detour") == 200
+    assert counted(patient, server) == {"successes": 2}
+
+
+def test_a_body_that_cannot_be_decoded(kind: Kind, patient: Provider, server: Server) -> None:
+    """A failure where the library decodes within what is protected. Of httpx the transport has delivered it whole."""
+    with kind.open(patient, settle="body") as client, pytest.raises(kind.undecoded):
+        client.get(f"{server.url}/no-gzip")
+    assert counted(patient, server) == (FAILURE if kind.decodes else SUCCESS)
+
+
 def test_other_failure_statuses(kind: Kind, patient: Provider, server: Server) -> None:
     with kind.open(patient, failure_statuses={404, 500}) as client:
         for status, expected in ((404, "failures"), (500, "failures"), (503, "successes"), (429, "successes")):

@@ -7,6 +7,8 @@ import pytest
 from breaker import Provider, State
 from support.etcd.tls import Tls
 from support.http.clients import Kind
+from support.http.kinds import KINDS
+from support.http.proxy import Proxy
 from support.http.server import Server
 from support.reading import counts
 
@@ -41,6 +43,33 @@ def test_a_proxy_that_is_gone_is_a_failure(kind: Kind, patient: Provider) -> Non
     with kind.protect(patient, client=kind.proxied(proxy.url)) as client, pytest.raises(kind.errors):
         client.get("http://shop.example/status/200")
     assert counts(patient.breakers["http:shop.example"]) == {"failures": 1}
+
+
+def test_it_keeps_its_tunnel(kind: Kind, provider: Provider, tls: Tls, tls_server: Server) -> None:
+    """Through CONNECT the proxy sees bytes: trust and names are those of the server behind it."""
+    with Proxy(tls_server.port, "http") as proxy:
+        client_of = {**kind.proxied(proxy.url), **kind.trusting(str(tls.ca))}
+        with kind.protect(provider, client=client_of) as client:
+            assert client.get("https://127.0.0.1:81/status/200") == 200
+            assert client.get("https://127.0.0.1:81/status/503") == 503
+            with pytest.raises(kind.rejection):
+                client.get("https://127.0.0.1:81/status/200")
+    assert set(proxy.asked) == {"127.0.0.1:81"}
+    assert counts(provider.breakers["http:127.0.0.1:81"]) == {"successes": 1, "failures": 1, "rejected": 1}
+    assert len(tls_server.requests) == 2
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name != "aiohttp"], ids=lambda kind: kind.name)
+def test_it_keeps_its_socks_proxy(kind: Kind, provider: Provider, server: Server) -> None:
+    """aiohttp has none by itself."""
+    with Proxy(server.port, "socks5h") as proxy, kind.protect(provider, client=kind.proxied(proxy.url)) as client:
+        assert client.get("http://shop.example/status/200") == 200
+        assert client.get("http://shop.example/status/503") == 503
+        with pytest.raises(kind.rejection):
+            client.get("http://shop.example/status/200")
+    assert set(proxy.asked) == {"shop.example:80"}
+    assert counts(provider.breakers["http:shop.example"]) == {"successes": 1, "failures": 1, "rejected": 1}
+    assert len(server.requests) == 2
 
 
 def test_it_keeps_whom_it_trusts(kind: Kind, patient: Provider, tls: Tls, tls_server: Server) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import pytest
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
@@ -254,6 +255,52 @@ def test_the_rejection_of_a_breaker_inside_is_ignored_outside(
         client.get("http://app/")
     assert caught.value.name == "inner"
     assert counts(patient.breakers["http:app"]) == {"ignored": 1}
+
+
+def test_a_hook_that_raises_changes_nothing(library: Library, patient: Provider, server: Server) -> None:
+    def refuse(response: Any) -> None:
+        response.raise_for_status()
+
+    with library.theirs.Client(verify=False, event_hooks={"response": [refuse]}) as client:
+        library.ours.protect(client, patient)
+        for status in (404, 503):
+            with pytest.raises(library.theirs.HTTPStatusError):
+                client.get(f"{server.url}/status/{status}")
+    assert counts(patient.breakers[server.name]) == {"successes": 1, "failures": 1}
+
+
+def test_the_proxy_of_the_environment_is_kept(
+    library: Library, patient: Provider, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    with library.theirs.Client(verify=False) as client:
+        library.ours.protect(client, patient)
+        assert client.get("http://shop.example/status/200").status_code == 200
+    assert server.requests == ["GET http://shop.example/status/200"]
+    assert counts(patient.breakers["http:shop.example"]) == {"successes": 1}
+
+
+@pytest.mark.parametrize("settle", ["headers", "body"])
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_a_scope_that_is_cancelled_is_ignored_and_a_time_out_is_not(
+    library: Library, patient: Provider, server: Server, loop: str, settle: str
+) -> None:
+    async def asked() -> None:
+        transport = library.ours.AsyncBreakerTransport(patient, settle=settle)
+        async with library.theirs.AsyncClient(transport=transport) as client:
+            breaker = patient.get_breaker(server.name)
+            with anyio.move_on_after(0.05) as scope:
+                await client.get(f"{server.url}/hang", timeout=10)
+            assert scope.cancelled_caught
+            assert counts(breaker) == {"ignored": 1}
+            with anyio.move_on_after(0.05):
+                await client.get(f"{server.url}/stall", timeout=10)
+            assert counts(breaker) == ({"ignored": 2} if settle == "body" else {"ignored": 1, "successes": 1})
+            with pytest.raises(library.theirs.ReadTimeout):
+                await client.get(f"{server.url}/hang", timeout=0.05)
+            assert counts(breaker)["failures"] == 1
+
+    anyio.run(asked, backend=loop)
 
 
 # Streams.

@@ -104,6 +104,28 @@ def test_a_protected_session_cannot_be_pickled(provider: Provider) -> None:
                 attempt(session)
 
 
+def test_a_request_that_was_prepared_is_protected(provider: Provider, server: Server) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        protect(session, provider)
+        prepared = session.prepare_request(requests.Request("GET", f"{server.url}/status/503"))
+        assert session.send(prepared).status_code == 503
+        with pytest.raises(BreakerOpenConnectionError):
+            session.send(prepared)
+    assert server.requests == ["GET /status/503"]
+
+
+def test_the_proxy_of_the_environment_is_kept(
+    patient: Provider, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    with requests.Session() as session:
+        protect(session, patient)
+        assert session.get("http://shop.example/status/200").status_code == 200
+    assert server.requests == ["GET http://shop.example/status/200"]
+    assert counts(patient.breakers["http:shop.example"]) == {"successes": 1}
+
+
 def test_retries_inside_are_one_request(patient: Provider, server: Server) -> None:
     retry = urllib3.Retry(3, backoff_factor=0, status_forcelist=[503])
     with requests.Session() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,4 +121,44 @@ def test_a_request_inside_another_of_the_same_pool_is_a_part_of_it(patient: Prov
         assert manager.request("POST", f"{server.url}/status/200", body=parts()).status == 200
         assert manager.request("GET", f"{server.url}/status/200").status == 200
     assert len(server.requests) == 3
+    assert counts(patient.breakers[server.name]) == {"successes": 2}
+
+
+LEFT: dict[str, tuple[Any, dict[str, int]]] = {
+    "read in part": (lambda response: response.read(10), {"successes": 1}),
+    "read as text": (lambda response: io.TextIOWrapper(response).read(10), {"successes": 1}),
+    "closed unread": (lambda response: response.close(), {"ignored": 1}),
+    "released unread": (lambda response: response.release_conn(), {"ignored": 1}),
+    "drained": (lambda response: response.drain_conn(), {"successes": 1}),
+    "dropped": (lambda response: None, {"ignored": 1}),
+}
+
+
+@pytest.mark.parametrize("how", LEFT)
+def test_a_body_that_is_left(patient: Provider, server: Server, how: str) -> None:
+    leave, expected = LEFT[how]
+    with protect(urllib3.PoolManager(), patient, settle="body") as manager:
+        response = manager.urlopen("GET", f"{server.url}/body", preload_content=False)
+        leave(response)
+        if how.startswith("read"):
+            response.close()
+        del response
+    assert counts(patient.breakers[server.name]) == expected
+
+
+def test_a_body_that_stalls_while_it_is_drained_is_a_failure(patient: Provider, server: Server) -> None:
+    with protect(urllib3.PoolManager(timeout=0.05), patient, settle="body") as manager:
+        response = manager.request("GET", f"{server.url}/stall", preload_content=False)
+        response.drain_conn()
+        response.close()
+    assert counts(patient.breakers[server.name]) == {"failures": 1}
+
+
+def test_the_name_of_a_pools_request(patient: Provider, server: Server) -> None:
+    """What a pool is asked for is a path; a query may look like a URL."""
+    with protect(urllib3.PoolManager(), patient) as manager:
+        pool = manager.connection_from_url(server.url)
+        for path in ("/status/200", "/status/200?=http://other.example/"):
+            assert pool.request("GET", path).status == 200
+    assert list(patient.breakers) == [server.name]
     assert counts(patient.breakers[server.name]) == {"successes": 2}

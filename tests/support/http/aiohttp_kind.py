@@ -74,5 +74,6 @@ KIND = Kind(
     awaited=True,
     proxied=lambda url: {"proxy": url},
     trusting=lambda authority: {"context": ssl.create_default_context(cafile=authority)},
+    undecoded=aiohttp.ClientPayloadError,
     tries=2,
 )

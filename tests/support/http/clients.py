@@ -66,6 +66,8 @@ class Kind:
     awaited: bool
     proxied: Callable[[str], dict[str, Any]]  # what ``client=`` says for a client behind a proxy
     trusting: Callable[[str], dict[str, Any]]  # … and for one that trusts an authority, given its file
+    undecoded: type[Exception]  # what a body raises that cannot be decoded
+    decodes: bool = True  # where its breaker can see that
     tries: int = 1  # how often it asks a server that breaks the connection of an idempotent request
 
     @contextmanager

@@ -99,6 +99,8 @@ def kinds_of(name: str) -> list[Kind]:
             awaited=awaited,
             proxied=lambda url: {"proxy": url},
             trusting=lambda authority: {"verify": ssl.create_default_context(cafile=authority)},
+            undecoded=library.DecodingError,
+            decodes=False,
         )
 
     return [kind("", made, protected, False), kind("-async", async_made, async_protected, True)]

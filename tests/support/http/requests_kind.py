@@ -59,6 +59,7 @@ KIND = Kind(
     made=made,
     protected=protected,
     awaited=False,
-    proxied=lambda url: {"proxies": {"http": url}},
+    proxied=lambda url: {"proxies": {"http": url, "https": url}},
     trusting=lambda authority: {"verify": authority},
+    undecoded=requests.exceptions.ContentDecodingError,
 )

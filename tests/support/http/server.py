@@ -3,7 +3,8 @@
 ``/status/503``, ``/empty`` (a body of no bytes), ``/body``, ``/gate`` (200, once the test's condition holds),
 ``/hang``, ``/drop``, ``/reset``, ``/half``, ``/half-reset``, ``/stall`` (a body that stops), ``/chunk-cut``,
 ``/chunk-garbage``, ``/garbage`` (not HTTP), ``/redirect/3`` (to ``/redirect/2`` … ``/status/200``),
-``/elsewhere/PORT/PATH`` (a redirect to another server), ``/last`` (an answer, and the connection is closed unsaid). A
+``/elsewhere/PORT/PATH`` (a redirect to another server), ``/detour`` (one that has a body), ``/no-gzip`` (a body that
+says it is compressed, and is not), ``/last`` (an answer, and the connection is closed unsaid). A
 request in absolute form, as proxies get it, is answered by its path too.
 """
 
@@ -109,6 +110,10 @@ class Server:
             connection.sendall(_response(302, b"on", f"Location: http://127.0.0.1:{port}/{rest}"))
         elif what == "body":
             connection.sendall(_response(200, BODY))
+        elif what == "detour":
+            connection.sendall(_response(302, BODY, "Location: /status/200"))
+        elif what == "no-gzip":
+            connection.sendall(_response(200, BODY, "Content-Encoding: gzip"))
         elif what == "gate":
             self._wait_at_the_gate()
             connection.sendall(_response(200, b"ok"))

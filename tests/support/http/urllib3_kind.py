@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.contrib.socks import SOCKSProxyManager
+from urllib3.exceptions import DecodeError, HTTPError
 
 from breaker import Provider
 from breaker.integrations.urllib3 import BreakerOpenHTTPError, protect
@@ -47,7 +48,10 @@ class Client(Threaded):
 
 def protected(provider: Provider, client: dict[str, Any] | None = None, **options: Any) -> Client:
     settings = client or {}
-    kind: Any = urllib3.ProxyManager if "proxy_url" in settings else urllib3.PoolManager
+    proxy = settings.get("proxy_url", "")
+    kind: Any = (
+        SOCKSProxyManager if proxy.startswith("socks") else urllib3.ProxyManager if proxy else urllib3.PoolManager
+    )
     manager = kind(**settings)
     assert protect(manager, provider, **options) is manager
     return Client(manager)
@@ -63,4 +67,5 @@ KIND = Kind(
     awaited=False,
     proxied=lambda url: {"proxy_url": url},
     trusting=lambda authority: {"ca_certs": authority},
+    undecoded=DecodeError,
 )
