@@ -6,7 +6,7 @@ FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-sanitizers test-storm test-freethreaded test-libraries \
+.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-sanitizers test-storm test-freethreaded test-libraries test-oldest \
 	free-threaded-python debian-pythons \
 	check docs bench bench-peers bench-instructions bench-etcd clean
 
@@ -22,6 +22,7 @@ help:
 	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core, SHORT=yes)"
 	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
 	@echo "make test-libraries      decorated functions in thirty other libraries (Celery, FastAPI, pydantic, Twisted, …)"
+	@echo "make test-oldest         the suite of HTTP clients with the oldest releases of their libraries"
 	@echo "make test-freethreaded   the suite on a free-threaded Python (make free-threaded-python builds one)"
 	@echo "make check   lint and types"
 	@echo "make docs    the pages as a site, in docs/_build/html"
@@ -80,6 +81,16 @@ $(VENV)-libraries/.built: pyproject.toml setup.py $(CORE)
 	@sh tools/make_venv.sh $(PYTHON) $(VENV)-libraries
 	@echo "building the package and installing thirty libraries in $(VENV)-libraries"
 	@$(VENV)-libraries/bin/python -m pip install --quiet --editable '.[libraries]'
+	@touch $@
+
+test-oldest: $(VENV)-oldest/.built
+	$(VENV)-oldest/bin/python -m pytest -p no:cacheprovider \
+	    $(addprefix tests/integrations/,http httpx requests aiohttp urllib3) $(PYTEST)
+
+$(VENV)-oldest/.built: pyproject.toml setup.py tools/oldest.txt $(CORE)
+	@sh tools/make_venv.sh $(PYTHON) $(VENV)-oldest
+	@echo "building the package and installing old libraries in $(VENV)-oldest"
+	@$(VENV)-oldest/bin/python -m pip install --quiet --editable '.[test-core]' --requirement tools/oldest.txt
 	@touch $@
 
 free-threaded-python:

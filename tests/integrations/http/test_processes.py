@@ -1,7 +1,10 @@
 """Clients in programs that gevent has patched, in forked children, and where their library is missing."""
 
 import importlib
+import re
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -93,10 +96,18 @@ assert get(url + "/status/200") == 200
     assert server.requests == ["GET /status/200", "GET /status/503", "GET /status/200"]
 
 
-@pytest.mark.parametrize(
-    ("integration", "oldest"),
-    [("httpx", "0.28"), ("httpx2", "2.0"), ("requests", "2.32"), ("aiohttp", "3.12"), ("urllib3", "2.0")],
-)
+OLDEST = {"httpx": "0.28", "httpx2": "2.0", "requests": "2.32", "aiohttp": "3.12", "urllib3": "2.0"}
+
+
+def test_what_is_tried_as_the_oldest_is_what_is_promised() -> None:
+    root = Path(__file__).parents[3]
+    tried = dict(re.findall(r"^(\w+)==([\d.]+)\.\d+$", (root / "tools" / "oldest.txt").read_text(), re.MULTILINE))
+    assert {name: tried[name] for name in OLDEST} == OLDEST
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {name: f"{name}>={oldest}" in extras[name] for name, oldest in OLDEST.items()} == dict.fromkeys(OLDEST, True)
+
+
+@pytest.mark.parametrize(("integration", "oldest"), OLDEST.items())
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, integration: str, oldest: str) -> None:
     monkeypatch.delitem(sys.modules, f"breaker.integrations.{integration}", raising=False)
     monkeypatch.setitem(sys.modules, integration, None)
