@@ -288,7 +288,7 @@ def test_a_library_that_is_too_old_is_refused(library: Callable[..., str], versi
             require(name, oldest=(1, 4), integration="host")
         assert str(caught.value) == (
             f"breaker.integrations.host needs {name} 1.4 or newer, and {version} is installed; "
-            f"install it with: pip install '{name}>=1.4'"
+            f"install it with the extra host, or with: pip install '{name}>=1.4'"
         )
         assert caught.value.name == name
 
@@ -310,10 +310,12 @@ def test_a_library_that_is_missing_or_broken_is_named_with_what_installs_it(libr
         require("no-such-host", oldest=(1, 4, 2), integration="host", module="no_such_host")
     assert str(caught.value) == (
         "breaker.integrations.host needs no-such-host 1.4.2 or newer, which cannot be imported here "
-        "(No module named 'no_such_host'); install it with: pip install 'no-such-host>=1.4.2'"
+        "(No module named 'no_such_host'); install it with the extra host, or with: pip install 'no-such-host>=1.4.2'"
     )
     assert caught.value.name == "no_such_host"
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
     broken = library("1.4", "raise ImportError('its own library is missing')")
-    with pytest.raises(ImportError, match=r"cannot be imported here \(its own library is missing\); install it with"):
+    with pytest.raises(
+        ImportError, match=r"cannot be imported here \(its own library is missing\); install it with the extra host, or"
+    ):
         require(broken, oldest=(1, 4), integration="host")

@@ -39,7 +39,7 @@ def require(
     Args:
         package: its name on the package index.
         oldest: the oldest version that the integration works with, as numbers.
-        integration: the name of the integration, for errors.
+        integration: the name of the integration and of its extra, for errors.
         module: what is imported; None: it is called like the package.
         folder: the package of ours that the integration is in, for errors.
 
@@ -50,7 +50,7 @@ def require(
     module = module or package
     wanted = ".".join(map(str, oldest))
     needed = f"breaker.{folder}.{integration} needs {package} {wanted} or newer"
-    remedy = f"install it with: pip install '{package}>={wanted}'"
+    remedy = f"install it with the extra {integration}, or with: pip install '{package}>={wanted}'"
     try:
         library = importlib.import_module(module)
     except ImportError as error:

@@ -320,7 +320,7 @@ except ImportError as error:
 """
     message, name = run_python(program).splitlines()
     assert message.startswith("breaker.integrations.grpc needs grpcio 1.82 or newer, which cannot be imported here")
-    assert message.endswith("install it with: pip install 'grpcio>=1.82'")
+    assert message.endswith("install it with the extra grpc, or with: pip install 'grpcio>=1.82'")
     assert name == "grpc"
 
 
@@ -336,7 +336,7 @@ except ImportError as error:
 """
     assert run_python(program).strip() == (
         f"breaker.integrations.grpc needs grpcio 1.82 or newer, and {version} is installed; "
-        "install it with: pip install 'grpcio>=1.82'"
+        "install it with the extra grpc, or with: pip install 'grpcio>=1.82'"
     )
 
 

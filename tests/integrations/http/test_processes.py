@@ -115,4 +115,6 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, int
         importlib.import_module(f"breaker.integrations.{integration}")
     assert caught.value.name == integration
     assert str(caught.value).startswith(f"breaker.integrations.{integration} needs {integration} {oldest} or newer")
-    assert str(caught.value).endswith(f"pip install '{integration}>={oldest}'")
+    assert str(caught.value).endswith(
+        f"install it with the extra {integration}, or with: pip install '{integration}>={oldest}'"
+    )
