@@ -22,7 +22,7 @@ MISSING = frozenset(library for library in LIBRARIES if importlib.util.find_spec
 def lacks_its_library(path: Sequence[str]) -> bool:
     """Whether a module of the package, as path below it, is an integration with a missing library."""
     return path[0] in ("integrations", "metrics") and bool(
-        MISSING.intersection(part.removesuffix(".py").lstrip("_") for part in path)
+        MISSING.intersection(part.removesuffix(".py").lstrip("_").partition("_")[0] for part in path)
     )
 
 

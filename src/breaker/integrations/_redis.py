@@ -1,4 +1,4 @@
-"""Clients of redis-py that ask a breaker, and what its errors say of the server.
+"""Clients of redis-py that ask a breaker.
 
 redis-py has no hook around a command. All commands of a client go through `execute_command`, those of a pipeline
 through `execute`, and those of a subscription through an `execute_command` of its own; its retries are below these
@@ -8,7 +8,7 @@ methods. So a rejection, which is a `redis.ConnectionError` as well, is raised w
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -18,9 +18,9 @@ import redis.asyncio.client
 import redis.asyncio.cluster
 import redis.client
 import redis.cluster
-from redis import exceptions
 
-from breaker.integrations._stores import Verdict, put_around
+from breaker.integrations._redis_errors import failed_answer
+from breaker.integrations._stores import put_around
 
 # Of each kind the sync ones first.
 CLIENTS = (redis.Redis, redis.cluster.RedisCluster, redis.asyncio.Redis, redis.asyncio.cluster.RedisCluster)
@@ -84,58 +84,6 @@ def _of_address(host: str, port: int | str) -> str:
     return name if int(port) == _STANDARD_PORT else f"{name}:{port}"
 
 
-# What an error says.
-
-_UNABLE = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN"})
-_IN_PIPELINE = " of pipeline caused error: "
-
-
-def verdict_of(error: BaseException) -> Verdict:
-    """What an exception that ended a call says of the server."""
-    if isinstance(error, exceptions.WatchError):
-        # redis-py says so as well where the connection broke that was watching.
-        broken = error.__context__
-        return "success" if broken is None or verdict_of(broken) != "failure" else "failure"
-    if isinstance(error, exceptions.MaxConnectionsError) or error.args[:1] == ("No connection available.",):
-        return "ignored"  # the pool of the client is exhausted
-    if isinstance(error, exceptions.ClusterError | exceptions.ReadOnlyError | exceptions.OutOfMemoryError):
-        return "failure"
-    if isinstance(error, exceptions.ResponseError):
-        return "failure" if _code_of(error) in _UNABLE else "success"
-    if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError | exceptions.InvalidResponse | OSError):
-        return "failure"
-    if isinstance(error, exceptions.RedisClusterException):
-        return _verdict_of_cluster(error)
-    return "ignored"
-
-
-def _code_of(error: exceptions.ResponseError) -> str:
-    """The first word of the server's answer, which a pipeline has put at the end of a text of its own."""
-    if getattr(error, "status_code", None) is not None:  # redis-py knows it, and has taken it away
-        return ""
-    text = str(error)
-    if text.startswith("Command # ") and _IN_PIPELINE in text:
-        text = text.rpartition(_IN_PIPELINE)[2].lstrip("('\"")  # redis.asyncio puts a tuple there
-    return text.partition(" ")[0]
-
-
-def _verdict_of_cluster(error: BaseException) -> Verdict:
-    text = str(error)
-    if isinstance(error, exceptions.SlotNotCoveredError) or "slots are not covered" in text:
-        return "failure"
-    if (cause := error.__cause__) is not None:
-        return verdict_of(cause)  # of a cluster none of whose nodes can be reached
-    return "failure" if "cannot be connected" in text else "ignored"  # a command that no node is for
-
-
-def _failed_answer(answers: Iterable[Any]) -> BaseException | None:
-    """The first of a pipeline's answers, given to its caller instead of raised, that is a failure."""
-    for answer in answers:
-        if isinstance(answer, Exception) and verdict_of(answer) == "failure":
-            return answer
-    return None
-
-
 # The classes. A method's `super()` is the class that the object had.
 
 # In this context a connection takes its subscriptions up again: that belongs to the call, or to the wait for messages,
@@ -150,7 +98,11 @@ def _pipeline_of(base: type[Any]) -> type[Any]:
         def execute(self, raise_on_error: bool = True, *args: Any, **kwargs: Any) -> Any:
             if not len(self) and not getattr(self, "watching", False):
                 return super().execute(raise_on_error, *args, **kwargs)  # nothing is sent
-            permit = self._breaker_protection.admit(_pipeline, self)
+            try:
+                permit = self._breaker_protection.admit(_pipeline, self)
+            except BaseException:
+                self.reset()  # as after every other error: commands do not pile up in a pipeline that is used again
+                raise
             if permit is None:
                 return super().execute(raise_on_error, *args, **kwargs)
             self._breaker_is_executing = True
@@ -162,7 +114,7 @@ def _pipeline_of(base: type[Any]) -> type[Any]:
                     raise
                 finally:
                     self._breaker_is_executing = False
-                if not raise_on_error and (failed := _failed_answer(answers)) is not None:
+                if not raise_on_error and (failed := failed_answer(answers)) is not None:
                     permit.failure(failed)
             return answers
 
@@ -182,7 +134,11 @@ def _async_pipeline_of(base: type[Any]) -> type[Any]:
         async def execute(self, raise_on_error: bool = True, *args: Any, **kwargs: Any) -> Any:
             if not len(self) and not getattr(self, "watching", False):
                 return await super().execute(raise_on_error, *args, **kwargs)
-            permit = self._breaker_protection.admit(_pipeline, self)
+            try:
+                permit = self._breaker_protection.admit(_pipeline, self)
+            except BaseException:
+                await self.reset()
+                raise
             if permit is None:
                 return await super().execute(raise_on_error, *args, **kwargs)
             self._breaker_is_executing = True
@@ -194,7 +150,7 @@ def _async_pipeline_of(base: type[Any]) -> type[Any]:
                     raise
                 finally:
                     self._breaker_is_executing = False
-                if not raise_on_error and (failed := _failed_answer(answers)) is not None:
+                if not raise_on_error and (failed := failed_answer(answers)) is not None:
                     permit.failure(failed)
             return answers
 

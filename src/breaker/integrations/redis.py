@@ -18,6 +18,7 @@ from breaker.errors import BreakerOpenError
 from breaker.integrations import _redis
 from breaker.integrations._base import NameOf, check_provider, rejected_as
 from breaker.integrations._redis import RedisCall
+from breaker.integrations._redis_errors import verdict_of
 from breaker.integrations._stores import Protection, is_protected, put_around
 from breaker.provider import Provider
 
@@ -79,7 +80,7 @@ def protect(client: _Client, provider: Provider, *, name: NameOf | str | None = 
         _redis.name_of(client),
         made_of="the call",
         one_for="all commands",
-        judge=_redis.verdict_of,
+        judge=verdict_of,
         reject=_reject,
     )
     return put_around(client, _redis.derived_for(client), protection)

@@ -257,6 +257,19 @@ def test_a_pool_without_a_free_connection_asks_nobody(patient: Provider, tmp_pat
     engine.dispose()
 
 
+def test_a_rejected_connection_takes_no_place_in_the_pool(patient: Provider, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'a.db'}", pool_size=1, max_overflow=0, pool_timeout=0.01)
+    protect(engine, patient, name="db")
+    patient.breakers["db"].force_open()
+    for _ in range(3):
+        with pytest.raises(BreakerOpenDatabaseError):
+            engine.connect()
+    patient.breakers["db"].clear_override()
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT 1")) == 1
+    engine.dispose()
+
+
 def test_connections_that_the_program_makes_are_protected(provider: Provider, clock: ManualClock) -> None:
     import sqlite3
 
