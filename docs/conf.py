@@ -46,6 +46,7 @@ nitpick_ignore_regex = [
     ),
     ("py:class", r"breaker\.integrations\.\w+\._(App|Client|Engine|Manager|Session)"),  # what protect gives back
     ("py:(class|exc)", r"(ImproperlyConfigured|WSGIApplication)"),  # of Django and of PEP 3333
+    ("py:class", "ExecutionContext"),  # of SQLAlchemy, in the fields of a tuple
     ("py:obj", "timedelta"),
 ]
 

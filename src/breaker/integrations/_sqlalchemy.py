@@ -9,10 +9,13 @@ block around the driver's call, and nothing else.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import URL, ExceptionContext
+from sqlalchemy.engine import ExecutionContext
 
 from breaker.errors import BreakerOpenError
 from breaker.integrations._base import Breaker, NameOf, Permit
@@ -20,12 +23,6 @@ from breaker.integrations._sql_errors import Judge
 from breaker.integrations._stores import Protection
 from breaker.provider import Provider
 from breaker.states import Mode, State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import URL, ExceptionContext
-    from sqlalchemy.engine import ExecutionContext
 
 
 class DatabaseCall(NamedTuple):

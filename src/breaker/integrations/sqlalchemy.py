@@ -24,9 +24,9 @@ from breaker.provider import Provider
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    _Engine = TypeVar("_Engine", bound=Engine | AsyncEngine)
-
 __all__ = ["FAILURE_SQLSTATES", "BreakerOpenDatabaseError", "DatabaseCall", "protect"]
+
+_Engine = TypeVar("_Engine", bound="Engine | AsyncEngine")
 
 
 class BreakerOpenDatabaseError(BreakerOpenError, exc.OperationalError):
