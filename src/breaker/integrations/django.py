@@ -27,7 +27,9 @@ from breaker.integrations._web import STATUS, Answer, Edge
 
 __all__ = ["BreakerMiddleware"]
 
-_ANSWER = "_breaker_answer"  # of a request: what is answered to what a middleware raised
+# Of a request: the middleware that serves it, and the answer to what another one raised.
+_SERVED_BY = "_breaker_middleware"
+_ANSWER = "_breaker_answer"
 
 
 class BreakerMiddleware:
@@ -66,6 +68,7 @@ class BreakerMiddleware:
         got_request_exception.connect(self._middleware_raised)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        setattr(request, _SERVED_BY, self)
         if self._is_async:
             return self._respond(request)
         return _in_place_of(self._get_response(request), request)
@@ -79,11 +82,11 @@ class BreakerMiddleware:
         return None if answer is None else _response(answer, request)
 
     def _middleware_raised(self, sender: object, request: HttpRequest | None = None, **_: object) -> None:
-        # Between two middlewares Django makes a response of an exception: this signal is all that is seen of it.
+        # Between two middlewares Django makes a response of an exception: this signal is all that is seen of it, by
+        # the middlewares of all handlers of the process.
         error = sys.exc_info()[1]
-        answer = None if error is None else self._edge.answer_to(error)
-        if answer is not None and request is not None:
-            setattr(request, _ANSWER, answer)
+        if error is not None and getattr(request, _SERVED_BY, None) is self:
+            setattr(request, _ANSWER, self._edge.answer_to(error))
 
 
 def _in_place_of(response: HttpResponseBase, request: HttpRequest) -> HttpResponseBase:

@@ -167,6 +167,14 @@ def test_a_request_is_finished_once(kind: Framework, provider: Provider) -> None
     assert finished == [type(app)]
 
 
+def test_handlers_of_one_process_answer_each_for_itself(kind: Framework, provider: Provider) -> None:
+    global crash
+    crash = raiser(refused(provider, NAME))
+    shows = [True, False, True]
+    apps = [made(kind, {}, [MIDDLEWARE, CRASHING], BREAKER_PROVIDER=provider, BREAKER_SHOW_NAME=each) for each in shows]
+    assert ["breaker" in seen_of(kind, app).document for app in apps] == shows
+
+
 def test_a_page_for_what_a_middleware_raises_stays_if_it_is_no_500(kind: Framework, provider: Provider) -> None:
     global crash
     crash = raiser(refused(provider, NAME))

@@ -20,8 +20,7 @@ from support.web.client import Address
 @contextmanager
 def uvicorn_server(app: Any) -> Iterator[Address]:
     """A server of its own: started, with its lifespan, and stopped."""
-    import uvicorn
-
+    uvicorn = pytest.importorskip("uvicorn", exc_type=ImportError)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, http="h11", ws="wsproto", lifespan="auto", log_config=None, loop="asyncio")
         server = uvicorn.Server(config)
