@@ -198,18 +198,16 @@ def _async_subscription_of(base: type[Any]) -> type[Any]:
 
 
 def _client_of(base: type[Any]) -> type[Any]:
-    execute = base.execute_command
-
     class Guarded(base):  # type: ignore[misc]
         def execute_command(self, *args: Any, **options: Any) -> Any:
             if (protection := self._breaker_protection) is None:  # made by `client`, and not yet complete
-                return execute(self, *args, **options)
+                return base.execute_command(self, *args, **options)
             permit = protection.admit(_command, args)
             if permit is None:
-                return execute(self, *args, **options)
+                return base.execute_command(self, *args, **options)
             with permit:
                 try:
-                    return execute(self, *args, **options)
+                    return base.execute_command(self, *args, **options)
                 except BaseException as error:
                     protection.raised(permit, error)
                     raise
@@ -223,18 +221,16 @@ def _client_of(base: type[Any]) -> type[Any]:
 
 
 def _async_client_of(base: type[Any]) -> type[Any]:
-    execute = base.execute_command
-
     class Guarded(base):  # type: ignore[misc]
         async def execute_command(self, *args: Any, **options: Any) -> Any:
             if (protection := self._breaker_protection) is None:
-                return await execute(self, *args, **options)
+                return await base.execute_command(self, *args, **options)
             permit = protection.admit(_command, args)
             if permit is None:
-                return await execute(self, *args, **options)
+                return await base.execute_command(self, *args, **options)
             with permit:
                 try:
-                    return await execute(self, *args, **options)
+                    return await base.execute_command(self, *args, **options)
                 except BaseException as error:
                     protection.raised(permit, error)
                     raise
@@ -267,11 +263,10 @@ def _add_makers(kind: type[Any], base: type[Any]) -> None:
 
 def _making(method: str, base: type[Any]) -> Callable[..., Any]:
     """A method that makes another object, whose calls are to ask the same breaker."""
-    make = getattr(base, method)
 
-    @functools.wraps(make)
+    @functools.wraps(getattr(base, method))
     def making(self: Any, *args: Any, **kwargs: Any) -> Any:
-        made = make(self, *args, **kwargs)
+        made = getattr(base, method)(self, *args, **kwargs)
         return put_around(made, derived_for(made), self._breaker_protection)
 
     return making

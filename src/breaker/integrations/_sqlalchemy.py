@@ -204,6 +204,15 @@ def dialect_of(base: type[Any]) -> type[Any]:
     class Guarded(base):  # type: ignore[misc]
         _breaker_protection: EngineProtection
 
+        def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+            run = super().do_execute_no_params
+            if _inside.get():
+                run(cursor, statement, context)
+                return
+            self._breaker_protection.run(_call, ("execute", statement, context), run, cursor, statement, context)
+            if context is not None:
+                context.breaker_has_executed = True
+
         def do_commit(self, dbapi_connection: Any) -> None:
             self._breaker_protection.commit(super().do_commit, dbapi_connection)
 
@@ -219,42 +228,50 @@ def dialect_of(base: type[Any]) -> type[Any]:
 
     if (cached := vars(base).get("supports_statement_cache")) is not None:
         Guarded.supports_statement_cache = cached  # SQLAlchemy does not take it from a base class
-    for method, kind in _STATEMENTS.items():
-        setattr(Guarded, method, _statement(getattr(base, method), kind))
+    Guarded.do_execute = _statement(base, "do_execute", "execute")
+    Guarded.do_executemany = _statement(base, "do_executemany", "executemany")
     for method in _ENDS_OF_TRANSACTIONS:
-        setattr(Guarded, method, _belonging()(getattr(base, method)))
+        setattr(Guarded, method, _end_of_transaction(base, method))
     return Guarded
 
 
-def _statement(execute: Callable[..., None], kind: Literal["execute", "executemany"]) -> Callable[..., None]:
+# The methods below look theirs up in the class anew each time: a tool may have wrapped it since.
+
+
+def _statement(base: type[Any], method: str, kind: Literal["execute", "executemany"]) -> Callable[..., None]:
     """A method that runs a statement as one call: until the driver has executed it, not until its rows are fetched."""
 
-    # SQLAlchemy gives these by position, and the context last.
-    def do(self: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    @functools.wraps(getattr(base, method))
+    def do(self: Any, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        execute: Callable[..., None] = getattr(base, method)
         if _inside.get():
-            return execute(self, cursor, statement, *rest)
+            return execute(self, cursor, statement, parameters, context)
         protection: EngineProtection = self._breaker_protection
-        permit = protection.admit(_call, (kind, statement, rest[-1]))
+        permit = protection.admit(_call, (kind, statement, context))
         if permit is None:
-            return execute(self, cursor, statement, *rest)
+            return execute(self, cursor, statement, parameters, context)
         try:
-            execute(self, cursor, statement, *rest)
+            execute(self, cursor, statement, parameters, context)
         except BaseException as error:
             protection.raised(permit, error)
             raise
         permit.success()
-        if rest[-1] is not None:
-            rest[-1].breaker_has_executed = True
+        if context is not None:
+            context.breaker_has_executed = True
         return None
 
-    return functools.wraps(execute)(do)
+    return do
 
 
-_STATEMENTS: dict[str, Literal["execute", "executemany"]] = {
-    "do_execute": "execute",
-    "do_execute_no_params": "execute",
-    "do_executemany": "executemany",
-}
+def _end_of_transaction(base: type[Any], method: str) -> Callable[..., Any]:
+    @functools.wraps(getattr(base, method))
+    def end(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _belonging():
+            return getattr(base, method)(self, *args, **kwargs)
+
+    return end
+
+
 _ENDS_OF_TRANSACTIONS = (
     "do_rollback_to_savepoint",
     "do_release_savepoint",

@@ -173,6 +173,22 @@ def test_a_class_of_the_programs_own_keeps_its_methods(patient: Provider, server
     shop.close()
 
 
+def test_what_a_tool_does_to_the_library_later_is_done_to_protected_clients_too(
+    opened: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[Any] = []
+    library: Any = type(opened.client).__mro__[1]
+    plain = library.execute_command
+
+    def tracing(self: Any, *args: Any, **options: Any) -> Any:
+        traced.append(args[0])
+        return plain(self, *args, **options)
+
+    monkeypatch.setattr(library, "execute_command", tracing)
+    assert opened.run(lambda c: c.get("a")) is None
+    assert traced == ["GET"]
+
+
 def test_modules_have_protected_pipelines(opened: Client, patient: Provider, kind: str) -> None:
     if kind == "asyncio":  # redis-py gives asyncio clients the pipelines of the others here
         return

@@ -328,6 +328,44 @@ def test_listeners_that_execute_themselves_are_asked(lite: sa.Engine, db: Breake
     assert seen == ["SELECT 1"]
 
 
+def test_a_listener_may_run_the_statement_by_the_dialect(lite: sa.Engine, db: Breaker) -> None:
+    @event.listens_for(lite, "do_execute")
+    def by_name(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        context.dialect.do_execute(cursor, statement, parameters, context=context)
+        return True
+
+    @event.listens_for(lite, "do_execute_no_params")
+    def without_context(cursor: Any, statement: str, context: Any) -> bool:
+        context.dialect.do_execute_no_params(cursor, statement)
+        return True
+
+    before = counts(db)
+    with lite.connect() as connection:
+        assert connection.scalar(sa.text("SELECT 1")) == 1
+        cursor = connection.connection.cursor()
+        lite.dialect.do_execute(cursor, "SELECT 2", ())
+        cursor.close()
+        assert connection.execution_options(no_parameters=True).exec_driver_sql("SELECT 3").scalar() == 3
+    assert since(db, before) == {"successes": 3}
+
+
+def test_what_a_tool_does_to_a_dialect_later_is_done_to_protected_engines_too(
+    lite: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[str] = []
+    kind: Any = type(lite.dialect).__mro__[1]
+    plain = kind.do_execute
+
+    def tracing(self: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        traced.append(statement)
+        plain(self, cursor, statement, *rest)
+
+    monkeypatch.setattr(kind, "do_execute", tracing, raising=False)
+    with lite.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    assert traced == ["SELECT 1"]
+
+
 def test_a_rejection_is_between_the_events_of_a_statement(lite: sa.Engine, db: Breaker) -> None:
     seen: list[Any] = []
     event.listen(lite, "before_cursor_execute", lambda *arguments: seen.append("before"))
