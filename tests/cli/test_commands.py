@@ -49,7 +49,7 @@ def test_help_has_examples_that_parse(path: tuple[str, ...]) -> None:
     examples = re.findall(r"^  (breaker .*|source .*)$", done.out.partition("examples:")[2], re.MULTILINE)
     assert examples
     for example in examples:
-        example = example.replace("source <(", "").rstrip(")").partition(" > ")[0]
+        example = re.split(r" [>|] ", example.replace("source <(", "").rstrip(")"))[0]
         parse(shlex.split(example, comments=True)[1:])
 
 

@@ -57,6 +57,18 @@ def test_the_command_that_takes_it_back_is_one_for_any_name(files: InFiles, name
     assert files.raw() == {}
 
 
+@pytest.mark.parametrize("name", ["x\x1b[2J", "a\nb'c\\d", "\x7f日本\x85"], ids=ascii)
+def test_a_name_that_a_terminal_would_obey_is_typed_in_another_way(files: InFiles, name: str) -> None:
+    done = files.run("shadow", name)
+    command = done.out.partition("to take it back: ")[2].strip()
+    assert command.isprintable()
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, timeout=20, text=True
+    ).stdout.split("\0")[1:-1]
+    assert breaker(*words, "--yes").code == 0
+    assert files.raw() == {}
+
+
 def test_auto_gives_a_breaker_back_to_its_rules(where: Where) -> None:
     where.run("force-open", NAME)
     assert where.run("auto", NAME).code == 0

@@ -4,10 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from support.etcd.ports import free_ports
+from support.etcd.proxy import Proxy
 from support.etcd.server import Server
 from support.places import InEtcd, InFiles, Where
 from support.shell import breaker, launched, line_with
@@ -137,3 +140,22 @@ def test_no_thread_is_left(files: InFiles) -> None:
     )
     done = subprocess.run([sys.executable, "-X", "dev", "-c", script], capture_output=True, timeout=40, check=False)
     assert done.returncode == 130, done.stderr
+
+
+def test_one_member_of_two_that_is_away_ends_nothing(etcd: Server) -> None:
+    where = InEtcd(etcd)
+    (port,) = free_ports(1)
+    options = ["--source", f"etcd://127.0.0.1:{port},{etcd.endpoint}", *where.options[2:]]
+    with launched("policy", "watch", *options) as process:
+        assert "watching 0 documents" in ready(process)
+        where.write(NAME, "{}")
+        assert f"created  {NAME}" in line_with(process, NAME)
+
+
+def test_a_server_that_says_nothing_ends_it_in_time(etcd: Server) -> None:
+    where = InEtcd(etcd)
+    with closing(Proxy(etcd.port)) as network:
+        network.blackhole()
+        options = ["--source", f"etcd://{network.endpoint}", *where.options[2:], "--timeout", "300ms"]
+        breaker("policy", "watch", *options).failed(3, "no answer")
+        breaker("policy", "list", *options).failed(3, "no answer")

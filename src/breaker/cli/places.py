@@ -88,8 +88,19 @@ class Place(NamedTuple):
         """A command on the same documents, as it is typed into a shell. It holds no password."""
         if any(word.startswith("-") for word in arguments):
             arguments = ("--", *arguments)  # a name that looks like an option
-            return shlex.join(["breaker", *command.split(), *self.options, *arguments])
-        return shlex.join(["breaker", *command.split(), *arguments, *self.options])
+            return _typed("breaker", *command.split(), *self.options, *arguments)
+        return _typed("breaker", *command.split(), *arguments, *self.options)
+
+
+def _typed(*words: str) -> str:
+    """A command as it is typed into a shell, without a character that a terminal would obey."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _escaped(word) for word in words)
+
+
+def _escaped(word: str) -> str:
+    """A word in the ``$'…'`` of bash, zsh and ksh."""
+    plain = "".join(map(chr, range(0x20, 0x7F))).translate({ord("'"): None, ord("\\"): None})
+    return "$'" + "".join(chr(byte) if chr(byte) in plain else f"\\x{byte:02x}" for byte in os.fsencode(word)) + "'"
 
 
 def _lock(number: int, source: str) -> None:
