@@ -209,7 +209,7 @@ def test_retries_inside_are_one_call(kind: str, server: Redis, patient: Provider
 
 
 def test_a_server_that_hangs_is_a_failure(kind: str, server: Redis, patient: Provider) -> None:
-    with client_of(kind, patient, server, name="r", socket_timeout=0.1, socket_connect_timeout=0.1) as opened:
+    with client_of(kind, patient, server, name="r", socket_timeout=0.3, socket_connect_timeout=0.3) as opened:
         breaker = patient.get_breaker("r")
         opened.run(lambda c: c.ping())
         server.pause()

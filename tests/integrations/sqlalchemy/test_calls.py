@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event, exc, orm
@@ -14,9 +15,10 @@ from breaker import Breaker, Policy, Provider, State
 from breaker.integrations.sqlalchemy import BreakerOpenDatabaseError, protect
 from breaker.testing import ManualClock
 from support.drive import cool
+from support.etcd.ports import HOST
 from support.reading import counts
 from support.servers.engines import POSTGRES_DRIVERS, Database, database
-from support.servers.postgres import Postgres
+from support.servers.postgres import DATABASE, USER, Postgres
 
 
 @pytest.fixture(params=POSTGRES_DRIVERS)
@@ -219,7 +221,7 @@ def test_a_stream_that_breaks_off_is_a_failure(postgres: Postgres, driver: str, 
         before = counts(db)
 
         def work(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = '100ms'")
+            connection.exec_driver_sql("SET LOCAL statement_timeout = '300ms'")
             streamed = {"stream_results": True, "max_row_buffer": 10}
             slow = "SELECT CASE WHEN n > 50 THEN pg_sleep(20)::text ELSE '' END FROM generate_series(1, 100) n"
             result = connection.execute(sa.text(slow), execution_options=streamed)
@@ -423,3 +425,34 @@ def test_statements_are_cached_as_without_a_breaker(lite: sa.Engine) -> None:
             connection.execute(sa.select(sa.literal(1)))
     cache: Any = lite._compiled_cache
     assert len(cache) == 1
+
+
+@pytest.mark.parametrize("pool", [sa.QueuePool, sa.NullPool, sa.StaticPool, sa.SingletonThreadPool, sa.AssertionPool])
+def test_every_pool_asks_before_it_connects(patient: Provider, tmp_path: Path, pool: type[sa.Pool]) -> None:
+    engine = protect(sa.create_engine(f"sqlite:///{tmp_path / 'a.db'}", poolclass=pool), patient, name="db")
+    for _ in range(2):  # the second time with the pool that follows
+        patient.breakers["db"].force_open()
+        with pytest.raises(BreakerOpenDatabaseError):
+            engine.connect()
+        patient.breakers["db"].clear_override()
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT 1")) == 1
+        engine.dispose()
+
+
+def test_connections_that_an_asyncio_program_makes_are_protected(postgres: Postgres, provider: Provider) -> None:
+    made: list[str] = []
+
+    async def create() -> Any:
+        made.append("tried")
+        return await asyncpg.connect(host=HOST, port=postgres.port, user=USER, database=DATABASE)
+
+    with database(provider, "postgresql+asyncpg://", name="db", async_creator=create, connect_args={}) as opened:
+        assert opened.execute("SELECT 1") == [(1,)]
+        postgres.stop()
+        with pytest.raises((exc.DBAPIError, OSError)):
+            opened.execute("SELECT 1")  # the connection is lost, and the pool is emptied
+        assert provider.breakers["db"].state is State.OPEN
+        with pytest.raises(BreakerOpenDatabaseError):
+            opened.execute("SELECT 1")
+    assert made == ["tried"]

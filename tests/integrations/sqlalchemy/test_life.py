@@ -121,7 +121,7 @@ def test_a_database_that_answers_nothing_opens_although_it_lets_clients_in(
 def test_a_server_that_hangs_fails_by_the_limit_of_its_driver(
     postgres: Postgres, provider: Provider, clock: ManualClock
 ) -> None:
-    limits = {"timeout": 0.2, "command_timeout": 0.2}
+    limits = {"timeout": 0.5, "command_timeout": 0.5}
     with database(provider, postgres.url("asyncpg"), name="db", connect_args=limits, pool_pre_ping=True) as opened:
         db = provider.get_breaker("db")
         opened.execute("SELECT 1")
@@ -142,7 +142,7 @@ def test_a_server_that_hangs_fails_by_the_limit_of_its_driver(
 
 
 def test_a_statement_that_hangs_fails_by_the_limit_of_asyncpg(postgres: Postgres, provider: Provider) -> None:
-    limits = {"timeout": 5, "command_timeout": 0.2}
+    limits = {"timeout": 5, "command_timeout": 0.5}
     with database(provider, postgres.url("asyncpg"), name="db", connect_args=limits) as opened:
 
         def work(connection: sa.Connection) -> None:

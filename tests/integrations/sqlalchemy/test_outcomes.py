@@ -162,7 +162,7 @@ def test_what_the_driver_refuses_is_ignored(served: Database, db: Breaker, drive
 
 
 def test_a_limit_of_asyncpg_is_a_failure(postgres: Postgres, patient: Provider, db: Breaker) -> None:
-    limits = {"command_timeout": 0.1}
+    limits = {"command_timeout": 0.4}
     with database(patient, postgres.url("asyncpg"), name="db", connect_args=limits) as opened:
         opened.execute("SELECT 1")
         assert outcome(opened, db, "SELECT pg_sleep(20)") == FAILURE
