@@ -133,4 +133,4 @@ def check_application(app: object, interface: str, takes: tuple[str, ...]) -> No
 
 def installed_already() -> ValueError:
     """The error of a second ``install``."""
-    return ValueError("install got an application that has it already")
+    return ValueError("install got an application that has it already; once is enough")

@@ -59,7 +59,9 @@ class BreakerMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         kind = type(self)
         if settings.MIDDLEWARE.count(f"{kind.__module__}.{kind.__qualname__}") > 1:
-            raise ImproperlyConfigured(f"MIDDLEWARE names {kind.__module__}.{kind.__qualname__} twice")
+            raise ImproperlyConfigured(
+                f"MIDDLEWARE names {kind.__module__}.{kind.__qualname__} twice; once, as the first, is enough"
+            )
         self._get_response = get_response
         self._edge = _configured()
         self._is_async = iscoroutinefunction(get_response)

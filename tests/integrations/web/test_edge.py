@@ -13,21 +13,15 @@ from typing import Any
 
 import pytest
 
-from breaker import BreakerOpenError, Policy, Provider, State
+from breaker import BreakerOpenError, Provider, State
 from breaker.integrations._base import rejected_as
 from breaker.testing import ManualClock
-from support.drive import Boom, cool, raiser
+from support.drive import Boom, raiser
 from support.libraries import MISSING
-from support.web.client import Seen, ask
+from support.web.answers import DOCUMENT, NAME, check_answer
+from support.web.client import ask
 from support.web.sites import Framework, Kind, refused
 
-NAME = "http:internal.example:8443"
-DOCUMENT = {
-    "type": "about:blank",
-    "title": "Service Unavailable",
-    "status": 503,
-    "detail": "Something that this request needs is not available at the moment. Try again later.",
-}
 REJECTIONS = {
     "aiohttp": "BreakerOpenClientError",
     "httpx": "BreakerOpenTransportError",
@@ -35,20 +29,6 @@ REJECTIONS = {
     "requests": "BreakerOpenConnectionError",
     "urllib3": "BreakerOpenHTTPError",
 }
-
-
-def raised(error: BaseException) -> Callable[[], Any]:
-    return raiser(error)
-
-
-def check_answer(seen: Seen, seconds: int = 60) -> None:
-    assert seen.status == 503
-    assert seen.headers["retry-after"] == str(seconds)
-    assert seen.headers["content-type"] == "application/problem+json"
-    assert seen.headers["cache-control"] == "no-store"
-    assert seen.headers["content-length"] == str(len(seen.body))
-    assert seen.whole
-    assert seen.document == DOCUMENT
 
 
 def test_a_rejection_becomes_a_problem_document(kind: Kind, provider: Provider) -> None:
@@ -63,7 +43,7 @@ def test_a_rejection_becomes_a_problem_document(kind: Kind, provider: Provider) 
 
 
 def test_the_name_is_said_if_it_is_asked_for(kind: Kind, provider: Provider) -> None:
-    with kind.served(kind.built({"shop": raised(refused(provider, NAME))}, provider, show_name=True)) as address:
+    with kind.served(kind.built({"shop": raiser(refused(provider, NAME))}, provider, show_name=True)) as address:
         seen = ask(address, "/shop")
     assert seen.document == DOCUMENT | {"breaker": NAME}
     assert seen.headers["content-length"] == str(len(seen.body))
@@ -71,7 +51,7 @@ def test_the_name_is_said_if_it_is_asked_for(kind: Kind, provider: Provider) -> 
 
 
 def test_a_request_for_the_head_gets_no_body(kind: Kind, provider: Provider) -> None:
-    with kind.served(kind.built({"shop": raised(refused(provider, NAME))}, provider)) as address:
+    with kind.served(kind.built({"shop": raiser(refused(provider, NAME))}, provider)) as address:
         whole, head = ask(address, "/shop"), ask(address, "/shop", "HEAD")
     assert head.status == 503
     assert head.body == b""
@@ -83,14 +63,14 @@ def test_a_request_for_the_head_gets_no_body(kind: Kind, provider: Provider) -> 
 def test_rejections_of_every_client_are_answered(kind: Kind, provider: Provider, library: str) -> None:
     module = importlib.import_module(f"breaker.integrations.{library}")
     rejection = getattr(module, REJECTIONS[library])(NAME, State.OPEN, 7.5, "open", "secret")
-    with kind.served(kind.built({"shop": raised(rejection)}, provider)) as address:
+    with kind.served(kind.built({"shop": raiser(rejection)}, provider)) as address:
         check_answer(ask(address, "/shop"), 8)
 
 
 def test_rejections_of_grpc_are_answered(kind: Kind, provider: Provider) -> None:
     errors = pytest.importorskip("breaker.integrations.grpc", exc_type=ImportError)
     rejection = errors.BreakerOpenRpcError(NAME, State.OPEN, 7.5, "open", "secret")
-    with kind.served(kind.built({"shop": raised(rejection)}, provider)) as address:
+    with kind.served(kind.built({"shop": raiser(rejection)}, provider)) as address:
         check_answer(ask(address, "/shop"), 8)
 
 
@@ -101,7 +81,7 @@ def test_a_group_of_rejections_is_answered_with_the_longest_wait(
     clock.advance(20)
     newer = refused(provider, "http:newer")
     nested = ExceptionGroup("all", [older, ExceptionGroup("some", [newer, older])])
-    with kind.served(kind.built({"shop": raised(nested)}, provider, show_name=True)) as address:
+    with kind.served(kind.built({"shop": raiser(nested)}, provider, show_name=True)) as address:
         seen = ask(address, "/shop")
     assert seen.headers["retry-after"] == "60"
     assert seen.document["breaker"] == "http:newer"
@@ -143,11 +123,11 @@ def not_ours(provider: Provider) -> dict[str, Callable[[], Any]]:
             raise Boom("no price")  # noqa: B904 - a bug in the handling of a rejection
 
     return {
-        "boom": raised(Boom("no price")),
+        "boom": raiser(Boom("no price")),
         "from": from_a_rejection,
         "during": during_a_rejection,
-        "mixed": raised(ExceptionGroup("some", [rejection, Boom("no price")])),
-        "other": raised(ExceptionGroup("some", [Boom("no price")])),
+        "mixed": raiser(ExceptionGroup("some", [rejection, Boom("no price")])),
+        "other": raiser(ExceptionGroup("some", [Boom("no price")])),
     }
 
 
@@ -196,69 +176,11 @@ def test_a_stream_that_is_rejected_before_its_first_item(kind: Kind, provider: P
         assert b"Try again" not in seen.raw
 
 
-# The time.
-
-
-def test_the_wait_is_in_whole_seconds_rounded_up_and_at_least_one(
-    kind: Kind, provider: Provider, clock: ManualClock
-) -> None:
-    refused(provider, NAME)
-    breaker = provider.get_breaker(NAME)
-    with kind.served(kind.built({"shop": lambda: breaker.do(str)}, provider)) as address:
-        found = []
-        for passes in (0.5, 0.5, 57.0, 1.5, 0.499):
-            clock.advance(passes)
-            found.append(ask(address, "/shop").headers["retry-after"])
-        assert found == ["60", "59", "2", "1", "1"]
-        cool(breaker, clock)
-        probe = breaker.acquire()
-        assert breaker.state is State.HALF_OPEN
-        check_answer(ask(address, "/shop"), max(1, int(-(-breaker.retry_after // 1))))
-        probe.success()
-        assert ask(address, "/shop").status == 200
-
-
-def test_an_operator_has_no_end_in_mind(kind: Kind, provider: Provider) -> None:
-    breaker = provider.get_breaker(NAME)
-    breaker.force_open()
-    with kind.served(kind.built({"shop": lambda: breaker.do(str)}, provider)) as address:
-        seen = ask(address, "/shop")
-        assert seen.status == 503
-        assert int(seen.headers["retry-after"]) >= 1
-        breaker.clear_override()
-        assert ask(address, "/shop").status == 200
-
-
-def test_the_wait_is_that_of_now_where_a_rejection_is_old(kind: Kind, provider: Provider, clock: ManualClock) -> None:
-    kept = refused(provider, NAME)
-    with kind.served(kind.built({"shop": raised(kept)}, provider)) as address:
-        clock.advance(50)
-        check_answer(ask(address, "/shop"), 10)
-        provider.get_breaker(NAME).reset()
-        check_answer(ask(address, "/shop"), 1)
-
-
-def test_a_breaker_of_another_provider_is_answered_with_its_own_time(
-    kind: Kind, provider: Provider, provider_of: Callable[..., Provider]
-) -> None:
-    other = provider_of(Policy(1, 1, 12.0))
-    with kind.served(kind.built({"shop": raised(refused(other, NAME))}, provider)) as address:
-        check_answer(ask(address, "/shop"), 12)
-    assert list(provider.breakers) == []
-
-
-def test_a_breaker_that_was_removed_is_answered(kind: Kind, provider: Provider) -> None:
-    rejection = refused(provider, NAME)
-    provider.remove(NAME)
-    with kind.served(kind.built({"shop": raised(rejection)}, provider)) as address:
-        check_answer(ask(address, "/shop"), 60)
-
-
 # The application's own handlers.
 
 
 def test_a_handler_of_the_application_wins(framework: Framework, provider: Provider) -> None:
-    app = framework.handling({"shop": raised(refused(provider, NAME))}, provider, BreakerOpenError)
+    app = framework.handling({"shop": raiser(refused(provider, NAME))}, provider, BreakerOpenError)
     with framework.served(app) as address:
         seen = ask(address, "/shop")
     assert (seen.status, seen.body) == (418, b"BreakerOpenError")
@@ -274,7 +196,7 @@ class BreakerOpenPriceError(BreakerOpenError, PriceError):
 
 def test_a_handler_of_the_library_s_error_wins(framework: Framework, provider: Provider) -> None:
     rejection = BreakerOpenPriceError(NAME, State.OPEN, 30.0, "open", None)
-    with framework.served(framework.handling({"shop": raised(rejection)}, provider, PriceError)) as address:
+    with framework.served(framework.handling({"shop": raiser(rejection)}, provider, PriceError)) as address:
         seen = ask(address, "/shop")
     assert (seen.status, seen.body) == (418, b"BreakerOpenPriceError")
 
@@ -308,7 +230,7 @@ def test_no_rejection_outlives_its_request(kind: Kind, provider: Provider) -> No
 
 def test_requests_at_once_get_each_their_own_answer(kind: Kind, provider: Provider) -> None:
     refused(provider, NAME)
-    views = {"shop": lambda: provider.get_breaker(NAME).do(str), "about": lambda: "about us", "boom": raised(Boom("x"))}
+    views = {"shop": lambda: provider.get_breaker(NAME).do(str), "about": lambda: "about us", "boom": raiser(Boom("x"))}
     paths = ["/shop", "/about", "/boom"] * 8
     with kind.served(kind.built(views, provider)) as address, ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda path: ask(address, path).status, paths))
@@ -335,6 +257,6 @@ def test_whether_to_show_the_name_is_yes_or_no(kind: Kind, provider: Provider, w
 
 def test_the_document_is_json_without_surprises(kind: Kind, provider: Provider) -> None:
     name = 'http:"\u00fc\u2028<script>'
-    with kind.served(kind.built({"shop": raised(refused(provider, name))}, provider, show_name=True)) as address:
+    with kind.served(kind.built({"shop": raiser(refused(provider, name))}, provider, show_name=True)) as address:
         seen = ask(address, "/shop")
     assert json.loads(seen.body.decode("ascii"))["breaker"] == name
