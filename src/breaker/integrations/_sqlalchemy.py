@@ -133,7 +133,7 @@ class EngineProtection(Protection):
             try:
                 return function(connection)
             except BaseException as error:
-                self.raised(permit, error, self._judges.of_statement)
+                self.raised(permit, error)
                 raise
 
     def ping(self, function: Callable[[Any], bool], connection: Any) -> bool:
@@ -167,9 +167,9 @@ class EngineProtection(Protection):
     def _failed_beside(self, error: BaseException, permit: Permit | None) -> None:
         """A failure counts; what is none was no call."""
         if permit is not None:
-            if self._judges.of_statement(error) == "failure":
+            if not isinstance(error, BreakerOpenError) and self._judges.of_statement(error) == "failure":
                 permit.failure(error)
-            permit.ignore()
+            permit.ignore()  # unless it is settled
 
     def _permit_if_closed(self, what: _What) -> Permit | None:
         breaker = self.breaker_for(_call, what)

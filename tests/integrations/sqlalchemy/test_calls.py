@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event, exc, orm
 
-from breaker import Breaker, Policy, Provider, State
+from breaker import Breaker, BreakerOpenError, Policy, Provider, State
 from breaker.integrations.sqlalchemy import BreakerOpenDatabaseError, protect
 from breaker.testing import ManualClock
 from support.drive import cool
@@ -233,6 +233,21 @@ def test_a_stream_that_breaks_off_is_a_failure(postgres: Postgres, driver: str, 
             assert db.state is State.OPEN
 
         opened.run(work)
+
+
+def test_the_rejection_of_another_breaker_is_no_failure_of_this_one(lite: sa.Engine, db: Breaker) -> None:
+    class Elsewhere(BreakerOpenError, OSError):
+        """As the integrations with HTTP clients raise it."""
+
+    def report(*arguments: Any) -> None:
+        raise Elsewhere("http:audit", State.OPEN)
+
+    for name in ("before_cursor_execute", "after_cursor_execute"):
+        event.listen(lite, name, report)
+        with lite.connect() as connection, pytest.raises(Elsewhere):
+            connection.execute(sa.text("SELECT 1"))
+        event.remove(lite, name, report)
+    assert "failures" not in counts(db)
 
 
 def test_rows_that_cannot_be_read_are_the_programs_affair(lite: sa.Engine, db: Breaker) -> None:
