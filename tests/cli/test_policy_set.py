@@ -162,7 +162,11 @@ def test_what_contradicts_once_put_together_is_refused_unless_forced(where: Wher
     assert where.raw() == {}
     assert where.run("policy", "set", NAME, "slowCallRateThreshold=0.5", "--yes", "--force").code == 0
     # What is contradictory already does not stand in the way of another change.
-    assert where.run("policy", "set", NAME, "successThreshold=3", "--yes").code == 0
+    done = where.run("policy", "set", NAME, "successThreshold=3", "slowCallRateThreshold=0.6", "--yes")
+    assert done.code == 0
+    assert "no program takes the policy, before and after this change" in done.err
+    done = where.run("policy", "set", NAME, "slowCallDuration=1s", "--yes")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_default_that_breaks_the_policy_of_another_document_is_refused(where: Where) -> None:

@@ -66,7 +66,7 @@ class Change(NamedTuple):
         except SourceError:
             raise Unreachable(f"{error}; it may have been written all the same: look with: {look}") from None
         if now.text(self.name) != self.text:
-            raise Unreachable(f"{error}; it is not written") from None
+            raise Unreachable(f"{error}; it is not written so far: look with: {look}") from None
         return now.revision(self.name) or None
 
 
@@ -111,9 +111,14 @@ def _changed(place: Place, name: str, before: Documents, given: dict[str, Any], 
 
 
 def refuse_contradictions(change: Change) -> None:
-    """Raise `Mistake` where documents contradict each other that did not before: no program would take the policy."""
+    """Raise `Mistake` where documents contradict each other that did not before: no program would take the policy.
+
+    One that did already may be changed, and its writer is told.
+    """
     before, after = change.before.contradictions(), change.after.contradictions()
-    new = {name: error for name, error in after.items() if before.get(name) != error}
+    new = {name: error for name, error in after.items() if name not in before}
+    if change.name in before and change.name in after:
+        output.note(f"no program takes the policy, before and after this change: {after[change.name]}")
     if new:
         name, error = next(iter(new.items()))
         whose = "" if name == change.name else f" of {name}"
