@@ -1,6 +1,7 @@
 """The command line as a whole: help, version, one-line errors, what is loaded, completion."""
 
 import argparse
+import importlib.metadata
 import json
 import re
 import shlex
@@ -65,6 +66,16 @@ def test_help_of_the_whole_and_of_a_group() -> None:
 
 def test_version() -> None:
     assert breaker("--version").out == f"cybreaker {package.__version__}\n"
+
+
+def test_version_of_a_package_that_is_only_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    assert (breaker("--version").code, breaker("--version").err) == (0, "")
+    assert "not installed as a distribution" in breaker("--version").out
+    assert breaker("doctor").code == 0
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,13 @@ def test_names_of_files_are_shown_without_what_a_terminal_obeys(folder: Path) ->
     assert breaker("policy", "validate", os.fsdecode(name), "--json").json["invalid"] == 1
 
 
+def test_files_may_stand_between_options(folder: Path) -> None:
+    for name in ("a.json", "b.json", "c.json"):
+        write(folder / name, GOOD)
+    done = breaker("policy", "validate", "a.json", "--json", "b.json", "--allow-unknown", "c.json")
+    assert (done.code, done.json["valid"]) == (0, 3)
+
+
 def test_standard_input(folder: Path) -> None:
     assert breaker("policy", "validate", "-", stdin=GOOD).out == "1 document, all valid\n"
     done = breaker("policy", "validate", "-", stdin='{"mode": "off"}')

@@ -53,7 +53,7 @@ def test_each_change_is_a_line(where: Where) -> None:
 
 
 def test_lines_as_json_and_of_some_names_only(where: Where) -> None:
-    with launched("policy", "watch", NAME, "default", "--json", *where.options) as process:
+    with launched("policy", "watch", NAME, "--json", "default", *where.options) as process:
         ready(process)
         where.write("other", "{}")
         where.write(NAME, '{"failureThreshold": 4}')
@@ -127,6 +127,7 @@ def test_a_source_that_is_not_there_at_first_ends_it(etcd: Server) -> None:
     where = InEtcd(etcd)
     done = where.run("policy", "watch", "x" * 256)
     done.failed(2, "at most 255 bytes")
+    where.run("policy", "watch", NAME, "--json", "x" * 256).failed(2, "argument NAME: ", "at most 255 bytes")
     options = ["--source", "etcd://127.0.0.1:1", *where.options[2:]]
     breaker("policy", "watch", *options).failed(3, "nothing listens there")
 

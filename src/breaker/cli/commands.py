@@ -51,19 +51,27 @@ def make_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments. Those of ``policy set`` may stand between its options. Raises `SystemExit` as argparse does."""
+    """The arguments. Those of which there may be many stand between options too. Raises `Mistake`, or `SystemExit`."""
     # Only the parser that is needed is built: the others cost more than most commands take.
     command = next((word for word in words if not word.startswith("-")), "")
-    parser = make_parser(command if command in COMMANDS else "")
-    args, others = parser.parse_known_args(words)
+    args, others = make_parser(command if command in COMMANDS else "").parse_known_args(words)
     if others:
-        # Before 3.13 argparse gives all positional arguments to the first group of them that it sees.
-        fields = getattr(args, "fields", None)
-        if fields is None or any(word.startswith("-") for word in others):
-            hint = "" if fields is None else "; fields are written failureThreshold=3"
-            cast("Parser", args.parser).error(f"unrecognized arguments: {' '.join(others)}{hint}")
-        fields += others
+        _take_late(args, others)
     return args
+
+
+def _take_late(args: argparse.Namespace, words: Sequence[str]) -> None:
+    """Take the arguments that come after an option, all of which argparse gives to the first group that it sees."""
+    parser = cast("Parser", args.parser)
+    many = next((action for action in parser._actions if action.nargs == "*"), None)
+    if many is None or any(word.startswith("-") for word in words):
+        hint = "; fields are written failureThreshold=3" if many is not None and many.dest == "fields" else ""
+        parser.error(f"unrecognized arguments: {' '.join(words)}{hint}")
+    kind = cast("Callable[[str], object]", many.type or str)
+    try:
+        getattr(args, many.dest).extend(map(kind, words))
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"argument {many.metavar}: {error}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,7 +45,10 @@ class VersionAction(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         import importlib.metadata
 
-        say(f"cybreaker {importlib.metadata.version('cybreaker')}")
+        try:
+            say(f"cybreaker {importlib.metadata.version('cybreaker')}")
+        except importlib.metadata.PackageNotFoundError:  # on the path without having been installed
+            say("cybreaker, not installed as a distribution")
         parser.exit()
 
 
