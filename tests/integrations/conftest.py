@@ -23,8 +23,8 @@ def patient(provider_of: Callable[..., Provider]) -> Provider:
     return provider_of(Policy(2**31 - 1))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def shared_server_ends() -> Iterator[None]:
-    """The server that applications share is there from its first use to the end of the session."""
+    """The server that applications share ends with the file that used it: tests of forks want no threads beside."""
     yield
     SHARED.stop()

@@ -60,7 +60,7 @@ class _Shared:
         self._running = self._address = None
 
 
-SHARED = _Shared()  # stopped when the session ends: an interpreter that ends gives a server no more threads
+SHARED = _Shared()  # stopped with each file of tests
 
 
 @contextmanager
