@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from breaker.cli import places
 from support.etcd.forgetful import Forgetful
 from support.etcd.server import Server
 from support.places import InEtcd, InFiles, Where
@@ -112,7 +113,9 @@ def test_a_revision_that_is_not_the_present_one_is_refused(where: Where) -> None
     assert where.values(NAME) == {"failureThreshold": 3}
 
 
-def test_commands_on_a_directory_wait_for_each_other_and_not_for_ever(files: InFiles) -> None:
+def test_commands_on_a_directory_wait_for_each_other_and_not_for_ever(
+    files: InFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files.write(NAME, '{"failureThreshold": 9}')
     with (
         ThreadPoolExecutor(1) as pool,
@@ -126,7 +129,9 @@ def test_commands_on_a_directory_wait_for_each_other_and_not_for_ever(files: InF
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == "locked\n"
+        monkeypatch.setattr(places, "_LOCK_LIMIT", 0.2)
         files.run("policy", "set", NAME, "failureThreshold=3", "--yes").failed(3, "has held a lock", "fuser")
+        monkeypatch.setattr(places, "_LOCK_LIMIT", 20.0)
         assert files.values(NAME) == {"failureThreshold": 9}
         waits = pool.submit(files.run, "policy", "set", NAME, "failureThreshold=3", "--yes")
         holder.stdin.write("\n")

@@ -1,17 +1,20 @@
 """Standard streams that are closed, full, of another encoding or gone: no traceback, and nothing half done."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.places import InFiles
 from support.shell import COMMAND, in_a_process, launched
+from support.watching import eventually
 
 NAME = "http:payment-api"
 ALL = [
@@ -104,6 +107,11 @@ def test_the_locale_of_a_bare_machine(filled: InFiles) -> None:
     assert "Traceback" not in done.err
 
 
+def unread(pipe: Any) -> int:
+    """How many bytes of a pipe nobody has taken yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 @pytest.mark.parametrize(
     "words",
     [["policy", "set", NAME, "--file", "-", "--yes"], ["policy", "diff", NAME, "-"]],
@@ -112,7 +120,10 @@ def test_the_locale_of_a_bare_machine(filled: InFiles) -> None:
 def test_ctrl_c_while_it_waits(filled: InFiles, words: list[str]) -> None:
     before = filled.raw()
     with launched(*words, *filled.options, stdin=subprocess.PIPE) as process:
-        time.sleep(1.0)
+        assert process.stdin is not None
+        process.stdin.write("{")
+        process.stdin.flush()
+        eventually(lambda: unread(process.stdin) == 0)  # it has come as far as to read
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
