@@ -74,7 +74,7 @@ SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "a
 
 # Asked for by name: rates are compared with each other, the others measure with a server in another process and want a
 # machine that does nothing else.
-ON_REQUEST = ("rates", "grpc", "guard", "http", "stores", "web")
+ON_REQUEST = ("rates", "grpc", "guard", "http", "stores", "web", "scrape")
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -104,6 +104,10 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from web_rows(repeats)
         elif section == "stores":
             yield from store_rows(repeats)
+        elif section == "scrape":
+            from benchmarks.scrapes import scrape_rows
+
+            yield from scrape_rows(repeats)
         elif section == "guard":
             yield from guard_rows(repeats)
     yield loop_row(repeats)

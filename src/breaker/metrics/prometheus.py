@@ -7,11 +7,10 @@ docs/metrics.md has the tour and the table of the series.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -22,17 +21,17 @@ _base.require(
 )
 
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import Metric
-from prometheus_client.samples import Sample
 
 from breaker.metrics import _multiprocess
-from breaker.metrics._readings import Reading, Readings, added
+from breaker.metrics._collector import Collector, Shown
+from breaker.metrics._exposition import exposition, make_wsgi_app
+from breaker.metrics._readings import Readings
 from breaker.metrics._registering import Registration, check_service, refuse_twice
-from breaker.metrics._resilience4j import CALLS_SECONDS, RESILIENCE4J_ROWS
-from breaker.metrics._table import BREAKER_ROWS, PROVIDER_ROWS, Row, Values
+from breaker.metrics._resilience4j import RESILIENCE4J_ROWS
+from breaker.metrics._table import BREAKER_ROWS, Row
 from breaker.provider import Provider
 
-__all__ = ["Registration", "register"]
+__all__ = ["Registration", "exposition", "make_wsgi_app", "register"]
 
 
 def register(
@@ -83,91 +82,12 @@ def register(
         return Registration(provider, service, joined.pop_all().close)
 
 
-_Kept = dict[str, tuple[Values, list[Sample]]]  # breaker → what it showed last, and as what
-
-
-class _Shown:
-    """One provider in one vocabulary, with the samples of the last scrape: most of them are those of the next."""
-
-    def __init__(self, readings: Readings) -> None:
-        self.readings = readings
-        self._kept: dict[str, _Kept] = {}  # by row
-
-    def add_breakers(self, row: Row, reading: Reading, samples: list[Sample]) -> None:
-        before = self._kept.get(row.name, {})
-        now: _Kept = {}
-        counts = row.kind == "counter"
-        for name, snapshot, sums in reading.breakers:
-            values = row.read(snapshot)
-            if counts and sums is not None:
-                values = added(values, sums.get(row.name))
-            kept = before.get(name)
-            if kept is None or kept[0] != values:
-                kept = values, self._samples(row, {"service": reading.service, "name": name}, values)
-            now[name] = kept
-            samples += kept[1]
-        self._kept[row.name] = now
-
-    def add_provider(self, row: Row, reading: Reading, samples: list[Sample]) -> None:
-        values = row.read(reading.provider)
-        if values != (None,):
-            samples += self._samples(row, {"service": reading.service}, values)
-
-    def _samples(self, row: Row, own: dict[str, str], values: Values) -> list[Sample]:
-        name = _sample_name(row)
-        return [
-            Sample(
-                name,
-                {**own, **row.constant, **dict(zip(row.labels, labels, strict=True))},
-                math.nan if value is None else value,
-            )
-            for labels, value in zip(row.series, values, strict=True)
-        ]
-
-
-class _Collector:
-    """All providers of one registry in one vocabulary: a metric may appear once in a scrape."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
-        self.provider_rows = PROVIDER_ROWS if rows is BREAKER_ROWS else ()
-        self.shown: tuple[_Shown, ...] = ()  # replaced, never changed
-
-    def describe(self) -> Iterator[Metric]:
-        for row in (*self.rows, *self.provider_rows):
-            yield _metric(row)
-
-    def collect(self) -> Iterator[Metric]:
-        readings = [(shown, shown.readings.read()) for shown in self.shown]
-        for row in self.rows:
-            metric = _metric(row)
-            for shown, reading in readings:
-                shown.add_breakers(row, reading, metric.samples)
-            yield metric
-        for row in self.provider_rows:
-            metric = _metric(row)
-            for shown, reading in readings:
-                shown.add_provider(row, reading, metric.samples)
-            yield metric
-
-
-def _metric(row: Row) -> Metric:
-    kind = "summary" if row.name == CALLS_SECONDS else "counter" if row.kind == "counter" else "gauge"
-    return Metric(row.name, row.help, kind, row.unit)
-
-
-def _sample_name(row: Row) -> str:
-    if row.name == CALLS_SECONDS:
-        return row.name + "_count"
-    return row.name + "_total" if row.kind == "counter" else row.name
-
-
 class _Collectors:
     """The collectors of all registries."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._of: weakref.WeakKeyDictionary[CollectorRegistry, dict[int, _Collector]] = weakref.WeakKeyDictionary()
+        self._of: weakref.WeakKeyDictionary[CollectorRegistry, dict[int, Collector]] = weakref.WeakKeyDictionary()
 
     def join(self, registry: CollectorRegistry, rows: Sequence[Row], provider: Provider, service: str) -> partial[None]:
         """Add a provider to the collector of its vocabulary. Returns what takes it out again."""
@@ -175,16 +95,16 @@ class _Collectors:
             collectors = self._of.setdefault(registry, {})
             collector = collectors.get(id(rows))
             if collector is None:
-                collector = _Collector(rows)
+                collector = Collector(rows)
                 registry.register(collector)  # or names clash
                 collectors[id(rows)] = collector
             others = [each.readings for each in collector.shown]
             refuse_twice("register", provider, service, [(each.provider, each.service) for each in others])
-            shown = _Shown(Readings(provider, service, rows))
+            shown = Shown(Readings(provider, service, rows))
             collector.shown = (*collector.shown, shown)
         return partial(self._leave, weakref.ref(registry), collector, shown)
 
-    def _leave(self, registry: weakref.ref[CollectorRegistry], collector: _Collector, shown: _Shown) -> None:
+    def _leave(self, registry: weakref.ref[CollectorRegistry], collector: Collector, shown: Shown) -> None:
         with self._lock:
             collector.shown = tuple([each for each in collector.shown if each is not shown])
             home = registry()
