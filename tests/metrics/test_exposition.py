@@ -119,7 +119,7 @@ def test_texts_of_many_threads_are_whole(provider_of: Providers, registry: Colle
 
 
 class Quiet(WSGIRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
+    def log_message(self, format: str, *arguments: Any) -> None:
         pass
 
 

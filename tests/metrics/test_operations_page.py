@@ -14,7 +14,8 @@ TEXT = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 def test_replay_says_what_the_page_shows(tmp_path: Path) -> None:
     parts = [block for block in blocks(TEXT) if block.language == "python" and block.excluded is None]
     subprocess.run([sys.executable, "-W", "error", "-c", program(parts)], cwd=tmp_path, check=True, timeout=40)
-    commands, shown = [block for block in blocks(TEXT) if block.language in ("sh", "text")]
+    section = TEXT.partition("## Choose numbers with replay\n")[2].partition("\n## ")[0]
+    commands, shown = [block for block in blocks(section) if block.language in ("sh", "text")]
     command = tmp_path / "bin/breaker"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -W error -m breaker "$@"\n')
