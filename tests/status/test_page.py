@@ -14,7 +14,7 @@ import pytest
 from breaker import Provider, status
 from support.drive import NAME, fail
 from support.status import SCHEMA, checked
-from support.status_servers import ask, wsgi_server
+from support.status_servers import KINDS, ask, wsgi_server
 
 Serving = Callable[..., str]
 
@@ -100,7 +100,7 @@ def test_any_query_is_answered(kind: str, serving: Serving) -> None:
         assert ask(url, f"breakers?{query}").status == 200
 
 
-@pytest.mark.parametrize("kind", ["wsgi below", "asgi below"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "below" in kind])
 def test_a_mounted_page_without_its_slash_is_found(serving: Serving, kind: str) -> None:
     url = serving(kind).rstrip("/")
     got = ask(url)
@@ -158,11 +158,16 @@ def test_each_page_of_a_process_has_an_identity(provider: Provider) -> None:
 
 
 def test_a_websocket_is_refused(provider: Provider) -> None:
-    from starlette.testclient import TestClient
-    from starlette.websockets import WebSocketDisconnect
+    sent: list[Any] = []
 
-    with pytest.raises(WebSocketDisconnect), TestClient(status.asgi(provider)).websocket_connect("/events"):
-        raise AssertionError
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    asyncio.run(status.asgi(provider)({"type": "websocket", "path": "/events"}, receive, send))
+    assert [message["type"] for message in sent] == ["websocket.close"]
 
 
 def test_the_source_of_the_json_is_compact_ascii(serving: Serving, provider: Provider) -> None:

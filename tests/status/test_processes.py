@@ -15,6 +15,9 @@ import pytest
 from support.etcd.ports import free_ports
 from support.status_servers import Stream, ask
 
+pytest.importorskip("gunicorn")
+pytest.importorskip("uvicorn")
+
 APPLICATION = """
 import breaker
 from breaker import status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import json
 import socket
 import threading
@@ -219,4 +220,11 @@ def page_served(kind: str, provider: Provider, actions: Authorise | None = None)
             yield url + ("ops/status/" if kind == "asgi below" else "")
 
 
-KINDS = ("serve", "wsgi", "wsgi below", "asgi", "asgi below")
+_NEEDED = {
+    "serve": [],
+    "wsgi": [],
+    "wsgi below": ["werkzeug"],
+    "asgi": ["uvicorn"],
+    "asgi below": ["uvicorn", "starlette"],
+}
+KINDS = [kind for kind, needed in _NEEDED.items() if all(importlib.util.find_spec(each) for each in needed)]
