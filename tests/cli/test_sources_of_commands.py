@@ -304,8 +304,10 @@ def test_tls_by_option_and_by_environment(secure: Server, tls: Tls, monkeypatch:
     for name, file in files.items():
         monkeypatch.setenv(f"BREAKER_ETCD_{name.upper()}", str(file))
     assert found(breaker(*LIST, "--source", f"etcd://{secure.endpoint}", *where))
-    done = breaker("doctor", "--source", f"etcds://{secure.endpoint}", *where)
-    assert done.code == 0, done
+    for scheme in ("etcd", "etcds"):
+        done = breaker("doctor", "--source", f"{scheme}://{secure.endpoint}", *where)
+        assert done.code == 0, done
+        assert "agree within" in done.out
 
 
 def test_tls_that_fails_says_which_option_helps(secure: Server, tls: Tls, tmp_path: Path, etcd: Server) -> None:

@@ -215,11 +215,11 @@ def open_store(
             [f"https://{each}" for each in endpoints] if secure else endpoints,
             user=user,
             password=password,
-            ca=_etcd(args, "ca"),
-            cert=_etcd(args, "cert"),
-            key=_etcd(args, "key"),
-            server_name=_etcd(args, "server_name"),
-            transport=_etcd(args, "transport"),
+            ca=etcd_option(args, "ca"),
+            cert=etcd_option(args, "cert"),
+            key=etcd_option(args, "key"),
+            server_name=etcd_option(args, "server_name"),
+            transport=etcd_option(args, "transport"),
             policies_path=path,
             **limits,
         )
@@ -239,13 +239,14 @@ def endpoints_of(source: str) -> list[str]:
     return endpoints
 
 
-def _etcd(args: argparse.Namespace, name: str) -> str | None:
+def etcd_option(args: argparse.Namespace, name: str) -> str | None:
+    """An option of etcd, by the command line or by the environment."""
     given = getattr(args, name)
     return given if given is not None else os.environ.get(f"BREAKER_ETCD_{name.upper()}") or None
 
 
 def _credentials(args: argparse.Namespace) -> tuple[str | None, str | None]:
-    user = _etcd(args, "user")
+    user = etcd_option(args, "user")
     if args.password is not None and args.password_file is not None:
         raise Mistake("--password and --password-file: give one of the two")
     if user is None:
@@ -254,7 +255,7 @@ def _credentials(args: argparse.Namespace) -> tuple[str | None, str | None]:
         return None, None
     if args.password_file is not None:
         return user, _first_line(args.password_file)
-    password = _etcd(args, "password")
+    password = etcd_option(args, "password")
     if password is None:
         password = args.password = _ask_for_password(user)  # once, whoever asks for it next
     return user, password

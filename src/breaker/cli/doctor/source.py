@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from breaker.cli.doctor.findings import NOTE, OK, WRONG, Finding
-from breaker.cli.places import ETCDS, FILE, Place, endpoints_of, find, open_store
+from breaker.cli.places import ETCDS, FILE, Place, endpoints_of, etcd_option, find, open_store
 from breaker.cli.policy.documents import Documents
 from breaker.cli.policy.watching import Following, Lost, Published
 from breaker.cli.trouble import in_words_of_the_command_line
@@ -61,7 +61,7 @@ def _reach(args: argparse.Namespace, source: str, path: str, member: str | None)
         if path == _NOBODYS and "denies permission" in text:
             return Finding("source", OK, f"{where} answers, and has taken the login")
         return Finding("source", WRONG, text)
-    login = f", as {user}" if (user := args.user or os.environ.get("BREAKER_ETCD_USER")) and member else ""
+    login = f", as {user}" if (user := etcd_option(args, "user")) and member else ""
     rights = "" if member is not None else _rights(source)
     text = f"{where} answers a listing in {1000 * min(times):.1f} ms (first {1000 * times[0]:.1f} ms){login}{rights}"
     return Finding("source", OK, text)
@@ -126,12 +126,13 @@ def _clock_there(args: argparse.Namespace, source: str, member: str) -> Iterator
 def _date(args: argparse.Namespace, source: str, member: str) -> float:
     parts = urlsplit(f"//{member}")
     host, port = parts.hostname or "", parts.port or _PORT
-    secure = source.startswith(ETCDS) or args.tls or args.ca or args.cert
+    cert = etcd_option(args, "cert")
+    secure = source.startswith(ETCDS) or args.tls or cert or etcd_option(args, "ca")
     if secure:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only its clock is read
-        if args.cert is not None:
-            context.load_cert_chain(args.cert, args.key, password="")
+        if cert is not None:
+            context.load_cert_chain(cert, etcd_option(args, "key"), password="")
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=2, context=context)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=2)
