@@ -11,7 +11,7 @@ import importlib
 import importlib.metadata
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -19,7 +19,18 @@ from breaker._core import Breaker, Permit
 from breaker.errors import BreakerOpenError
 from breaker.provider import Provider
 
-__all__ = ["Breaker", "NameOf", "Naming", "Permit", "check_provider", "rejected_as", "require", "retry_seconds"]
+__all__ = [
+    "Breaker",
+    "NameOf",
+    "Naming",
+    "Permit",
+    "check_provider",
+    "leaves",
+    "rejected_as",
+    "rejection_in",
+    "require",
+    "retry_seconds",
+]
 
 NameOf = Callable[[Any], str | None]
 _LONGEST = 2**31 - 1
@@ -171,6 +182,28 @@ class Naming:
 def rejected_as(kind: type[_Rejection], rejected: BreakerOpenError) -> _Rejection:
     """The same rejection in another class: the one that is also the error of the library whose call was rejected."""
     return kind(rejected.name, rejected.state, rejected.retry_after, rejected.reason, rejected.last_error)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions of a group and of the groups in it; any other exception is its own only one."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+        else:
+            yield each
+
+
+def rejection_in(error: BaseException) -> BreakerOpenError | None:
+    """The rejection that an exception is: itself, or of a group of nothing else the one with the longest wait."""
+    longest = None
+    for each in leaves(error):
+        if not isinstance(each, BreakerOpenError):
+            return None
+        if longest is None or each.retry_after > longest.retry_after:
+            longest = each
+    return longest
 
 
 def retry_seconds(of: BreakerOpenError | Breaker) -> int:

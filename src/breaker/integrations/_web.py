@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from breaker.errors import BreakerOpenError
-from breaker.integrations._base import check_provider, retry_seconds
+from breaker.integrations._base import check_provider, leaves, retry_seconds
 from breaker.provider import Provider
 
 STATUS = 503
@@ -66,7 +65,7 @@ class Edge:
         ``from`` a rejection is none: who raised it has handled the rejection.
         """
         seconds, name = 0, ""
-        for each in _leaves(error):
+        for each in leaves(error):
             if not isinstance(each, BreakerOpenError):
                 return None
             seconds, name = max((seconds, name), (self._seconds(each), each.name))
@@ -86,16 +85,6 @@ class Edge:
         """As the breaker says now: a rejection may be old, such as that of a task that several requests wait for."""
         breaker = self._provider.breakers.get(rejected.name)
         return retry_seconds(rejected if breaker is None else breaker)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    waiting = [error]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-        else:
-            yield each
 
 
 def check_instance(kind: type, app: object) -> None:

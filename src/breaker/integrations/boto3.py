@@ -5,6 +5,7 @@ A rejected call is a `BreakerOpenEndpointError`. docs/integrations/boto3.md has 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -155,10 +156,10 @@ class _Protection:
         if running is None or running.permit is None:
             return
         for key, value in parsed.items():
-            if isinstance(value, StreamingBody):
+            if isinstance(value, StreamingBody) and not inspect.iscoroutinefunction(value.read):
                 parsed[key] = GuardedBody(value, Body(self, running.permit))
                 break
-        else:  # a stream of events
+        else:  # a stream of events, or a body that is read in coroutines
             running.permit.success()
         running.permit = None
 

@@ -21,7 +21,7 @@ from kombu.exceptions import ConnectionError as BrokerConnectionError
 from kombu.exceptions import LimitExceeded, OperationalError
 
 from breaker.errors import BreakerOpenError
-from breaker.integrations._base import NameOf, Naming, rejected_as, retry_seconds
+from breaker.integrations._base import NameOf, Naming, rejected_as, rejection_in, retry_seconds
 from breaker.policies.names import MAX_NAME_BYTES
 from breaker.provider import Provider
 
@@ -43,8 +43,9 @@ class BreakerTask(Task):  # type: ignore[misc]  # Celery has no types
     """A base of tasks whose calls breakers protect: ``@app.task(base=BreakerTask)``, bound or not.
 
     A rejection that leaves the task, of whichever breaker, becomes ``self.retry(countdown=…)``: its ``retry_after``
-    (S72) in whole seconds, rounded up and at least 1, and up to `rejection_jitter` more. It is one of the task's
-    ``max_retries``; after the last one the rejection itself is the result. ``autoretry_for`` sees all other errors.
+    (S72) in whole seconds, rounded up and at least 1, and up to `rejection_jitter` more. Of a group of rejections it is
+    the one with the longest wait. It is one of the task's ``max_retries``; after the last one the rejection itself is
+    the result. ``autoretry_for`` sees all other errors.
 
     Where nobody waits, the rejection is the result at once: in tasks that are called directly, and in eager mode.
 
@@ -142,10 +143,11 @@ def _coming_back(task: BreakerTask, run: Callable[..., Any]) -> Callable[..., An
     def running(*args: Any, **kwargs: Any) -> Any:
         try:
             return run(*args, **kwargs)
-        except BreakerOpenError as rejected:
-            if task.request.called_directly or task.request.is_eager:
+        except Exception as error:
+            rejected = rejection_in(error)
+            if rejected is None or task.request.called_directly or task.request.is_eager:
                 raise
-            raise task.retry(exc=rejected, countdown=_countdown(task, rejected)) from rejected
+            raise task.retry(exc=rejected, countdown=_countdown(task, rejected)) from error
 
     return running
 

@@ -15,7 +15,6 @@ from breaker.integrations import _base
 # The first whose hooks may say how long to wait.
 _base.require("stamina", oldest=(25, 2), integration="stamina")
 
-from breaker.errors import BreakerOpenError
 from breaker.integrations._retries import check_strategy
 
 __all__ = ["retry_unless_open", "wait_breaker"]
@@ -28,8 +27,8 @@ _On: TypeAlias = type[Exception] | tuple[type[Exception], ...] | _Hook
 def wait_breaker(on: _On, *, longest: float | None = None) -> _Hook:
     """Wait until the breaker admits a call, if it rejected this one: ``stamina.retry(on=wait_breaker(OSError))``.
 
-    It is a rejection's ``retry_after`` (S72), to which jitter of the policy belongs already; ``wait_max`` does not
-    limit it. Other errors are waited for as stamina does.
+    It is a rejection's ``retry_after`` (S72), of a group of rejections the longest, to which jitter of the policy
+    belongs already; ``wait_max`` does not limit it. Other errors are waited for as stamina does.
 
     Args:
         on: What else is retried: as for stamina, types or a hook.
@@ -49,11 +48,10 @@ def wait_breaker(on: _On, *, longest: float | None = None) -> _Hook:
     _check_seconds(longest)
 
     def backoff(error: Exception) -> _Answer:
-        if not isinstance(error, BreakerOpenError):
+        rejected = _base.rejection_in(error)
+        if rejected is None:
             return others(error)
-        if longest is not None and error.retry_after > longest:
-            return False
-        return error.retry_after
+        return rejected.retry_after if longest is None or rejected.retry_after <= longest else False
 
     return backoff
 
@@ -76,7 +74,7 @@ def retry_unless_open(on: _On) -> _Hook:
     .. versionadded:: 0.1
     """
     others = _hook("retry_unless_open", on)
-    return lambda error: not isinstance(error, BreakerOpenError) and others(error)
+    return lambda error: _base.rejection_in(error) is None and others(error)
 
 
 def _hook(owner: str, on: _On) -> _Hook:

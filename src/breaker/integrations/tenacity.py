@@ -29,8 +29,9 @@ __all__ = ["retry_unless_open", "wait_breaker"]
 class wait_breaker(wait_base):  # named like its sisters in the library
     """Wait until the breaker admits a call, if it rejected this one: ``retry(wait=wait_breaker(wait_exponential()))``.
 
-    It is a rejection's ``retry_after`` (S72), to which jitter of the policy belongs already. To limit it, stop the
-    retries: ``stop=stop_before_delay(10)`` gives up where the wait would end later than that.
+    It is a rejection's ``retry_after`` (S72), of a group of rejections the longest, to which jitter of the policy
+    belongs already. To limit it, stop the retries: ``stop=stop_before_delay(10)`` gives up where the wait would end
+    later than that.
 
     Args:
         fallback: How long to wait after any other failure; a strategy of the library, or a callable like one. None:
@@ -88,4 +89,4 @@ class retry_unless_open(retry_base):  # likewise
 def _rejection(retry_state: RetryCallState) -> BreakerOpenError | None:
     outcome = retry_state.outcome
     error = outcome.exception() if outcome is not None and outcome.failed else None
-    return error if isinstance(error, BreakerOpenError) else None
+    return None if error is None else _base.rejection_in(error)

@@ -123,6 +123,22 @@ def test_the_last_retry_raises_the_rejection_itself(
     assert caught.value is raised
 
 
+def test_a_group_of_rejections_is_one(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    rejections = [BreakerOpenError("a", "OPEN", 2.0), BreakerOpenError("b", "OPEN", 5.0)]
+
+    @app.task(shared=False, base=BreakerTask, rejection_jitter=0)
+    def fan_out(*more: Exception) -> None:
+        raise ExceptionGroup("several", [*rejections, *more])
+
+    requested = Requested(fan_out, monkeypatch)
+    with pytest.raises(Retry) as caught:
+        requested.run()
+    assert caught.value.exc is rejections[1]
+    assert requested.countdowns == [5]
+    with pytest.RaisesGroup(BreakerOpenError, BreakerOpenError, Boom):
+        requested.run(Boom())
+
+
 def test_without_a_limit_it_is_tried_for_ever(app: Celery, opened: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
     task = asking(app, opened, max_retries=None)
     with pytest.raises(Retry):

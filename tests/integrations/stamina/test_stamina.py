@@ -131,7 +131,9 @@ def test_others_are_retried_as_stamina_does(make: Any, on: Any, boom: Any, os: A
     assert hook(Boom()) == boom
     assert hook(OSError()) == os
     rejected = BreakerOpenError("a", "OPEN", 7.0)
-    assert hook(rejected) == (7.0 if make is wait_breaker else False)
+    group = ExceptionGroup("both", [rejected, ExceptionGroup("more", [BreakerOpenError("b", "OPEN", 3.0)])])
+    for error in (rejected, group):
+        assert hook(error) == (7.0 if make is wait_breaker else False)
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)], ids=["asyncio", "trio"])

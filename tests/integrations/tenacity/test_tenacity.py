@@ -177,6 +177,18 @@ def test_a_rejection_that_does_not_know_waits_as_other_failures(sleeps: Sleeps) 
     assert sleeps.slept == [1.0, 2.0]
 
 
+def test_a_group_of_rejections_waits_for_the_longest(sleeps: Sleeps) -> None:
+    rejections = [BreakerOpenError("a", "OPEN", 2.0), BreakerOpenError("b", "OPEN", 5.0)]
+    retrying = tenacity.Retrying(wait=wait_breaker(), stop=tenacity.stop_after_attempt(2), sleep=sleeps)
+    with pytest.raises(tenacity.RetryError):
+        retrying(raiser(ExceptionGroup("both", rejections)))
+    with pytest.raises(tenacity.RetryError):
+        retrying(raiser(ExceptionGroup("one", [rejections[0], Boom()])))
+    assert sleeps.slept == [5.0, 0]
+    with pytest.raises(ExceptionGroup):
+        tenacity.Retrying(retry=retry_unless_open(), sleep=sleeps)(raiser(ExceptionGroup("both", rejections)))
+
+
 # retry_unless_open.
 
 
