@@ -44,7 +44,7 @@ class Subjects:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def server() -> Iterator[str]:
     program = Path(__file__).parent / "http_server.py"
     # Leaving the block closes its input, which is its end.
     with subprocess.Popen(
@@ -56,7 +56,7 @@ def _server() -> Iterator[str]:
 
 @contextmanager
 def _setting() -> Iterator[tuple[str, breaker.Provider, breaker.Provider]]:
-    with _server() as address, provider(CLOSED) as closed, provider(CLOSED) as opened:
+    with server() as address, provider(CLOSED) as closed, provider(CLOSED) as opened:
         closed.get_breaker(f"http:{address}")
         opened.get_breaker(f"http:{address}").force_open()
         yield address, closed, opened

@@ -16,6 +16,7 @@ from benchmarks.sections import (
     grpc_rows,
     guard_rows,
     http_rows,
+    job_rows,
     registry_rows,
     store_rows,
     thread_rows,
@@ -74,7 +75,7 @@ SECTIONS = ("closed", "decorated", "acquire", "rejected", "failing", "probe", "a
 
 # Asked for by name: rates are compared with each other, the others measure with a server in another process and want a
 # machine that does nothing else.
-ON_REQUEST = ("rates", "grpc", "guard", "http", "stores", "web", "scrape")
+ON_REQUEST = ("rates", "grpc", "guard", "http", "stores", "jobs", "web", "scrape")
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -102,6 +103,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield from http_rows(repeats)
         elif section == "web":
             yield from web_rows(repeats)
+        elif section == "jobs":
+            yield from job_rows(repeats)
         elif section == "stores":
             yield from store_rows(repeats)
         elif section == "scrape":

@@ -157,6 +157,13 @@ def store_rows(repeats: int) -> Iterator[Row]:
     yield from _client_rows("stores", STORES, 20 * repeats)
 
 
+def job_rows(repeats: int) -> Iterator[Row]:
+    """The same of a call of boto3, of a message and of a task of Celery."""
+    from benchmarks.job_clients import JOBS
+
+    yield from _client_rows("jobs", JOBS, 20 * repeats)
+
+
 def _client_rows(section: str, clients: Mapping[str, Callable[[], Any]], repeats: int) -> Iterator[Row]:
     """What a breaker adds is far below what two calls differ by: the medians of many short batches are compared."""
     for client, subjects in clients.items():
@@ -170,7 +177,8 @@ def _client_rows(section: str, clients: Mapping[str, Callable[[], Any]], repeats
         if passing_on is not call:
             path = f"added by any middleware, {client}"
             yield Row(section, path, passing_on - call, "ns", call, "the whole call")
-        yield Row(section, f"rejected, {client}", own["rejected"], "ns", call, "the call that it spares")
+        if "rejected" in own:
+            yield Row(section, f"rejected, {client}", own["rejected"], "ns", call, "the call that it spares")
 
 
 def web_rows(repeats: int) -> Iterator[Row]:
