@@ -147,8 +147,9 @@ def test_a_body_that_is_left(patient: Provider, server: Server, how: str) -> Non
 
 
 def test_a_body_that_stalls_while_it_is_drained_is_a_failure(patient: Provider, server: Server) -> None:
-    with protect(urllib3.PoolManager(timeout=0.05), patient, settle="body") as manager:
-        response = manager.request("GET", f"{server.url}/stall", preload_content=False)
+    timeout = urllib3.Timeout(connect=30, read=0.5)  # the head must come within it, too
+    with protect(urllib3.PoolManager(timeout=timeout), patient, settle="body") as manager:
+        response = manager.request("GET", f"{server.url}/stall", preload_content=False, retries=False)
         response.drain_conn()
         response.close()
     assert counts(patient.breakers[server.name]) == {"failures": 1}
