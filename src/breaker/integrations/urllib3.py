@@ -9,7 +9,7 @@ a breaker in ``urlopen``, the public method through which each request of a pool
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from breaker.integrations import _base
@@ -93,7 +93,7 @@ def protect(
 
 
 def _guarded(kind: type[urllib3.HTTPConnectionPool], protection: Protection) -> type[Any]:
-    return type(kind.__name__, (_GuardedPool, kind), {"protection": protection, "_send": kind.urlopen})
+    return type(kind.__name__, (_GuardedPool, kind), {"protection": protection, "other": kind})
 
 
 class _Running(threading.local):
@@ -109,7 +109,7 @@ class _GuardedPool(urllib3.HTTPConnectionPool):
     """The half of a pool that asks the breaker; the other half is the class that the manager had for the scheme."""
 
     protection: ClassVar[Protection]
-    _send: Callable[..., Any]  # `urlopen` of the other half: each super() takes as long as a breaker
+    other: ClassVar[type[urllib3.HTTPConnectionPool]]  # not super(), which takes as long as the breaker
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,13 +118,13 @@ class _GuardedPool(urllib3.HTTPConnectionPool):
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         outer = _running.pool
         if outer is self or (permit := self._admit(method, url)) is None:
-            return self._send(method, url, *args, **kwargs)
+            return self.other.urlopen(self, method, url, *args, **kwargs)
         protection = self.protection
         _running.pool = self
         try:
             with protection.inside(permit):
                 try:
-                    response = self._send(method, url, *args, **kwargs)
+                    response = self.other.urlopen(self, method, url, *args, **kwargs)
                 except BaseException as error:
                     protection.raised(permit, error)
                     raise

@@ -69,6 +69,25 @@ def test_pools_stay_of_the_managers_classes(provider: Provider) -> None:
         assert pool.pool.maxsize == 7
 
 
+def test_who_wraps_pools_later_sees_their_requests(
+    patient: Provider, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracers replace `urlopen` of urllib3's class when they are switched on."""
+    seen: list[str] = []
+    plain = urllib3.HTTPConnectionPool.urlopen
+
+    def traced(pool: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        seen.append(f"{method} {url}")
+        return plain(pool, method, url, *args, **kwargs)
+
+    with protect(urllib3.PoolManager(), patient) as manager:
+        manager.request("GET", f"{server.url}/status/200")
+        monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", traced)
+        manager.request("GET", f"{server.url}/status/200")
+    assert seen == ["GET /status/200"]
+    assert counts(patient.breakers[server.name]) == {"successes": 2}
+
+
 def test_retries_inside_are_one_request(patient: Provider, server: Server) -> None:
     retry = urllib3.Retry(3, backoff_factor=0, status_forcelist=[503])
     with protect(urllib3.PoolManager(retries=retry), patient) as manager:
