@@ -6,7 +6,7 @@ import signal
 import time
 from queue import Empty, SimpleQueue
 
-from breaker.status._streams import HEARTBEAT, HEARTBEAT_SECONDS, Hub
+from breaker.status._streams import HEARTBEAT, HEARTBEAT_SECONDS, Hub, Reader
 
 TICK_SECONDS = 1.0  # how long a server that leaves may have to wait for a stream
 
@@ -19,6 +19,7 @@ class Chunks:
 
     def __init__(self, hub: Hub, last_id: str) -> None:
         self._hub = hub
+        self._reader: Reader | None = None  # until it is there, for whoever drops this meanwhile
         self._woken: SimpleQueue[None] = SimpleQueue()  # its put may be interrupted by itself, that of others may not
         self._reader = hub.open(last_id, lambda: self._woken.put(None))
         self._beat = time.monotonic()
