@@ -38,6 +38,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(asyncio|collections|datetime|grpc|inspect|logging|os|structlog|typing)\..*"),
     ("py:.*", r"(django|fastapi|flask|starlette)\..*"),
     ("py:.*", r"(aiohttp|httpx|httpx2|redis|requests|sqlalchemy|urllib3)\..*"),
+    ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # Names of types in annotations: aliases, and what is imported for checkers only.
     (
         "py:class",
