@@ -33,7 +33,7 @@ class Snapshot(Frozen):
         name: of the breaker.
         service: of the provider's `Config`.
         state: underneath any overlay.
-        reason: why it was entered, as `StateChanged.reason` had it; None for the first one.
+        reason: why it was entered, as ``StateChanged.reason`` had it; None for the first one.
         seconds_in_state: since it was entered.
         mode: in force: the operator's override, else the policy's.
         override: the operator's own mode, None without one.

@@ -3,13 +3,11 @@
 `asgi` and `wsgi` are applications for a server that is there, below any path; `serve` is a server of its own. All three
 answer alike:
 
-| path | what |
-|---|---|
-| ``GET /`` | the page: one file that asks nobody but this server |
-| ``GET /breakers`` | what it shows, as JSON; with ``?lines=1`` two minutes of calls per second for each breaker |
-| ``GET /breakers.schema.json`` | the JSON Schema of that |
-| ``GET /events`` | what happens, as server-sent events |
-| ``POST /actions`` | override or reset a breaker, if the program has said who may |
+- ``GET /``: the page, one file that asks nobody but this server
+- ``GET /breakers``: what it shows, as JSON; with ``?lines=1`` two minutes of calls per second for each breaker
+- ``GET /breakers.schema.json``: the JSON Schema of that
+- ``GET /events``: what happens, as server-sent events
+- ``POST /actions``: override or reset a breaker, if the program has said who may
 
 A program pays for none of it until somebody looks. docs/status.md says more.
 """
