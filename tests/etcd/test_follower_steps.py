@@ -426,8 +426,8 @@ def test_listings_of_much_come_no_more_often_than_the_processor_time_allows(
     store.reads = [listed_again, listed_again]
     run(store, watch)
     first, second, *_ = [pause for pause in watch.pauses if pause > 4]  # longer than those between failures
-    assert first == pytest.approx((1.0 - 0.2) / 0.06)
-    assert second == pytest.approx((2.0 - 0.2) / 0.06 - 1.5)  # time stands while this watch waits
+    assert first == pytest.approx((1.0 - 0.25) / 0.08)
+    assert second == pytest.approx((2.0 - 0.25) / 0.08 - 1.5)  # time stands while this watch waits
 
 
 @pytest.mark.parametrize(("relists", "longest"), [(False, 0.5), (True, 30.0)])
@@ -436,7 +436,7 @@ def test_a_rest_has_an_end(relists: bool, longest: float, monkeypatch: pytest.Mo
     used = [0.0]
     monkeypatch.setattr("breaker.sources.etcd.pace.time.thread_time", lambda: used[0])
     pace = Pace(100.0)
-    used[0] = 0.19
+    used[0] = 0.24
     assert pace.rest(100.0, relists=relists) == 0.0
     used[0] = 1000.0
     assert pace.rest(100.0, relists=relists) == longest

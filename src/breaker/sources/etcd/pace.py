@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 # Seconds of processor time that a long listing or a burst of changes may take at once, and the share of a core in the
-# long run: together at most a tenth of a core in any five seconds.
-_AT_ONCE, _SHARE = 0.2, 0.06
+# long run. Less would keep hundreds of real changes a second waiting for longer than people wait.
+_AT_ONCE, _SHARE = 0.25, 0.08
 _REST, _LONG_REST = 0.5, 30.0  # seconds at most: so that a watch is still read, and that one listing stops nothing long
 
 
