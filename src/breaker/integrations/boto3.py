@@ -14,6 +14,7 @@ from breaker.integrations import _base
 
 _base.require("botocore", oldest=(1, 35), integration="boto3")
 
+import botocore
 from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
@@ -31,6 +32,8 @@ _Client = TypeVar("_Client", bound=BaseClient)
 
 _KEY = "breaker"  # of what is kept in the context that botocore hands from event to event of one call
 _PROTECTED = "_breaker"  # an attribute of a client
+# Whether False answers ``needs-retry``. Earlier releases take it for a wait of no seconds.
+_TAKES_NO = tuple(int(part) for part in botocore.__version__.split(".")[:2]) >= (1, 44)
 _OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 
 
@@ -146,10 +149,16 @@ class _Protection:
             return  # until the end of its body
         running.permit = None
 
-    def _needs_retry(self, request_dict: dict[str, Any], **_: Any) -> bool | None:
+    def _needs_retry(self, request_dict: dict[str, Any], caught_exception: Any = None, **_: Any) -> bool | None:
         """Whether botocore may try again, None: as it likes. Not what would be rejected."""
         running = _running(request_dict.get("context"))
-        return False if running is not None and running.failed and running.breaker.retry_after > 0 else None
+        if running is None or not running.failed or running.breaker.retry_after <= 0:
+            return None
+        if _TAKES_NO:
+            return False
+        if caught_exception is not None:
+            raise caught_exception
+        return None  # after an answer such a release waits, and the next attempt is rejected
 
     def _ended(self, context: dict[str, Any], parsed: dict[str, Any], **_: Any) -> None:
         running = _running(context)
