@@ -48,6 +48,7 @@ nitpick_ignore_regex = [
     ("py:class", r"breaker\.integrations\.\w+\._(App|Client|Engine|Manager|Session)"),  # what protect gives back
     ("py:(class|exc)", r"(ImproperlyConfigured|WSGIApplication)"),  # of Django and of PEP 3333
     ("py:class", r"breaker\.status\._\w+\.\w+"),  # what asgi and wsgi give back
+    ("py:class", "RetryBaseT|WaitBaseT"),  # of tenacity, imported for checkers only
     ("py:class", "ExecutionContext"),  # of SQLAlchemy, in the fields of a tuple
     ("py:obj", "timedelta"),
 ]

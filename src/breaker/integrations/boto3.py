@@ -37,10 +37,10 @@ _TAKES_NO = tuple(int(part) for part in botocore.__version__.split(".")[:2]) >= 
 _OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 
 
-class BreakerOpenEndpointError(BreakerOpenError, EndpointConnectionError):  # type: ignore[misc]  # botocore's has no type
-    """A call was rejected by its breaker: nothing was sent. A `BreakerOpenError` and an `EndpointConnectionError`.
+class BreakerOpenEndpointError(BreakerOpenError, EndpointConnectionError):  # type: ignore[misc]  # it has no type
+    """A call was rejected by its breaker: nothing was sent. A `BreakerOpenError` and an ``EndpointConnectionError``.
 
-    So it is a `BotoCoreError` too. botocore does not retry it.
+    So it is a ``BotoCoreError`` too. botocore does not retry it.
 
     .. versionadded:: 0.1
     """

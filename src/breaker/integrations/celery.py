@@ -33,7 +33,7 @@ _PROTECTED = "_is_protected"  # an attribute of ``send_task``
 
 
 class BreakerOpenOperationalError(BreakerOpenError, OperationalError):
-    """A message was not sent: the breaker of the broker rejected it. A `BreakerOpenError` and an `OperationalError`.
+    """A message was not sent: the breaker of the broker rejected it. A `BreakerOpenError` and an ``OperationalError``.
 
     .. versionadded:: 0.1
     """
@@ -78,7 +78,7 @@ def protect(app: _App, provider: Provider, *, name: NameOf | str | None = None) 
     worker runs sends, its own retry, callbacks and the rest of a chain among it, is never rejected: it would be lost.
 
     Args:
-        app: a `celery.Celery`.
+        app: a ``celery.Celery``.
         provider: whose breakers protect the messages.
         name: makes the breaker's name of the task's name, or None to leave its message unprotected; text: the name of
             one breaker for all messages. Without it the name is ``broker:`` and the broker's host with its port,

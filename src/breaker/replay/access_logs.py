@@ -75,7 +75,7 @@ def read_access_log(
 
     Args:
         lines: its lines, in the order in which they were written.
-        form: one of `FORMATS`; or ``"regex:"`` and a regular expression, searched for in each line, with the groups
+        form: one of ``FORMATS``; or ``"regex:"`` and a regular expression, searched for in each line, with the groups
             ``time`` and ``status`` or ``outcome``, and if it has them ``name`` and one of ``seconds``,
             ``milliseconds``, ``microseconds``. The formats ``common`` and ``combined`` may go on with the time that a
             request took: ``0.043`` is in seconds, as nginx's ``$request_time``, ``43000`` in microseconds, as Apache's

@@ -33,13 +33,13 @@ def record(
 
     Args:
         provider: whose breakers.
-        path: the file, which must not exist. Its lines are described in `breaker.replay.calls`.
+        path: the file, which must not exist. Its lines are those of docs/replay.md.
         share: the share of the calls that is kept, by chance: above 0, at most 1. A rule for failures in a row sees a
             share of each row only; rates keep their value.
         max_bytes: the recording ends before the file is larger than that.
 
     Returns:
-        The recording: close it, or use it in a ``with`` statement. The end of the program closes it too.
+        A `Recording`. Close it, or use it in a ``with`` statement; the end of the program closes it too.
 
     Raises:
         TypeError: an argument of the wrong kind.
