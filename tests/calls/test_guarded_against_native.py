@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -182,8 +183,10 @@ def expected(operations: list[Operation], answers: Answers, log: Log) -> set[str
         return set()
     ended = next((at for at, what in log if isinstance(what, tuple) and what[0] == "end"), len(operations))
     closes = [at for at, operation in enumerate(operations) if operation[-1] in ("close", "aclose")]
-    if any(began <= at < ended and answers[at][0] == "error" for at in closes):
-        return {"failures"}  # it refused to be closed
+    if any(began <= at < ended and answers[at][0] == "error" for at in closes) or any(
+        began <= at < ended and step_refuses_to_close(at, operations, answers, log) for at in range(len(operations))
+    ):
+        return {"failures"}
     if ended == len(operations) or (ended in closes and answers[ended][0] != "error"):
         return {"successes"} if any(what == "gives" and at < ended for at, what in log) else {"ignored"}  # S34
     if operations[ended][0].startswith("step."):
@@ -192,6 +195,15 @@ def expected(operations: list[Operation], answers: Answers, log: Log) -> set[str
         return {"successes"}
     kind = answers[ended][1] if answers[ended][0] == "error" else StopAsyncIteration
     return {"failures"} if issubclass(kind, Exception) else {"ignored"}
+
+
+def step_refuses_to_close(at: int, operations: list[Operation], answers: Answers, log: Log) -> bool:
+    """Whether a step of ``aclose()`` that was made before has met an item in place of the end."""
+    if not operations[at][0].startswith("step.") or answers[at][:2] != ("error", RuntimeError):
+        return False
+    made = [operation[2] for operation in operations[:at] if operation[:2] == ("new", operations[at][1])]
+    happened = [what for when, what in log if when == at]
+    return made[-1:] == ["aclose"] and (GeneratorExit, "gives") in pairwise(happened)
 
 
 def decorated(breaker: Breaker, function: Any, *args: Any) -> Any:
@@ -257,6 +269,13 @@ def test_stepped(make_breaker: Make, function: Any) -> None:
         assert_same(make_breaker, function, turns, operations)
 
     same()
+
+
+def test_a_step_of_aclose_that_meets_an_item_is_a_failure(make_breaker: Make) -> None:
+    # S34
+    turns: list[Turn] = [("yield", "go on", ("whole", "__anext__")), ("yield", "raise", ("whole", "__anext__"))]
+    operations: list[Operation] = [("whole", "__anext__"), ("new", 0, "aclose"), ("step.send", 0, None)]
+    assert_same(make_breaker, an_async_generator, turns, operations)
 
 
 @pytest.mark.parametrize("operations", [WHOLE, HALVES], ids=["whole steps", "steps left half done"])
