@@ -1,6 +1,7 @@
 """Fixtures: real providers on a clock that the test moves by hand."""
 
 import gc
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,12 @@ from breaker.sources import MemorySource
 from breaker.testing import ManualClock
 from support.drive import CONFIG, NAME, Put, document
 from support.tally import TALLY, summary
+
+
+def pytest_configure() -> None:
+    """Programs that tests start are stopped by Ctrl-C, also where a shell has started the suite in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

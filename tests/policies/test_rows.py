@@ -32,8 +32,9 @@ STRUCTS = re.findall(
 )
 assert len(STRUCTS) == 2
 STRUCT = "".join(STRUCTS)
-# What uses a rule or edits documents, as a program would: their names of fields are those of the public interface.
-USERS = {"testing.py", "cli"}
+# What uses a rule, shows it or edits documents, as a program would: their names of fields are those of the public
+# interface.
+USERS = {"testing.py", "cli", "status"}
 TOGETHER = "policies/trip_rules.py"  # what fields say together
 
 

@@ -67,15 +67,19 @@ def told(words: Sequence[str]) -> Iterator[Outcome]:
         try:
             output.finish()
         except output.Gone as error:
-            outcome.code = error.code
+            _tell_gone(outcome, error)
     except output.Gone as error:
-        outcome.code = error.code
-        if error.problem:
-            output.note(f"{outcome.prog}: error: {error.problem}")
+        _tell_gone(outcome, error)
     except (Mistake, BreakerError, OSError) as error:
         outcome.prog = getattr(error, "prog", None) or outcome.prog
         outcome.code = _code_of(error)
         _tell(outcome, in_words_of_the_command_line(str(error)), "--json" in words)
+
+
+def _tell_gone(outcome: Outcome, error: output.Gone) -> None:
+    outcome.code = error.code
+    if error.problem:
+        output.note(f"{outcome.prog}: error: {error.problem}")
 
 
 def _code_of(error: Mistake | BreakerError | OSError) -> Code:
