@@ -34,7 +34,7 @@ assert len(STRUCTS) == 2
 STRUCT = "".join(STRUCTS)
 # What uses a rule, shows it or edits documents, as a program would: their names of fields are those of the public
 # interface.
-USERS = {"testing.py", "cli", "status"}
+USERS = {"testing.py", "cli", "metrics", "status"}
 TOGETHER = "policies/trip_rules.py"  # what fields say together
 
 
