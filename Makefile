@@ -83,9 +83,8 @@ $(VENV)-libraries/.built: pyproject.toml setup.py $(CORE)
 	@$(VENV)-libraries/bin/python -m pip install --quiet --editable '.[libraries]'
 	@touch $@
 
-# Some of these releases leave a socket to the collector after a failed handshake or proxy; today's do not.
 test-oldest: $(VENV)-oldest/.built
-	$(VENV)-oldest/bin/python -m pytest -p no:cacheprovider -W ignore::pytest.PytestUnraisableExceptionWarning \
+	$(VENV)-oldest/bin/python -m pytest -p no:cacheprovider \
 	    $(addprefix tests/integrations/,http httpx requests aiohttp urllib3) $(PYTEST)
 
 $(VENV)-oldest/.built: pyproject.toml setup.py tools/oldest.txt $(CORE)

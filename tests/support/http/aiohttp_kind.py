@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,12 +19,19 @@ class Client(Looping):
     def __init__(self, provider: Provider, client: dict[str, Any] | None, options: dict[str, Any]) -> None:
         middleware = breaker_middleware(provider, **options)
         super().__init__()
+        self._sockets: list[socket.socket] = []
         self.run(self._open({"middlewares": [middleware]} | (client or {})))
 
     async def _open(self, settings: dict[str, Any]) -> None:
         context = settings.pop("context", None)
-        connector = aiohttp.TCPConnector(ssl=context) if context else None
+        connector = aiohttp.TCPConnector(ssl=context, socket_factory=self._socket) if context else None
         self.session = aiohttp.ClientSession(connector=connector, **settings)
+
+    def _socket(self, address: Any) -> socket.socket:
+        family, kind, protocol, *_ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.append(made)
+        return made
 
     async def _status(self, url: str, **options: Any) -> int:
         if "timeout" in options:
@@ -55,8 +64,13 @@ class Client(Looping):
 
         return int(self.run(post()))
 
+    async def _close(self) -> None:
+        await self.session.close()
+        while any(each.fileno() >= 0 for each in self._sockets):  # before 3.12.4 aiohttp does not wait for TLS to end
+            await asyncio.sleep(0.001)
+
     def close(self) -> None:
-        self.run(self.session.close())
+        self.run(self._close())
         self.end()
 
 
