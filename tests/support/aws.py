@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections import deque
@@ -14,8 +15,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from breaker import Breaker, Provider
+from support.http.server import Server
+
 JSON = "application/x-amz-json-1.0"
 XML = "application/xml"
+KEY: dict[str, Any] = {"TableName": "orders", "Key": {"id": {"S": "7"}}}
 
 
 @dataclass(frozen=True)
@@ -105,3 +110,29 @@ def serving() -> Iterator[Service]:
         finally:
             server.shutdown()
             thread.join(10)
+
+
+def of(provider: Provider, service: Service, name: str = "dynamodb") -> Breaker:
+    """The breaker that a client of the service has by default."""
+    return provider.breakers[f"aws:{name}:{service.host}"]
+
+
+def s3(server: Server, **options: Any) -> Any:
+    """A client of S3 that takes a server of HTTP for it: bucket and key of a request are the path."""
+    as_service = Service()
+    as_service.url = server.url
+    return as_service.client("s3", read_timeout=0.2, connect_timeout=5, **options)
+
+
+class BrokenUpload(io.BytesIO):
+    """The source of an upload, which raises once it is armed."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__(b"content")
+        self.error = error
+        self.armed = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.armed:
+            raise self.error("mine")
+        return super().read(size)

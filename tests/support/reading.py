@@ -59,3 +59,9 @@ def counts(breaker: Breaker) -> dict[str, int]:
     snapshot = breaker.snapshot()
     names = ("successes", "failures", "ignored", "rejected", "late", "overdue")
     return {name: getattr(snapshot, name) for name in names if getattr(snapshot, name)}
+
+
+def since(breaker: Breaker, before: dict[str, int]) -> dict[str, int]:
+    """What was added to the totals since `counts` gave ``before``."""
+    after = counts(breaker)
+    return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}

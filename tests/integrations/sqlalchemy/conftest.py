@@ -1,12 +1,17 @@
-"""A real PostgreSQL for the tests, one for all of them, up and empty at the beginning of each."""
+"""A real PostgreSQL for the tests, one for all of them, up and empty at the beginning of each, and a file of SQLite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from breaker import Breaker, Provider
+from breaker.integrations.sqlalchemy import protect
 from support.servers.binaries import POSTGRES
+from support.servers.engines import POSTGRES_DRIVERS
 from support.servers.postgres import Postgres
 
 
@@ -27,3 +32,27 @@ def postgres(started_postgres: Postgres) -> Iterator[Postgres]:
     yield started_postgres
     if started_postgres.is_up:
         started_postgres.resume()
+
+
+@pytest.fixture(params=POSTGRES_DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def db(patient: Provider) -> Breaker:
+    return patient.get_breaker("db")
+
+
+@pytest.fixture
+def lite(patient: Provider, tmp_path: Path) -> Iterator[sa.Engine]:
+    """SQLite with a table ``t``, and no call counted yet."""
+    plain = sa.create_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    with plain.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    plain.dispose()
+    engine = protect(sa.create_engine(f"sqlite:///{tmp_path / 'a.db'}"), patient, name="db")
+    with engine.connect():
+        pass
+    yield engine
+    engine.dispose()
