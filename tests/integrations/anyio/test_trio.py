@@ -20,12 +20,6 @@ from support.drive import Boom, HangUp, Make, cool, trip
 from support.reading import counts
 
 
-@pytest.fixture
-def breaker(make_breaker: Make) -> Breaker:
-    """It never opens: for counting."""
-    return make_breaker(Policy(2**31 - 1))
-
-
 async def doubled(number: int) -> int:
     await trio.lowlevel.checkpoint()
     return 2 * number
