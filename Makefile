@@ -59,7 +59,7 @@ test-all:
 test-freethreaded:
 	@[ -x $(FREE_THREADED) ] || { echo "no free-threaded Python at $(FREE_THREADED): make free-threaded-python"; exit 1; }
 	@WITHOUT_GRPC=allowed sh tools/test_shipped.sh $(FREE_THREADED) $(VENV)-3.13t \
-	    $(or $(TESTS),tests) --deselect tests/cli/test_demo.py -k 'not sdist and not compile' $(PYTEST)
+	    $(or $(TESTS),tests) $(addprefix --deselect tests/cli/test_demo,.py _documents.py _options.py) -k 'not sdist and not compile' $(PYTEST)
 
 debian-pythons:
 	@sh tools/debian_pythons.sh make

@@ -1,61 +1,24 @@
 """`failed_error`: a function that says what an exception means, asked first, in every form of a call."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from breaker import Breaker, BreakerError, BreakerOpenError, Mode, Policy, Provider, State
+from breaker import BreakerError, BreakerOpenError, Mode, Policy, Provider, State
 from breaker.testing import ManualClock
-from support.drive import Boom, HangUp, Make, drive_to, fail, raiser, rejected
-from support.raising_forms import (
-    FUTURES,
-    Form,
-    by_async_generator,
-    by_coroutine,
-    by_do,
-    by_generator,
-    by_permit,
-    every_form,
-    every_raising_form,
-)
+from support.drive import Boom, HangUp, Make, drive_to, fail, rejected
+from support.judges import FAILURE, IGNORED, LENIENT, SUCCESS, Answer, Judge, is_failure, judge_later, outcome_of
+from support.raising_forms import Form, by_coroutine, by_do, by_generator, by_permit, every_form, every_raising_form
 from support.reading import counts
-
-SUCCESS, FAILURE, IGNORED = "successes", "failures", "ignored"
-LENIENT = Policy(1000)
-
-
-class Answer(Exception):
-    """The one class of errors that a client has; which one it is, is in its status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
 
 
 class Cancelled(BaseException):
     """No `Exception`; a status all the same."""
 
     status = 503
-
-
-def is_failure(error: BaseException) -> bool | None:
-    """A 404 is an answer, a 503 is none; nothing else is known here."""
-    status = getattr(error, "status", None)
-    return None if status is None else status >= 500
-
-
-def outcome_of(breaker: Breaker, error: BaseException, form: Form = by_do) -> str:
-    """What a call that raises this counts as; its caller gets the very object."""
-    before = counts(breaker)
-    with pytest.raises(type(error)) as caught:
-        form(breaker, error)
-    assert caught.value is error
-    (found,) = [name for name, count in counts(breaker).items() if count != before.get(name, 0)]
-    return found
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(503, FAILURE), (404, SUCCESS)])
@@ -170,21 +133,6 @@ def test_it_is_asked_for_each_leaf_of_a_group_in_their_order(
     assert seen == flat[:asked]
 
 
-def test_a_predicate_that_raises_for_a_leaf_is_raised_from_the_call(make_breaker: Make) -> None:
-    # S49
-    def judge(error: BaseException) -> bool | None:
-        if isinstance(error, KeyError):
-            raise LookupError("of the predicate")
-        return False
-
-    breaker = make_breaker(LENIENT, failed_error=judge)
-    group = ExceptionGroup("g", [Boom(), KeyError()])
-    with pytest.raises(LookupError, match="of the predicate") as caught:
-        breaker.do(raiser(group))
-    assert caught.value.__context__ is group
-    assert counts(breaker) == {FAILURE: 1}
-
-
 # Rejections
 
 
@@ -201,134 +149,6 @@ def test_it_is_never_asked_for_a_passing_rejection(provider_of: Callable[..., Pr
     breaker = provider.get_breaker("http:outer", failed_error=judge)
     assert outcome_of(breaker, rejected(inner), form) == IGNORED
     assert outcome_of(breaker, ExceptionGroup("g", [rejected(inner)]), form) == IGNORED
-
-
-# A predicate that fails
-
-
-class Judge:
-    """Answers with a value, or raises an exception."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-        self.handled: list[object] = []
-
-    def __call__(self, error: BaseException) -> Any:
-        self.handled.append(sys.exception())
-        if isinstance(self.answer, BaseException):
-            raise self.answer
-        return self.answer
-
-
-@every_raising_form
-def test_an_exception_of_the_predicate_is_raised_and_counts_as_a_failure(make_breaker: Make, form: Form) -> None:
-    # S49
-    trouble, error = LookupError("of the predicate"), Boom("of the call")
-    breaker = make_breaker(Policy(1), failed_error=Judge(trouble))
-    with pytest.raises(LookupError) as caught:
-        form(breaker, error)
-    assert caught.value is trouble
-    assert trouble.__context__ is error
-    assert counts(breaker) == {FAILURE: 1}
-    assert rejected(breaker).last_error == "LookupError: of the predicate"
-
-
-@every_raising_form
-def test_anything_else_that_the_predicate_raises_is_raised_and_ignored(make_breaker: Make, form: Form) -> None:
-    # S49
-    breaker = make_breaker(Policy(1), failed_error=Judge(HangUp("of the predicate")))
-    with pytest.raises(HangUp, match="of the predicate") as caught:
-        form(breaker, Boom("of the call"))
-    assert isinstance(caught.value.__context__, Boom)
-    assert counts(breaker) == {IGNORED: 1}
-
-
-@every_raising_form
-@pytest.mark.parametrize("answer", [0, 1, "yes", "", NotImplemented, [], State.OPEN], ids=repr)
-def test_any_other_answer_is_a_type_error_and_a_failure(make_breaker: Make, form: Form, answer: object) -> None:
-    # S49
-    breaker = make_breaker(LENIENT, failed_error=Judge(answer))
-    with pytest.raises(
-        TypeError, match=r"failed_error must return True .* False .* or None .*, got an object of type "
-    ) as caught:
-        form(breaker, Boom("of the call"))
-    assert isinstance(caught.value.__context__, Boom)
-    assert counts(breaker) == {FAILURE: 1}
-
-
-@every_raising_form
-def test_an_answer_that_is_a_coroutine_is_a_type_error_and_closed(make_breaker: Make, form: Form) -> None:
-    # S49, S181
-    judge: Any = lambda error: judge_later(error)  # noqa: E731 - nothing tells what it will answer
-    breaker = make_breaker(LENIENT, failed_error=judge)
-    with pytest.raises(TypeError, match="it returned a coroutine"):
-        form(breaker, Boom("of the call"))
-    assert counts(breaker) == {FAILURE: 1}
-
-
-@pytest.mark.parametrize("form", FUTURES, ids=lambda form: form.__name__)
-def test_the_error_of_a_predicate_for_a_future_is_reported_and_counts_as_a_failure(
-    provider_of: Callable[..., Provider], caplog: pytest.LogCaptureFixture, form: Form
-) -> None:
-    # S33, S49
-    breaker = provider_of(LENIENT).get_breaker("a", failed_error=Judge(LookupError("of the predicate")))
-    with pytest.raises(Boom, match="of the call"):
-        form(breaker, Boom("of the call"))
-    assert counts(breaker) == {FAILURE: 1}
-    assert "of the predicate" in caplog.text
-
-
-@every_raising_form
-def test_it_runs_as_in_an_except_clause_and_leaves_nothing_behind(make_breaker: Make, form: Form) -> None:
-    # S49
-    judge, error = Judge(True), Boom()
-    breaker = make_breaker(LENIENT, failed_error=judge)
-    assert outcome_of(breaker, error, form) == FAILURE
-    assert judge.handled == [error]
-    assert sys.exception() is None
-    try:
-        raise ValueError("outside")
-    except ValueError as outside:
-        assert outcome_of(breaker, Boom(), form) == FAILURE
-        still_handled = sys.exception() is outside
-    assert still_handled
-
-
-def test_a_predicate_that_raises_what_it_was_given_raises_that(make_breaker: Make) -> None:
-    # S49
-    def judge(error: BaseException) -> bool:
-        raise error
-
-    breaker = make_breaker(LENIENT, failed_error=judge)
-    assert outcome_of(breaker, error := Boom()) == FAILURE
-    assert error.__context__ is None
-
-
-def test_the_chain_of_a_predicates_error_is_whole(make_breaker: Make) -> None:
-    # S49
-    def judge(error: BaseException) -> bool:
-        try:
-            raise KeyError("inside")
-        except KeyError:
-            raise LookupError("of the predicate") from None
-
-    breaker = make_breaker(LENIENT, failed_error=judge)
-    error = Boom()
-    with pytest.raises(LookupError) as caught:
-        breaker.do(raiser(error))
-    assert isinstance(caught.value.__context__, KeyError)
-    assert caught.value.__context__.__context__ is error
-
-
-@pytest.mark.parametrize("form", [by_coroutine, by_generator, by_async_generator], ids=lambda form: form.__name__)
-def test_a_stop_of_the_predicate_is_no_end(make_breaker: Make, form: Form) -> None:
-    # S49
-    stop = StopAsyncIteration("stop") if form is by_async_generator else StopIteration("stop")
-    breaker = make_breaker(LENIENT, failed_error=Judge(stop))
-    with pytest.raises(RuntimeError, match="raised Stop") as caught:
-        form(breaker, Boom())
-    assert caught.value.__cause__ is stop
-    assert counts(breaker) == {FAILURE: 1}
 
 
 # Where it is not asked
@@ -366,20 +186,6 @@ def test_a_probe_whose_error_is_an_answer_closes_the_breaker(make_breaker: Make,
     assert breaker.state is State.CLOSED
 
 
-@pytest.mark.parametrize("trouble", [LookupError("of the predicate"), HangUp()], ids=repr)
-def test_a_probe_whose_predicate_raises_holds_no_slot(
-    make_breaker: Make, clock: ManualClock, trouble: BaseException
-) -> None:
-    # S49
-    judge = Judge(True)
-    breaker = drive_to(make_breaker(Policy(1, 1, 60), failed_error=judge), clock, State.HALF_OPEN)
-    judge.answer = trouble
-    with pytest.raises(type(trouble)):
-        breaker.do(raiser(Boom()))
-    assert breaker.snapshot().half_open_in_flight == 0
-    assert breaker.state is (State.OPEN if isinstance(trouble, Exception) else State.HALF_OPEN)
-
-
 def test_a_predicate_may_use_its_breaker(make_breaker: Make) -> None:
     # S16, S36
     def judge(error: BaseException) -> bool:
@@ -396,10 +202,6 @@ def test_a_predicate_may_use_its_breaker(make_breaker: Make) -> None:
 
 
 # The option
-
-
-async def judge_later(error: BaseException) -> bool:
-    return True
 
 
 class LaterJudge:

@@ -12,6 +12,7 @@ from support import apart
 from support.drive import document
 from support.etcd.binaries import BINARIES, WHEEL, Binary
 from support.etcd.proxy import Proxy
+from support.etcd.scripted import ScriptedWatch, Store
 from support.etcd.server import Server
 from support.etcd.subjects import PATH, Belongings, Subjects
 
@@ -129,6 +130,18 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("healthy")) as started:
         started.api.put(f"{PATH}name-00.json", '{"failureThreshold": 7}')
         yield started
+
+
+@pytest.fixture
+def store() -> Store:
+    """What the scripted session of a follower reads."""
+    return Store()
+
+
+@pytest.fixture
+def watch() -> ScriptedWatch:
+    """The watch that a follower over a scripted session works for."""
+    return ScriptedWatch()
 
 
 @pytest.fixture

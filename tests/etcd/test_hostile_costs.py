@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from breaker.sources.etcd.keys import MOST_BYTES
-from etcd.test_hostile import BOMB, LISTING
 from support.drive import PATH
 from support.etcd.hostile import (
     CHUNKED,
@@ -29,6 +28,7 @@ from support.etcd.hostile import (
     kv,
     whole,
 )
+from support.etcd.wrong_answers import BOMB, LISTING
 
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "1.5"))
 MEMORY = 5 * MOST_BYTES  # bytes, beyond what the program has before

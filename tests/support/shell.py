@@ -83,15 +83,20 @@ def launched(*words: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def line_with(process: "subprocess.Popen[str]", text: str) -> str:
-    """The next line on standard output that holds this text."""
+def read_until(process: "subprocess.Popen[str]", text: str) -> str:
+    """Standard output up to and with the next line that holds this text."""
     assert process.stdout is not None
     read = ""
     for line in process.stdout:
         read += line
         if text in line:
-            return line
+            return read
     raise AssertionError(f"no {text!r} in\n{read}")
+
+
+def line_with(process: "subprocess.Popen[str]", text: str) -> str:
+    """The next line on standard output that holds this text."""
+    return read_until(process, text).splitlines(keepends=True)[-1]
 
 
 class Terminal:
