@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from breaker import Policy, Provider
+from breaker._core import recorded_calls
 from breaker.errors import RecordingError
 from breaker.replay import read_calls, record
 from breaker.testing import ManualClock
@@ -156,6 +158,109 @@ def test_a_provider_is_recorded_once_at_a_time(provider: Provider, tmp_path: Pat
     assert not (tmp_path / "two").exists()
 
 
+class Clock(ManualClock):
+    """One that does something else, once or for a while, when it is read."""
+
+    instead: Callable[[], object] | None = None
+
+    def __call__(self) -> int:
+        if self.instead is not None:
+            self.instead()
+        return super().__call__()
+
+
+def broken() -> None:
+    raise RuntimeError("the clock is broken")
+
+
+def test_a_recording_that_cannot_begin_leaves_nothing(provider_of: Providers, tmp_path: Path) -> None:
+    path, clock = tmp_path / "calls.jsonl", Clock()
+    provider = provider_of(Policy(2), clock=clock)
+    breaker = provider.get_breaker(NAME)
+    readings: list[int] = []
+
+    def breaks_at_the_second_breaker() -> None:
+        readings.append(1)
+        if len(readings) == 3:  # the first is of the recording itself
+            broken()
+
+    provider.get_breaker("another")
+    for instead in (broken, breaks_at_the_second_breaker):
+        clock.instead = instead
+        with pytest.raises(RuntimeError, match="the clock is broken"):
+            record(provider, path)
+        assert not path.exists()
+    clock.instead = None
+    succeed(breaker)
+    assert recorded_calls(breaker) == ([], 0)
+    with record(provider, path):
+        succeed(breaker)
+    assert [line.get("outcome") for line in lines(path)] == [None, "success"]
+
+
+def test_a_second_recording_while_the_first_begins_is_refused(provider_of: Providers, tmp_path: Path) -> None:
+    """As by another thread at that moment."""
+    clock = Clock()
+    provider = provider_of(Policy(2), clock=clock)
+    refused: list[str] = []
+
+    def begin_another() -> None:
+        clock.instead = None
+        with pytest.raises(ValueError, match="recorded already"):
+            record(provider, tmp_path / "another")
+        refused.append("once")
+
+    clock.instead = begin_another
+    with record(provider, tmp_path / "one"):
+        pass
+    assert refused == ["once"]
+    assert not (tmp_path / "another").exists()
+
+
+def test_a_clock_that_breaks_meanwhile_ends_nothing(provider_of: Providers, tmp_path: Path) -> None:
+    path, clock = tmp_path / "calls.jsonl", Clock()
+    provider = provider_of(Policy(2), clock=clock)
+    removed, kept = provider.get_breaker("removed"), provider.get_breaker("kept")
+    with record(provider, path) as recording:
+        succeed(removed)
+        tried = threading.Event()
+
+        def breaks() -> None:
+            tried.set()
+            broken()
+
+        clock.instead = breaks
+        provider.remove("removed")
+        assert tried.wait(20)
+        clock.instead = None
+        succeed(kept)
+    assert (recording.calls, recording.problem) == (2, "")
+    assert [line.get("name") for line in lines(path)] == [None, "removed", "kept"]
+
+
+def test_a_clock_that_is_broken_at_the_end_is_said(
+    provider_of: Providers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, clock = tmp_path / "calls.jsonl", Clock()
+    provider = provider_of(Policy(2), clock=clock, logger=logging.getLogger("test.recorder"))
+    with record(provider, path) as recording:
+        succeed(provider.get_breaker(NAME))
+        clock.instead = broken
+    clock.instead = None
+    assert (
+        recording.problem == f"calls of {NAME!r} stay slower, for the clock raised RuntimeError('the clock is broken')"
+    )
+    assert caplog.records[-1].breaker_reason == recording.problem  # type: ignore[attr-defined]
+    assert len(lines(path)) == 2
+
+
+def test_a_path_of_bytes(provider: Provider, tmp_path: Path) -> None:
+    with record(provider, os.fsencode(tmp_path / "é.jsonl")) as recording:  # type: ignore[arg-type]
+        succeed(provider.get_breaker(NAME))
+    assert recording.path == str(tmp_path / "é.jsonl")
+    assert len(lines(tmp_path / "é.jsonl")) == 2
+
+
 def test_calls_of_threads_while_they_are_written(provider_of: Providers, tmp_path: Path) -> None:
     provider = provider_of(Policy(10**6), clock=None)
     path = tmp_path / "calls.jsonl"
@@ -249,6 +354,7 @@ GOOD = '{"at": 1, "name": "a", "took": 0.5, "outcome": "success"}\n'
         ('{"at": "1", "name": "a", "outcome": "success"}\n', '"at" to be a number'),
         ('{"at": NaN, "name": "a", "outcome": "success"}\n', '"at" to be a number'),
         ('{"at": 1e300, "name": "a", "outcome": "success"}\n', '"at" to be a number'),
+        ('{"at": 1' + "0" * 400 + ', "name": "a", "outcome": "success"}\n', '"at" to be a number'),
         ('{"at": 1, "name": "a", "took": -1, "outcome": "success"}\n', '"took" in seconds'),
         ('{"at": 1, "name": "a", "took": true, "outcome": "success"}\n', '"took" to be a number'),
         ('{"lost": "many"}\n', '"lost" to be a number'),

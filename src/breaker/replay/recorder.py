@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ _ROOM = 4096  # calls of one breaker between two looks: 40,000 a second
 _INTERVAL = 0.1  # seconds
 
 _recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+_adding = threading.RLock()  # of that set, while it is looked at and added to
 
 
 def record(
@@ -44,7 +46,8 @@ def record(
     Raises:
         TypeError: an argument of the wrong kind.
         ValueError: a number out of range; a provider that is being recorded already.
-        OSError: the file cannot be made; `FileExistsError`: it exists.
+        OSError: the file cannot be made; `FileExistsError`: it exists. What the provider's clock raises comes through.
+            Nothing is recorded then, and no file is left.
 
     Thread safety:
         Calls of any number of threads are recorded. A forked child records nothing.
@@ -62,9 +65,17 @@ def record(
         raise TypeError(f"max_bytes must be a whole number of bytes, got {type(max_bytes).__name__}")
     if max_bytes < 1000:
         raise ValueError(f"max_bytes must be 1000 or more, got {max_bytes}")
-    if any(other.provider is provider and not other.closed for other in list(_recordings)):
-        raise ValueError("this provider is being recorded already; close that recording first")
-    return Recording(provider, os.fspath(path), float(share), max_bytes)
+    recording = Recording(provider, os.fsdecode(path), float(share), max_bytes)
+    with _adding:
+        if any(other.provider is provider and not other.closed for other in _recordings):
+            raise ValueError("this provider is being recorded already; close that recording first")
+        _recordings.add(recording)
+    try:
+        recording._start()
+    except BaseException:
+        recording._abandon()
+        raise
+    return recording
 
 
 class Recording:
@@ -76,7 +87,8 @@ class Recording:
         calls: how many are in the file.
         lost: how many had to be left out, more than 40,000 a second of one breaker.
         closed: whether it has ended.
-        problem: why it ended by itself: the file is full, or could not be written; empty: it did not.
+        problem: why it ended by itself: the file is full, or could not be written; or why it did not end as it should.
+            Empty: nothing of that.
     """
 
     def __init__(self, provider: Provider, path: str, share: float, max_bytes: int) -> None:
@@ -91,16 +103,20 @@ class Recording:
         self._lock = threading.RLock()  # of the file and of `_breakers`; re-entrant: a finalizer may make a breaker
         self._breakers: dict[Breaker, str] = {}  # being recorded, and their names as JSON
         self._end = threading.Event()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        self._begun = read_clock(provider._clock)
-        self._write(write_head(provider.config.service_name, datetime.now(UTC), share))
-        self._unsubscribe = provider.subscribe(self._notice)
-        for breaker in list(provider.breakers.values()):
-            self._begin(breaker)
-        _recordings.add(self)
-        atexit.register(self.close)
+        self._begun = 0
+        self._file = -1
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="breaker-recorder", daemon=True)
+
+    def _start(self) -> None:
+        self._begun = read_clock(self.provider._clock)
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        self._write(write_head(self.provider.config.service_name, datetime.now(UTC), self._share))
+        self._unsubscribe = self.provider.subscribe(self._notice)
+        for breaker in list(self.provider.breakers.values()):
+            self._begin(breaker)
         self._thread.start()
+        atexit.register(self.close)
 
     def close(self) -> None:
         """Write what is left and end. Calling it again does nothing."""
@@ -143,8 +159,7 @@ class Recording:
         for breaker, quoted in list(self._breakers.items()):
             removed = present.get(breaker.name) is not breaker
             self._write_calls(breaker, quoted)
-            if removed:
-                record_calls(breaker, 0)
+            if removed and self._stop(breaker):
                 with self._lock:
                     self._breakers.pop(breaker, None)
 
@@ -181,25 +196,46 @@ class Recording:
             if self.closed:
                 return
             self.closed = True
-            os.close(self._file)
-        for breaker in self._breakers:
-            record_calls(breaker, 0)
-        atexit.unregister(self.close)
+        self._release()
         if self.problem:
             self.provider._listeners.log("warning", "recording of calls ended", reason=self.problem)
+
+    def _release(self) -> None:
+        """Let go of all that it has; nobody writes any more."""
+        self._unsubscribe()
+        for breaker in list(self._breakers):
+            self._stop(breaker)
+        if self._file >= 0:
+            os.close(self._file)
+        atexit.unregister(self.close)
+
+    def _stop(self, breaker: Breaker) -> bool:
+        """Whether its calls are not kept any more."""
+        try:
+            record_calls(breaker, 0)
+        except Exception as error:  # the program's clock, which is read for it
+            if self.closed:
+                self.problem = self.problem or f"calls of {breaker.name!r} stay slower, for the clock raised {error!r}"
+            return False
+        return True
+
+    def _abandon(self) -> None:
+        """It could not be started."""
+        self.closed = True
+        self._release()
+        if self._file >= 0:
+            os.unlink(self.path)
 
     def _forget(self) -> None:
         """In a forked child: the file is the parent's, and nobody fetches."""
         self._lock = threading.RLock()
         self.closed = True
-        self._unsubscribe()
-        for breaker in self._breakers:
-            record_calls(breaker, 0)
-        os.close(self._file)
-        atexit.unregister(self.close)
+        self._release()
 
 
 def _after_fork_in_child() -> None:
+    global _adding
+    _adding = threading.RLock()
     for recording in list(_recordings):
         if not recording.closed:
             recording._forget()
