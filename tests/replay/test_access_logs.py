@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from breaker.errors import RecordingError
-from breaker.replay import FORMATS, Call, read_access_log
+from breaker.replay import FORMATS, Call, Candidate, read_access_log, replay
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -107,6 +107,37 @@ def test_a_format_of_ones_own() -> None:
         Call(3 * SECOND // 2, "shop", 9 * MS, "failure"),
         Call(2 * SECOND, "cart", 1 * MS, "ignored"),
     ]
+
+
+@pytest.mark.parametrize("took", ["-", "-1", "nan", "inf", "9" * 400, "0.1, 0.2"])
+def test_a_time_that_is_none_is_not_known(took: str) -> None:
+    form = r"regex:^(?P<time>\S+) (?P<status>\d+) (?P<seconds>.+)$"
+    read, others = read_access_log([f"1777887010 200 {took}", "1777887010 503 0.2"], form)
+    assert (others, [call.took for call in read.calls]) == (0, [None, 200 * MS])
+    read, others = read_access_log([common(1, 200, " " + "9" * 400)], "common")
+    assert (others, [call.took for call in read.calls]) == (0, [None])
+
+
+@pytest.mark.parametrize("time", ["", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1969-12-31T23:59:59Z"])
+def test_a_line_without_a_time_of_a_log_is_left_out(time: str) -> None:
+    form = r"regex:^(?P<time>\S+)? (?P<status>\d+)"
+    read, others = read_access_log([f"{time} 200", "2026-05-04T09:30:00+02:00 200"], form)
+    assert others == 1
+    assert read.started == datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
+
+
+def test_the_first_and_the_last_time_of_a_log_are_replayed() -> None:
+    log = ["1970-01-01T00:00:00Z 200", "2116-01-01T00:00:00 500"]
+    read, _ = read_access_log(log, r"regex:^(?P<time>\S+) (?P<status>\d+)")
+    (result,) = replay(read.calls, [Candidate("one", {})])
+    assert result.played[0].calls == 2
+
+
+@pytest.mark.parametrize("name", ["default", "x" * 256])
+def test_a_line_whose_name_no_breaker_can_have_is_of_the_log(name: str) -> None:
+    line = HAPROXY.format(ms=1, took=4, status=503, ending="----")
+    read, others = read_access_log([line.replace("prices/", name + "/"), line], "haproxy")
+    assert (others, [call.name for call in read.calls]) == (0, ["http:access-log", "prices"])
 
 
 def test_one_name_for_all_of_it() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from breaker.errors import RecordingError
@@ -17,6 +17,9 @@ from breaker.policies.names import check_name
 from breaker.replay.calls import OUTCOMES, Call, Recorded, nanoseconds
 
 _SECOND = 1_000_000_000
+_LATEST = 1 << 62  # nanoseconds since 1970: the year 2116. The time between two such moments fits into the core's clock
+_LONGEST = 1e15  # nanoseconds that a request may take: eleven days
+_NAMELESS = "http:access-log"
 _CLIENT_WENT_AWAY = 499  # nginx's own
 # Possessive, and anchored at the beginning of a line: whatever a line holds is looked at a few times, not once for each
 # place in it.
@@ -80,7 +83,8 @@ def read_access_log(
             ``milliseconds``, ``microseconds``. The formats ``common`` and ``combined`` may go on with the time that a
             request took: ``0.043`` is in seconds, as nginx's ``$request_time``, ``43000`` in microseconds, as Apache's
             ``%D``.
-        name: the breaker's name for all of it; None: each line's own, and ``http:access-log`` where it has none.
+        name: the breaker's name for all of it; None: each line's own, and ``http:access-log`` where it has none or
+            one that no breaker can have, like ``default``.
         source: what errors call it.
 
     Returns:
@@ -109,7 +113,7 @@ def read_access_log(
         raise RecordingError(source, 0, f"lines like {chosen.example}", shown or "nothing")
     calls = _spread(found)
     began = min(call.at for call in calls)
-    started = datetime.fromtimestamp(began / 1e9, UTC)
+    started = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=began // 1000)
     calls = sorted((call._replace(at=call.at - began) for call in calls), key=lambda call: call.at)
     return Recorded(calls, started=started), others
 
@@ -136,17 +140,35 @@ def _form(form: str) -> _Form:
 def _call(match: re.Match[str], form: _Form, name: str | None) -> tuple[int, bool, Call] | None:
     groups = match.groupdict()
     try:
-        moment, whole = _moment(groups["time"])
+        moment, whole = _moment(groups["time"] or "")
     except ValueError:
         return None
     outcome = _outcome(groups, form)
-    took = next((round(float(groups[unit]) * by) for unit, by in _UNITS.items() if groups.get(unit)), None)
     if outcome is None:
         return None
-    own = name or groups.get("name") or "http:access-log"
-    took = None if took is None or took < 0 else took
+    took = _took(groups)
     at = moment - took if form.time_is_end and took is not None else moment
-    return moment // _SECOND, whole, Call(at, own, took, outcome)
+    return moment // _SECOND, whole, Call(at, name or _name(groups.get("name")), took, outcome)
+
+
+def _name(own: str | None) -> str:
+    try:
+        check_name(own or _NAMELESS)
+    except ValueError:
+        return _NAMELESS
+    return own or _NAMELESS
+
+
+def _took(groups: dict[str, str | None]) -> int | None:
+    """None where it is not said: ``-``, ``-1``, or what no request takes."""
+    for unit, by in _UNITS.items():
+        if said := groups.get(unit):
+            try:
+                took = float(said) * by
+            except ValueError:
+                return None
+            return round(took) if 0 <= took <= _LONGEST else None
+    return None
 
 
 def _outcome(groups: dict[str, str | None], form: _Form) -> str | None:
@@ -171,16 +193,23 @@ def _moment(text: str) -> tuple[int, bool]:
         lambda given: datetime.strptime(given, "%d/%b/%Y:%H:%M:%S %z"),
         lambda given: datetime.strptime(given, "%d/%b/%Y:%H:%M:%S.%f").replace(tzinfo=UTC),
     )
-    if re.fullmatch(r"\d{9,11}(\.\d+)?", text):
-        return nanoseconds(float(text)), "." not in text
+    if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
+        return _in_time(float(text)), "." not in text
     for read in readers:
         try:
             moment = read(text)
         except ValueError:
             continue
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return nanoseconds(moment.timestamp()), "." not in text
+        return _in_time(moment.timestamp()), "." not in text
     raise ValueError(text)
+
+
+def _in_time(seconds: float) -> int:
+    moment = nanoseconds(seconds)
+    if not 0 <= moment < _LATEST:
+        raise ValueError(f"{seconds} s since 1970 is no time of a log")
+    return moment
 
 
 def _spread(found: list[tuple[int, bool, Call]]) -> list[Call]:

@@ -12,7 +12,6 @@ is the end then. The last kind of line counts calls that were not kept.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -162,7 +161,7 @@ def _call(values: dict[str, Any], source: str, number: int) -> Call:
 
 def _number(values: dict[str, Any], key: str, source: str, number: int) -> float:
     value = values[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e9:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e9:  # NaN is neither
         raise RecordingError(source, number, f'"{key}" to be a number', _cut(repr(value)))
     return value
 

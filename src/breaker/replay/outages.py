@@ -45,7 +45,8 @@ def find_outages(calls: Iterable[Call]) -> list[Outage]:
         failed = [place for place in range(first, after) if judged[place].outcome == "failure"]
         if len(failed) < _LEAST:
             continue
-        ends = next((call.at for call in judged[failed[-1] + 1 :] if call.outcome == "success"), None)
+        later = (judged[place] for place in range(failed[-1] + 1, len(judged)))
+        ends = next((call.at for call in later if call.outcome == "success"), None)
         found.append(Outage(judged[failed[0]].at, ends, len(failed)))
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import heapq
 import os
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -206,10 +207,8 @@ def _detected(states: list[tuple[int, State]], outage: Outage) -> int | None:
     """How long after its beginning the breaker was not CLOSED."""
     if _state_at(states, outage.begins) is not State.CLOSED:
         return 0
-    for at, state in states:
-        if at > outage.begins and state is not State.CLOSED and (outage.ends is None or at < outage.ends):
-            return at - outage.begins
-    return None
+    at = _next(states, outage.begins, closed=False)
+    return None if at is None or (outage.ends is not None and at >= outage.ends) else at - outage.begins
 
 
 def _recovered(states: list[tuple[int, State]], outage: Outage) -> int | None:
@@ -218,9 +217,21 @@ def _recovered(states: list[tuple[int, State]], outage: Outage) -> int | None:
         return None
     if _state_at(states, outage.ends) is State.CLOSED:
         return 0
-    return next((at - outage.ends for at, state in states if at > outage.ends and state is State.CLOSED), None)
+    at = _next(states, outage.ends, closed=True)
+    return None if at is None else at - outage.ends
 
 
 def _state_at(states: list[tuple[int, State]], moment: int) -> State:
-    before = [state for at, state in states if at <= moment]
-    return before[-1] if before else State.CLOSED
+    place = _after(states, moment)
+    return states[place - 1][1] if place else State.CLOSED
+
+
+def _next(states: list[tuple[int, State]], moment: int, *, closed: bool) -> int | None:
+    """When it was CLOSED again after that moment, or was not any more."""
+    places = range(_after(states, moment), len(states))
+    return next((states[place][0] for place in places if (states[place][1] is State.CLOSED) is closed), None)
+
+
+def _after(states: list[tuple[int, State]], moment: int) -> int:
+    """The place of the first change after that moment."""
+    return bisect_right(states, moment, key=lambda change: change[0])
