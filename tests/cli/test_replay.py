@@ -1,6 +1,7 @@
 """``breaker replay``: what it reads, what it says, what it refuses."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,22 @@ def test_what_is_to_be_known_of_the_figures_is_said(folder: Path) -> None:
     assert lost == "note: 7 calls were not recorded, for there were too many at once"
     assert unknown.startswith("note: 1 calls were rejected when they were recorded")
     assert left_out == "note: left out: many.json: failureTreshhold"
+
+
+def test_a_mode_that_hides_the_rules_is_said(folder: Path) -> None:
+    (folder / "policies").mkdir()
+    (folder / "policies/default.json").write_text('{"mode": "shadow", "failureThreshold": 3}')
+    (folder / "policies/b.json").write_text('{"mode": "auto"}')
+    done = breaker("replay", "calls.jsonl", "--policy", "policies", "--policy", "many.json")
+    assert done.err == (
+        "note: policies: mode shadow decides for 1 of 2 breakers, not the rules; take the mode out to see what they "
+        "would do\n"
+    )
+
+
+def test_without_standard_input_it_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = in_a_process("replay", "-", "--policy", "streak.json", preexec_fn=lambda: os.close(0))
+    done.failed(3, "there is no standard input")
 
 
 def test_a_log(folder: Path) -> None:

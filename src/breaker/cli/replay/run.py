@@ -18,6 +18,7 @@ from breaker.errors import RecordingError
 from breaker.policies.durations import format_duration
 from breaker.replay import Call, Candidate, Played, Recorded, Result, draw, read_access_log, read_calls, read_candidate
 from breaker.replay import replay as replay_calls
+from breaker.states import Mode
 
 _TITLES = ("openings", "rejected", "in vain", "spared", "not closed", "noticed", "after", "closed after")
 
@@ -41,7 +42,7 @@ def replay(args: argparse.Namespace) -> int:
         output.emit(_as_json(calls, recorded, others, results))
     else:
         _say(args, calls, results)
-    for line in _remarks(args, calls, recorded, others, candidates):
+    for line in _remarks(args, calls, recorded, others, candidates, results):
         note(line)
     return Code.DONE
 
@@ -50,6 +51,8 @@ def _read(args: argparse.Namespace) -> tuple[Recorded, int]:
     source = "standard input" if args.calls == "-" else args.calls
     if args.format == "calls" and args.name is not None:
         raise Mistake("--name is for logs; a recording has the names of its breakers, and --only chooses one")
+    if args.calls == "-" and sys.stdin is None:
+        raise Mistake("there is no standard input", Code.SOURCE)
     with nullcontext(sys.stdin) if args.calls == "-" else open(args.calls, encoding="utf-8", errors="replace") as file:
         lines: TextIO = file
         if args.format == "calls":
@@ -73,7 +76,12 @@ def _draw(args: argparse.Namespace, calls: list[Call], results: list[Result]) ->
 
 
 def _remarks(
-    args: argparse.Namespace, calls: list[Call], recorded: Recorded, others: int, candidates: list[Candidate]
+    args: argparse.Namespace,
+    calls: list[Call],
+    recorded: Recorded,
+    others: int,
+    candidates: list[Candidate],
+    results: list[Result],
 ) -> Iterable[str]:
     """What is to be known of the figures."""
     if recorded.share < 1:
@@ -90,6 +98,13 @@ def _remarks(
     for candidate in candidates:
         for left_out in candidate.unknown:
             yield f"note: left out: {left_out}"
+    for result in results:
+        modes = Counter(played.policy.mode for played in result.played if played.policy.mode is not Mode.AUTO)
+        for mode, many in modes.items():
+            yield (
+                f"note: {result.label}: mode {mode.value} decides for {many} of {len(result.played)} breakers, not the "
+                "rules; take the mode out to see what they would do"
+            )
 
 
 # -- text --
