@@ -49,7 +49,6 @@ def add_parser(commands: Commands[argparse.ArgumentParser], name: str, line: str
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
-    return count
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)

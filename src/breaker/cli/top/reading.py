@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -37,8 +38,8 @@ class Page:
 
     def __init__(self, url: str, timeout: float, ca: str | None) -> None:
         self._timeout = timeout
-        self.address, self._headers = _address(url)
-        handlers: list[urllib.request.BaseHandler] = []
+        self.address, self._headers, login = _address(url)
+        handlers: list[urllib.request.BaseHandler] = [_Login(self.address, login)]
         if ca is not None:
             try:
                 handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)))
@@ -51,13 +52,14 @@ class Page:
         request = urllib.request.Request(self.address, headers=self._headers)
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
-                data = answer.read(_MOST_BYTES + 1)
+                data = _read(answer, time.monotonic() + self._timeout)
         except urllib.error.HTTPError as error:
             error.close()
-            raise Trouble(f"{self.address} answers {error.code} {error.reason}{_advice(error.code)}") from None
+            led = "" if error.url == self.address else f"leads to {error.url}, which "
+            raise Trouble(f"{self.address} {led}answers {error.code} {error.reason}{_advice(error.code)}") from None
         except urllib.error.URLError as error:
             raise Trouble(f"cannot reach {self.address}: {_problem(error.reason)}") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: it redirects to what is no URL
             raise Trouble(f"cannot reach {self.address}: {_problem(error)}") from None
         if len(data) > _MOST_BYTES:
             raise Trouble(f"{self.address} answers with more than {_MOST_BYTES >> 20} MiB")
@@ -69,12 +71,41 @@ class Page:
                     "use the version of cybreaker that the program uses"
                 )
             return document, rows_of(document)
-        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
             raise Trouble(f"what {self.address} answers is not the JSON of a status page; is it its address?") from None
 
 
-def _address(url: str) -> tuple[str, dict[str, str]]:
-    """Where the JSON is, without the password, which goes into a header."""
+class _Login(urllib.request.BaseHandler):
+    """The password goes to the server that it was given for, not to one that this redirects to."""
+
+    def __init__(self, address: str, login: str) -> None:
+        self._origin = tuple(urlsplit(address)[:2])
+        self._login = login
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        if self._login and (request.type, request.host) == self._origin:
+            request.add_unredirected_header("Authorization", self._login)
+        return request
+
+    https_request = http_request
+
+
+def _read(answer: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The body, until it is too long. Raises `TimeoutError` if it has not come by then."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= _MOST_BYTES and (part := answer.read1(1 << 16)):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    if answer.length and size <= _MOST_BYTES:
+        raise http.client.IncompleteRead(b"".join(parts), answer.length)
+    return b"".join(parts)
+
+
+def _address(url: str) -> tuple[str, dict[str, str], str]:
+    """Where the JSON is, the headers, and the user and password as they are sent."""
     given = url if "://" in url else f"http://{url}"
     shown = url.rpartition("@")[2]
     try:
@@ -85,14 +116,15 @@ def _address(url: str) -> tuple[str, dict[str, str]]:
     if parts.scheme not in ("http", "https") or not host:
         raise Mistake(f"{shown!r} is no URL of a status page; an example is http://127.0.0.1:8080/")
     headers = {"Accept": "application/json", "User-Agent": "breaker-top"}
+    login = ""
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+        login = "Basic " + base64.b64encode(login.encode()).decode()
     path = parts.path if parts.path.endswith("/breakers") else parts.path.rstrip("/") + "/breakers"
     address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, parts.query, ""))
     if not address.isascii() or any(char.isspace() for char in address):
         raise Mistake(f"{shown!r} has characters that a URL must not have; write them as %20 and the like")
-    return address, headers
+    return address, headers, login
 
 
 def _problem(error: object) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+
+from breaker.cli.output import clean
 
 Json = dict[str, Any]
 
@@ -36,8 +39,8 @@ class Row(NamedTuple):
     error: str
 
     def cells(self) -> tuple[str, ...]:
-        """What its line shows, in the order of `TITLES`."""
-        return (
+        """What its line shows, in the order of `TITLES`; nothing that a terminal would obey."""
+        texts = (
             self.condition.replace("_", " "),
             self.name,
             "–" if self.calls is None else _number(self.calls),
@@ -48,6 +51,7 @@ class Row(NamedTuple):
             self.why,
             self.error,
         )
+        return tuple(map(clean, texts))
 
 
 _KEYS: dict[str, Callable[[Row], tuple[Any, ...]]] = {
@@ -62,8 +66,16 @@ SORTS = tuple(_KEYS)
 
 
 def rows_of(document: Json) -> list[Row]:
-    """The breakers of a status page's JSON. Raises `KeyError`, `TypeError` or `ValueError` where it is none."""
-    return [_row(breaker, float(document["at"])) for breaker in document["breakers"]]
+    """The breakers of a status page's JSON.
+
+    Where it is none, or has what cannot be shown, this raises what Python raises of it, and nothing does later.
+    """
+    rows = [_row(breaker, float(document["at"])) for breaker in document["breakers"]]
+    for row in rows:
+        row.cells()
+    at_of(document)
+    summary(document, len(rows))
+    return rows
 
 
 def chosen(rows: Iterable[Row], *, sort: str, reverse: bool, text: str) -> list[Row]:
@@ -73,8 +85,13 @@ def chosen(rows: Iterable[Row], *, sort: str, reverse: bool, text: str) -> list[
     return sorted(found, key=_KEYS[sort], reverse=reverse)
 
 
+def at_of(document: Json) -> str:
+    """The time of day at which it was read."""
+    return time.strftime("%H:%M:%S", time.localtime(document["at"]))
+
+
 def summary(document: Json, shown: int) -> str:
-    """One line for all of them."""
+    """One line for all of them; nothing that a terminal would obey."""
     process, source = document["process"], document["source"]
     many = len(document["breakers"])
     counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in document["summary"].items() if count)
@@ -84,7 +101,7 @@ def summary(document: Json, shown: int) -> str:
         said += f", {shown} shown"
     if source is not None and not source["connected"]:
         said += "; its source of policies is lost"
-    return said
+    return clean(said)
 
 
 def _row(breaker: Json, at: float) -> Row:

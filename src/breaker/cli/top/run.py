@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 from breaker.cli import output
-from breaker.cli.output import clean, note, say, say_table
+from breaker.cli.output import note, say, say_table
 from breaker.cli.top.reading import Page, Trouble, page_of
-from breaker.cli.top.rows import TITLES, Row, chosen, summary
+from breaker.cli.top.rows import TITLES, Row, at_of, chosen, summary
 from breaker.cli.trouble import Code, Mistake
 
 
@@ -59,7 +59,7 @@ def _say(args: argparse.Namespace, document: dict[str, Any], rows: list[Row]) ->
         by_name = {breaker["name"]: breaker for breaker in document["breakers"]}
         output.emit(document | {"breakers": [by_name[name] for name in wanted]})
         return
-    say(time.strftime("%H:%M:%S ", time.localtime(document["at"])) + clean(summary(document, len(shown))))
+    say(f"{at_of(document)} {summary(document, len(shown))}")
     if shown:
-        say_table(TITLES, [tuple(map(clean, row.cells())) for row in shown])
+        say_table(TITLES, [row.cells() for row in shown])
     say()

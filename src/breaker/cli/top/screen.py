@@ -148,8 +148,8 @@ class _Screen:
         room = max(0, height - 3)
         self._first = max(0, min(self._first, len(shown) - room))
         self._window.erase()
-        self._put(0, width, clean(summary(document, len(shown))), curses.A_BOLD)
-        cells = [tuple(map(clean, row.cells())) for row in shown]
+        self._put(0, width, summary(document, len(shown)), curses.A_BOLD)
+        cells = [row.cells() for row in shown]
         widths = [
             min(_WIDEST, max([len(title), *(_width(row[place]) for row in cells)]))
             for place, title in enumerate(TITLES)
