@@ -1,14 +1,15 @@
 #!/bin/sh
 # Install Debian's etcd beside the one of the wheel, so that the suite tests against both; nginx and haproxy, which it
-# puts before an etcd; PostgreSQL and Redis for the integrations; promtool for the alert rules; Chromium for the status
-# page. Root on Debian only; any other machine tests against what it has, and says so. The tests start their own servers:
-# none is started here.
+# puts before an etcd; PostgreSQL, MariaDB and Redis for the integrations; promtool for the alert rules; Chromium for the
+# status page. Root on Debian only; any other machine tests against what it has, and says so. The tests start their own
+# servers: none is started here.
 set -eu
 missing=""
 [ -x /usr/bin/etcd ] || missing="$missing etcd-server"
 [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+[ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server-core"
 [ -x /usr/bin/redis-server ] || missing="$missing redis-server"
 [ -x /usr/bin/promtool ] || missing="$missing prometheus"
 [ -x /usr/bin/chromium ] || missing="$missing chromium"

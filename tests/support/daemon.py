@@ -1,6 +1,7 @@
 """A server in a process of its own: started, stopped, killed, hung. It ends with the tests, in any case."""
 
 import os
+import pwd
 import resource
 import signal
 import subprocess
@@ -19,17 +20,26 @@ _LAUNCHER = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys
 
 
 def spawn(
-    command: list[str], log: Path, environment: Mapping[str, str], *, user: str | None = None
+    command: list[str],
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    user: str | None = None,
+    source: Path = Path(os.devnull),
 ) -> "subprocess.Popen[bytes]":
-    """A process that ends with this one, whatever happens to it. ``user``: whose it is, where the tests are root's."""
+    """A process that ends with this one, whatever happens to it.
+
+    ``user``: whose it is, where the tests are root's. ``source``: what it reads as its input.
+    """
     if user is None:
         launched = [sys.executable, "-S", "-E", "-c", _LAUNCHER, *command]
     else:  # another user may not be allowed to read this Python
-        launched = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--pdeathsig=KILL", *command]
+        group = pwd.getpwnam(user).pw_gid
+        launched = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--pdeathsig=KILL", *command]
 
     def start() -> "subprocess.Popen[bytes]":
-        with log.open("wb") as out:
-            return subprocess.Popen(launched, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
+        with log.open("wb") as out, source.open("rb") as read:
+            return subprocess.Popen(launched, stdin=read, stdout=out, stderr=out, env=environment)
 
     return _spawner.submit(start).result()
 

@@ -37,6 +37,7 @@ _SQLITE_INTERRUPT = 9
 _MYSQL_FAILURES = frozenset(
     {1021, 1037, 1040, 1041, 1042, 1043, 1053, 1077, 1079, 1129, 1135, 1152, *range(1154, 1162), 1184, 1203, 1226}
 ) | frozenset({1927, 1969, 3024, 3169, 4031})
+_MYSQL_FIRST = 1000  # drivers number what they have found themselves with less
 _MYSQL_INTERRUPTED = 1317  # somebody has sent KILL QUERY
 _MYSQL_CLIENT = range(2000, 2030)  # the driver has no connection, or has lost it; from 2030 on it is used wrongly
 _MYSQL_OUT_OF_SYNC = 2014
@@ -58,8 +59,8 @@ class Judge:
         self._has_states = dialect.name not in ("mysql", "mariadb")  # whose numbers say more
         self._of_driver: Callable[[BaseException], Verdict] = {
             "sqlite": _of_sqlite,
-            "mysql": _of_mysql,
-            "mariadb": _of_mysql,
+            "mysql": self._of_mysql,
+            "mariadb": self._of_mysql,
         }.get(dialect.name, self._of_class)
 
     def of_connecting(self, error: BaseException) -> Verdict:
@@ -105,6 +106,18 @@ class Judge:
             return "ignored"  # PostgreSQL's own errors have a code
         return "success"
 
+    def _of_mysql(self, error: BaseException) -> Verdict:
+        number = error.args[0] if error.args else None
+        if not isinstance(number, int) or number < _MYSQL_FIRST:
+            # The driver's own word: a value that it cannot send, a connection that it finds lost.
+            lost = isinstance(error, self._dialect.loaded_dbapi.OperationalError)
+            return "failure" if lost or self._dialect.is_disconnect(error, None, None) else "ignored"
+        if number in (_MYSQL_INTERRUPTED, _MYSQL_OUT_OF_SYNC):
+            return "ignored"
+        if 2000 <= number < 3000:
+            return "failure" if number in _MYSQL_CLIENT or number == 2055 else "ignored"
+        return "failure" if number in _MYSQL_FAILURES else "success"
+
 
 def checked_sqlstates(states: Iterable[str]) -> frozenset[str]:
     """Codes and classes as a set. Raises `TypeError` or `ValueError` for what is none."""
@@ -141,12 +154,3 @@ def _of_sqlite(error: BaseException) -> Verdict:
     if primary == _SQLITE_INTERRUPT:
         return "ignored"
     return "failure" if primary in _SQLITE_FAILURES else "success"
-
-
-def _of_mysql(error: BaseException) -> Verdict:
-    number = error.args[0] if error.args else None
-    if not isinstance(number, int) or number in (_MYSQL_INTERRUPTED, _MYSQL_OUT_OF_SYNC):
-        return "ignored"
-    if 2000 <= number < 3000:
-        return "failure" if number in _MYSQL_CLIENT or number == 2055 else "ignored"
-    return "failure" if number in _MYSQL_FAILURES else "success"

@@ -164,6 +164,10 @@ class EngineProtection(Protection):
         """Count what was raised after the statement had been executed: while its rows were fetched."""
         self._failed_beside(error, self._permit_if_closed(("execute", context.statement, context)))
 
+    def failed_before(self, error: BaseException, statement: str) -> None:
+        """Count a connection that a driver finds lost when it is asked for a cursor, before it has the statement."""
+        self._failed_beside(error, self._permit_if_closed(("execute", statement, None)))
+
     def _failed_beside(self, error: BaseException, permit: Permit | None) -> None:
         """A failure counts; what is none was no call."""
         if permit is not None:
@@ -298,11 +302,14 @@ class GuardedCreator:
 
 
 def report_to(protection: EngineProtection) -> Callable[[ExceptionContext], None]:
-    """The listener of an engine's errors: those in statements that had been executed are counted here."""
+    """The listener of an engine's errors: counts those in statements that had been executed or had not come so far."""
 
     def handle_error(error: ExceptionContext) -> None:
         context = error.execution_context
-        if context is not None and getattr(context, "breaker_has_executed", False):
+        if context is None:
+            if error.statement is not None:
+                protection.failed_before(error.original_exception, error.statement)
+        elif getattr(context, "breaker_has_executed", False):
             protection.failed_later(error.original_exception, context)
 
     return handle_error

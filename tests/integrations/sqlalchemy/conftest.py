@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests, one for all of them, up and empty at the beginning of each, and a file of SQLite."""
+"""A real PostgreSQL and MariaDB for the tests, one for all of them, up at the beginning of each; a file of SQLite."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from breaker import Breaker, Provider
 from breaker.integrations.sqlalchemy import protect
-from support.servers.binaries import POSTGRES
+from support.servers.binaries import MARIADB, POSTGRES
 from support.servers.engines import POSTGRES_DRIVERS
+from support.servers.mariadb import MariaDB
 from support.servers.postgres import Postgres
 
 
@@ -32,6 +33,25 @@ def postgres(started_postgres: Postgres) -> Iterator[Postgres]:
     yield started_postgres
     if started_postgres.is_up:
         started_postgres.resume()
+
+
+@pytest.fixture(scope="session")
+def started_mariadb() -> Iterator[MariaDB]:
+    if MARIADB is None:
+        pytest.skip("MariaDB is not installed here: tools/debian_servers.sh brings Debian's")
+    server = MariaDB()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mariadb(started_mariadb: MariaDB) -> Iterator[MariaDB]:
+    """The same."""
+    if not started_mariadb.is_up:
+        started_mariadb.start()
+    yield started_mariadb
+    if started_mariadb.is_up:
+        started_mariadb.resume()
 
 
 @pytest.fixture(params=POSTGRES_DRIVERS)

@@ -15,7 +15,7 @@ from sqlalchemy import exc
 from breaker import Breaker, Provider
 from breaker.integrations.sqlalchemy import FAILURE_SQLSTATES
 from support.reading import counts
-from support.servers.engines import POSTGRES_DRIVERS, Database, database
+from support.servers.engines import POSTGRES_DRIVERS, Database, changed, database, outcome
 from support.servers.postgres import Postgres
 
 SUCCESS, FAILURE, IGNORED = {"successes": 1}, {"failures": 1}, {"ignored": 1}
@@ -37,19 +37,6 @@ def served(postgres: Postgres, driver: str, patient: Provider) -> Iterator[Datab
 @pytest.fixture
 def db(patient: Provider) -> Breaker:
     return patient.get_breaker("db")
-
-
-def changed(breaker: Breaker, before: dict[str, int]) -> dict[str, int]:
-    after = counts(breaker)
-    return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
-
-
-def outcome(opened: Database, breaker: Breaker, statement: str, parameters: Any = None) -> dict[str, int]:
-    """What a statement counts as that may fail, on a connection that is there."""
-    before = counts(breaker)
-    with suppress(exc.SQLAlchemyError, TimeoutError):
-        opened.execute(statement, parameters)
-    return changed(breaker, before)
 
 
 def raising(state: str) -> str:

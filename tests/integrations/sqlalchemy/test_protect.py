@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-import sqlite3
 import weakref
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from sqlalchemy import exc, orm
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from breaker import BreakerOpenError, Provider, State
-from breaker.integrations._sql_errors import Judge
 from breaker.integrations.sqlalchemy import FAILURE_SQLSTATES, BreakerOpenDatabaseError, DatabaseCall, protect
 from support.reading import counts
 
@@ -198,34 +195,6 @@ def test_a_rejection_can_be_pickled_and_copied(provider: Provider) -> None:
         assert type(again) is BreakerOpenDatabaseError
         assert (again.args, again.statement, again.orig) == (caught.value.args, None, None)
     assert copy.copy(caught.value).args == caught.value.args
-
-
-# MySQL, whose driver and server are not here: the numbers of its manual, as its drivers raise them.
-
-NUMBERS = {
-    1021: "failure",  # disk full
-    1040: "failure",  # too many connections
-    1053: "failure",  # shutdown in progress
-    1062: "success",  # duplicate entry
-    1064: "success",  # syntax
-    1205: "success",  # lock wait timeout
-    1213: "success",  # deadlock
-    1290: "success",  # read-only
-    1317: "ignored",  # interrupted by KILL QUERY
-    1969: "failure",  # MariaDB's max_statement_time
-    2002: "failure",  # no connection
-    2006: "failure",  # gone away
-    2013: "failure",  # lost during a query
-    2014: "ignored",  # commands out of sync
-    2055: "failure",  # lost connection, system error
-    3024: "failure",  # max_execution_time
-}
-
-
-@pytest.mark.parametrize("backend", ["mysql", "mariadb"])
-def test_numbers_of_mysql(backend: str) -> None:
-    judge = Judge(SimpleNamespace(name=backend, loaded_dbapi=sqlite3), FAILURE_SQLSTATES)
-    assert {number: judge.of_statement(sqlite3.OperationalError(number, "text")) for number in NUMBERS} == NUMBERS
 
 
 # What is left behind.

@@ -1,1 +1,1 @@
-"""Databases and stores that the tests start: Debian's PostgreSQL and Redis."""
+"""Databases and stores that the tests start: Debian's PostgreSQL, MariaDB and Redis."""

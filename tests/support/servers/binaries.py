@@ -1,4 +1,4 @@
-"""Which PostgreSQL and Redis there are to test against: Debian's; tools/debian_servers.sh installs them for CI."""
+"""Which PostgreSQL, MariaDB and Redis to test against there are: Debian's, which tools/debian_servers.sh installs."""
 
 import os
 import re
@@ -37,16 +37,17 @@ def _newest_postgres() -> Path | None:
     return max(found, key=lambda path: int(path.parts[4]), default=None)
 
 
-def _redis_server() -> Path | None:
-    found = shutil.which("redis-server", path=f"{os.environ.get('PATH', '')}:/usr/bin")
+def _program(name: str) -> Path | None:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin")
     return None if found is None else Path(found)
 
 
 POSTGRES = _binary(_newest_postgres())
-REDIS = _binary(_redis_server())
+MARIADB = _binary(_program("mariadbd"))
+REDIS = _binary(_program("redis-server"))
 
 
 def summary() -> str:
     """For the first lines of a run."""
-    found = {"PostgreSQL": POSTGRES, "Redis": REDIS}
+    found = {"PostgreSQL": POSTGRES, "MariaDB": MARIADB, "Redis": REDIS}
     return "; ".join(f"{name}: {binary.label if binary else 'not tested here'}" for name, binary in found.items())

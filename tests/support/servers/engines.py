@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from breaker import Provider
+from breaker import Breaker, Provider
 from breaker.integrations.sqlalchemy import protect
+from support.reading import counts
 
 T = TypeVar("T")
 
 POSTGRES_DRIVERS = ("psycopg", "psycopg_async", "asyncpg")
+MYSQL_DRIVERS = ("pymysql", "mysqlconnector", "aiomysql")
 
 
 class Database:
@@ -65,6 +68,19 @@ def rows(result: sa.CursorResult[Any]) -> list[Any]:
     return list(result) if result.returns_rows else []
 
 
+def changed(breaker: Breaker, before: dict[str, int]) -> dict[str, int]:
+    after = counts(breaker)
+    return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+
+
+def outcome(opened: Database, breaker: Breaker, statement: str, parameters: Any = None) -> dict[str, int]:
+    """What a statement counts as that may fail, on a connection that is there."""
+    before = counts(breaker)
+    with suppress(exc.SQLAlchemyError, TimeoutError):
+        opened.execute(statement, parameters)
+    return changed(breaker, before)
+
+
 @contextmanager
 def database(
     provider: Provider, url: str, *, name: Any = None, protection: Any = None, **options: Any
@@ -72,7 +88,7 @@ def database(
     """An engine for ``url``, protected, and disposed of at the end."""
     driver = sa.make_url(url).drivername.partition("+")[2].removesuffix("_async")
     options.setdefault("connect_args", LIMITS.get(driver, {}))
-    is_async = "async" in url or "aiosqlite" in url
+    is_async = sa.make_url(url).get_dialect().is_async
     made: Any = create_async_engine(url, **options) if is_async else sa.create_engine(url, **options)
     opened = Database(protect(made, provider, name=name, **(protection or {})))
     try:
@@ -82,4 +98,10 @@ def database(
 
 
 # How long a connection may take to be made.
-LIMITS: dict[str, dict[str, Any]] = {"psycopg": {"connect_timeout": 5}, "asyncpg": {"timeout": 5, "command_timeout": 5}}
+LIMITS: dict[str, dict[str, Any]] = {
+    "psycopg": {"connect_timeout": 5},
+    "asyncpg": {"timeout": 5, "command_timeout": 5},
+    "pymysql": {"connect_timeout": 5},
+    "mysqlconnector": {"connection_timeout": 5},
+    "aiomysql": {"connect_timeout": 5},
+}

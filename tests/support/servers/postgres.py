@@ -1,7 +1,6 @@
 """One PostgreSQL on the loopback, of a user who is not root, since it refuses that one."""
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from support.daemon import Daemon, spawn
 from support.etcd.ports import HOST, free_ports
+from support.servers.accounts import somebody
 from support.servers.binaries import POSTGRES
 
 DATABASE = "postgres"
@@ -26,7 +26,7 @@ class Postgres(Daemon):
     def __init__(self, *, logged: bool = True) -> None:
         assert POSTGRES is not None
         self._binary = POSTGRES
-        self._user, self._logged = _somebody(), logged
+        self._user, self._logged = somebody("postgres"), logged
         self.folder = Path(tempfile.mkdtemp(prefix="pg"))  # where another user may go, and short: a socket is in it
         self.data, self.log = self.folder / "data", self.folder / "log"
         if self._user is not None:
@@ -106,14 +106,6 @@ class Postgres(Daemon):
         """For good."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _somebody() -> str | None:
-    """Whose the server is: PostgreSQL refuses root."""
-    if os.getuid() != 0:
-        return None
-    users = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in users else "nobody"
 
 
 def _environment() -> dict[str, str]:
