@@ -2,20 +2,20 @@
 
 import random
 import threading
-import urllib.request
 from collections.abc import Callable
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.utils import floatToGoString
 
 from breaker import BreakerOpenError, Config, Policy, Provider, Window
-from breaker.metrics.prometheus import exposition, make_wsgi_app, register
+from breaker.metrics._exposition import _number as written
+from breaker.metrics.prometheus import exposition, register
 from breaker.testing import ManualClock
-from support.drive import NAME, PATH, Boom, HangUp, Providers, fail, succeed
-from support.scraping import FORMATS, fetch, parsed
+from support.drive import NAME, PATH, Boom, HangUp, Providers, succeed
+from support.scraping import FORMATS, parsed
 from support.threads import Crowd
 
 THEIRS: dict[str, Callable[[Any], bytes]] = {"text": generate_latest, "openmetrics": openmetrics.generate_latest}
@@ -118,27 +118,24 @@ def test_texts_of_many_threads_are_whole(provider_of: Providers, registry: Colle
     crowd.join()
 
 
-class Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
+def test_a_registry_that_leaves_metrics_out_leaves_them_out(
+    provider_of: Providers, registry: CollectorRegistry
+) -> None:
+    class Few(CollectorRegistry):
+        def collect(self) -> Any:
+            yield from (metric for metric in super().collect() if metric.name == "circuit_breaker_state_code")
+
+    provider, few = provider_of(), Few()
+    registration = register(provider, registry)
+    provider.get_breaker(NAME)
+    restricted: Any = registry.restricted_registry(["circuit_breaker_state_code"])
+    expected = ours(restricted, "text")
+    assert [line.split("{")[0] for line in expected.decode().splitlines()][2:] == ["circuit_breaker_state_code"]
+    registration.unregister()
+    register(provider, few)
+    assert ours(few, "text") == expected
 
 
-def test_an_application_over_http(provider_of: Providers, registry: CollectorRegistry) -> None:
-    provider = provider_of()
-    register(provider, registry)
-    fail(provider.get_breaker(NAME), 2)
-    with make_server("127.0.0.1", 0, make_wsgi_app(registry), handler_class=Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}/metrics"
-        try:
-            for form in FORMATS:
-                assert fetch(address, form).value("circuit_breaker_calls_total", outcome="failure") == 2
-            seen = fetch(address + "?name[]=circuit_breaker_state_code")
-            assert {name for name, _ in seen.series} == {"circuit_breaker_state_code"}
-            request = urllib.request.Request(address, method="OPTIONS")
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                assert answer.headers["Allow"] == "OPTIONS,GET"
-        finally:
-            server.shutdown()
-            thread.join()
+@pytest.mark.parametrize("number", [0, 1, 999_999, 1_000_000, 123_456_789, -1, 2**63, True, 0.0, 0.5, 1e7])
+def test_numbers_are_written_as_prometheus_client_writes_them(number: float) -> None:
+    assert written(number) == floatToGoString(number)

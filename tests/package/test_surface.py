@@ -54,7 +54,7 @@ MADE_ELSEWHERE = {
     "breaker.integrations.redis": {"RedisCall"},
     "breaker.integrations.sqlalchemy": {"FAILURE_SQLSTATES", "DatabaseCall"},
     "breaker.metrics.opentelemetry": {"Registration"},  # of both
-    "breaker.metrics.prometheus": {"Registration", "exposition", "make_wsgi_app"},
+    "breaker.metrics.prometheus": {"Registration", "exposition", "make_asgi_app", "make_wsgi_app"},
     "breaker.integrations.boto3": {"FAILURE_CODES", "FAILURE_STATUSES"},
     # the same for all HTTP clients
     **{f"breaker.integrations.{client}": {"FAILURE_STATUSES"} for client in HTTP},

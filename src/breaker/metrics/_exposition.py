@@ -7,19 +7,17 @@ fifth of a second, most of it for lines that were the same in the last scrape. H
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client import make_wsgi_app as make_their_app
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
 from breaker.metrics._collector import Collector, labels_of, metric_of, passing_over, sample_name
 from breaker.metrics._table import Row, Values
 
-__all__ = ["exposition", "make_wsgi_app"]
+__all__ = ["exposition"]
 
 _EOF = b"# EOF\n"
 _as_go: Any = floatToGoString  # which has no types
@@ -45,6 +43,8 @@ def _escaped(value: str) -> str:
 
 
 def _number(value: float | None) -> str:
+    if type(value) is int and 0 <= value < 1_000_000:  # as that writes them, and most are
+        return f"{value}.0"
     written: str = _as_go(math.nan if value is None else value)
     return written
 
@@ -63,7 +63,8 @@ def exposition(registry: CollectorRegistry = REGISTRY, accept: str = "") -> tupl
     """What a scrape of a registry answers: prometheus_client's text, made faster where there are many breakers.
 
     Args:
-        registry: what is scraped, breakers and all else in it.
+        registry: what is scraped, breakers and all else in it. One that collects in its own way, like what
+            ``restricted_registry()`` returns, gives its own text, no faster.
         accept: the header ``Accept`` of the request; it chooses between the text format and OpenMetrics.
     Returns:
         The text, and its content type.
@@ -73,6 +74,9 @@ def exposition(registry: CollectorRegistry = REGISTRY, accept: str = "") -> tupl
     .. versionadded:: 0.1
     """
     encode, content_type = choose_encoder(accept)
+    if type(registry).collect is not CollectorRegistry.collect:  # it may leave metrics out, as restricted ones do
+        whole: bytes = encode(registry)
+        return whole, content_type
     with passing_over() as ours:
         text: bytes = encode(registry)
     openmetrics = content_type.startswith("application/openmetrics-text")
@@ -80,25 +84,3 @@ def exposition(registry: CollectorRegistry = REGISTRY, accept: str = "") -> tupl
         text = text.removesuffix(_EOF)
     parts = [part for collector in ours for part in _rendered(collector, openmetrics)]
     return text + "".join(parts).encode() + (_EOF if openmetrics else b""), content_type
-
-
-def make_wsgi_app(registry: CollectorRegistry = REGISTRY) -> Callable[..., Iterable[bytes]]:
-    """A WSGI application that answers scrapes with `exposition`; whatever else is asked, prometheus_client's answers.
-
-    Args:
-        registry: what is scraped.
-
-    .. versionadded:: 0.1
-    """
-    theirs = make_their_app(registry)
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        some = "name[]" in parse_qs(environ.get("QUERY_STRING", ""))
-        if environ["REQUEST_METHOD"] != "GET" or environ.get("PATH_INFO") == "/favicon.ico" or some:
-            answer: Iterable[bytes] = theirs(environ, start_response)
-            return answer
-        text, content_type = exposition(registry, environ.get("HTTP_ACCEPT", ""))
-        start_response("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(text)))])
-        return [text]
-
-    return app

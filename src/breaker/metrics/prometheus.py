@@ -24,14 +24,15 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from breaker.metrics import _multiprocess
 from breaker.metrics._collector import Collector, Shown
-from breaker.metrics._exposition import exposition, make_wsgi_app
+from breaker.metrics._endpoints import make_asgi_app, make_wsgi_app
+from breaker.metrics._exposition import exposition
 from breaker.metrics._readings import Readings
 from breaker.metrics._registering import Registration, check_service, refuse_twice
 from breaker.metrics._resilience4j import RESILIENCE4J_ROWS
 from breaker.metrics._table import BREAKER_ROWS, Row
 from breaker.provider import Provider
 
-__all__ = ["Registration", "exposition", "make_wsgi_app", "register"]
+__all__ = ["Registration", "exposition", "make_asgi_app", "make_wsgi_app", "register"]
 
 
 def register(
