@@ -1,6 +1,7 @@
 """TLS: the server's certificate, a client's own, and names that do not match."""
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import Any
 import pytest
 
 from breaker.sources import EtcdSource
+from breaker.sources.etcd.endpoints import parse_endpoints
+from breaker.sources.etcd.gateway.connection import Connection
+from breaker.sources.etcd.transport import Access, Limits
 from etcd.conftest import Follow, fill, shuffle
-from support.etcd.hostile import Hostile, honest
+from support.etcd.hostile import Hostile, honest, whole
+from support.etcd.ports import free_ports
 from support.etcd.proxy import Proxy
 from support.etcd.server import Server
 from support.etcd.subjects import PATH, TRANSPORTS, Subjects
 from support.etcd.tls import Tls
+from support.watching import eventually
 
 
 @pytest.fixture
@@ -228,3 +234,39 @@ def test_a_renewed_certificate_is_taken_at_the_next_connection(
     server.start()
     shuffle(server)
     subjects.converge(server.api, 10, "TLS: certificate and authority renewed")
+
+
+def test_a_connection_outlives_what_tls_says_between_two_answers_but_no_other_words(tls: Tls) -> None:
+    """As new keys and late tickets of TLS 1.3, which `openssl s_server` sends on demand."""
+    place = f"127.0.0.1:{free_ports(1)[0]}"
+    files = ("-cert", str(tls.server.cert), "-key", str(tls.server.key))
+    command = ("openssl", "s_server", "-tls1_3", "-accept", place, *files)
+    access = Access(None, None, str(tls.ca), None, None, None)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        said = iter(server.stdout.readline, b"")
+
+        def answer() -> None:
+            assert server.stdin is not None
+            assert any(b"question" in line for line in said)
+            server.stdin.write(*whole({}))
+
+        assert any(b"ACCEPT" in line for line in said)
+        connection = Connection(parse_endpoints(place, tls=True)[0], access, Limits(connect=3.0, request=3.0))
+        connection.connect()
+        for _ in range(2):
+            answering = threading.Thread(target=answer)
+            answering.start()
+            assert connection.post("/", b"question\n", {}).body == b"{}"
+            answering.join()
+            assert connection.is_usable()
+            server.stdin.write(b"k\n")  # new keys
+            time.sleep(0.2)
+            assert connection.is_usable()
+        server.stdin.write(*whole(b"idle", "408 Request Time-out"))
+        eventually(lambda: not connection.is_usable())
+        assert not connection.is_usable()
+        server.kill()

@@ -71,15 +71,15 @@ class Connection:
 
     # -- life --
 
-    @property
-    def usable(self) -> bool:
-        """Whether a request may be sent on it, as far as is known.
+    def is_usable(self) -> bool:
+        """Whether a request may be sent on it, as far as is known. Closes it if not.
 
         Not where something has come since the last answer: the end, or words that nobody asked for, as proxies send
         408 on idle connections. The next request would take them for its answer.
         """
-        sock = self._sock
-        return sock is not None and not self._closed and not (self._used and _has_more(sock))
+        if self._sock is not None and self._used and _has_more(self._sock):
+            self.close()
+        return self._sock is not None and not self._closed
 
     def connect(self) -> None:
         """Connect to the first address that answers. Raises `Unreachable` or `Refused`."""
@@ -291,9 +291,9 @@ def _tune(sock: socket.socket) -> None:
 def _has_more(sock: socket.socket) -> bool:
     try:
         sock.settimeout(0.0)
-        socket.socket.recv(sock, 1, socket.MSG_PEEK)  # the plain socket's, also for TLS, whose own cannot peek
-    except BlockingIOError:
-        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        sock.recv(1)  # no peek: TLS has tickets and new keys at any time, which are no words of the server's
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return False
     except OSError:
         pass
     return True

@@ -112,7 +112,7 @@ class GatewaySession:
 
     def _post(self, path: str, request: dict[str, object], repeatable: bool) -> dict[str, Any]:
         body = json.dumps(request).encode()
-        if not self._line.usable:
+        if not self._line.is_usable():
             self._renew()
         try:
             reply = self._line.post(path, body, self._headers())
