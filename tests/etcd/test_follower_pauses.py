@@ -179,6 +179,22 @@ def test_listings_of_much_come_no_more_often_than_the_processor_time_allows(
     assert second == pytest.approx((2.0 - 0.25) / 0.08 - 1.5)  # time stands while this watch waits
 
 
+def test_a_watch_whose_messages_cost_much_is_read_more_slowly_and_loses_nothing(
+    store: Store, watch: ScriptedWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = [0.0]
+    monkeypatch.setattr("breaker.sources.etcd.pace.time.thread_time", lambda: used[0])
+
+    def costly() -> Read:
+        used[0] += 0.26
+        return store.put("a.json", b"%d" % store.revision, watched=False)
+
+    store.reads = [costly, costly]
+    run(store, watch)
+    assert watch.pauses[:2] == [pytest.approx((0.26 - 0.25) / 0.08), 0.5]
+    assert [documents for documents, _, _ in watch.published] == [{}, {"a.json": b"1"}, {"a.json": b"2"}]
+
+
 @pytest.mark.parametrize(("relists", "longest"), [(False, 0.5), (True, 30.0)])
 def test_a_rest_has_an_end(relists: bool, longest: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch is read on soon, whatever was used; and nothing keeps a program from its policies for long."""

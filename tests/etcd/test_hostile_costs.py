@@ -125,6 +125,7 @@ def test_what_a_hostile_server_costs(case: str, record_property: Callable[[str, 
     record_property(f"hostile: {case}", figures)
     assert done.stderr == ""
     assert memory < MEMORY, figures
-    assert processor * SECONDS < 1 + SECONDS / 10, figures  # half a second at once, a tenth in the long run
+    # A quarter of a second at once, the piece of work that goes beyond it, and a tenth in the long run.
+    assert processor * SECONDS < 0.75 + SECONDS / 10, figures
     assert lines <= 2, said
     assert closing < 2
