@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from breaker.errors import Refused
 from breaker.sources import EtcdSource
 from breaker.sources.etcd.endpoints import parse_endpoints
 from breaker.sources.etcd.gateway.connection import Connection
@@ -134,6 +135,29 @@ def test_a_server_that_demands_a_certificate(tmp_path: Path, tls: Tls, follow: F
         shuffle(server)
         subjects.converge(server.api, 2)
         refused(follow(server.endpoint, ca=str(tls.ca)), server, "cert=")
+
+
+@pytest.mark.parametrize(
+    ("whose", "why", "advice"),
+    [
+        ("nobody's", "CERTIFICATE_REQUIRED", "pass cert= and key="),
+        ("a stranger's", "UNKNOWN_CA", "pass cert= and key="),
+        ("an expired one", "CERTIFICATE_EXPIRED", "renew it"),
+    ],
+)
+def test_a_refusal_by_tls_1_3_tells_why(tls: Tls, tmp_path: Path, whose: str, why: str, advice: str) -> None:
+    """It comes after the handshake, and the server hangs up on the request."""
+    cert: str | None = None
+    key: str | None = None
+    if whose != "nobody's":
+        stranger = Tls(tmp_path / "stranger").nameless
+        pair = stranger if whose == "a stranger's" else tls.server_valid("20200101000000Z", "20210101000000Z")
+        cert, key = str(pair.cert), str(pair.key)
+    with Hostile(honest, tls.server, clients=tls.ca) as server:
+        source = EtcdSource(f"https://{server.endpoint}", ca=str(tls.ca), policies_path=PATH, cert=cert, key=key)
+        for _ in range(10):
+            with pytest.raises(Refused, match=f"does not accept our certificate .*{why}.*{advice}"):
+                source.list()
 
 
 def test_a_certificate_that_is_an_identity(tmp_path: Path, tls: Tls, follow: Follow) -> None:

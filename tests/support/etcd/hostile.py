@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from support.drive import PATH
@@ -95,9 +96,15 @@ def at(path: str, steps: Callable[[], Steps]) -> Script:
 
 
 class Hostile:
-    """Answers every request by its script. Each connection has a thread; all end with `close`."""
+    """Answers every request by its script. Each connection has a thread; all end with `close`.
 
-    def __init__(self, script: Script, tls: Pair | None = None) -> None:
+    Args:
+        script: What it says.
+        tls: Its certificate; None: plain HTTP.
+        clients: The authority of the certificates that it demands; None: it demands none.
+    """
+
+    def __init__(self, script: Script, tls: Pair | None = None, clients: Path | None = None) -> None:
         self.script = script
         self.asked: list[str] = []
         self.sent = 0
@@ -105,6 +112,9 @@ class Hostile:
         if tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(tls.cert, tls.key)
+            if clients is not None:
+                self._context.load_verify_locations(clients)
+                self._context.verify_mode = ssl.CERT_REQUIRED
         self._closed = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()

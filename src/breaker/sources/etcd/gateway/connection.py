@@ -192,11 +192,13 @@ class Connection:
         return explain(error, "no answer from", self.endpoint)
 
     def _send(self, data: bytes, deadline: float) -> None:
+        """Send it, or as much as the other side takes: why it takes no more it may have said, and that is received."""
         rest = memoryview(data)
-        while rest:
-            sock = self._sock_now()
-            sock.settimeout(max(0.001, deadline - time.monotonic()))
-            rest = rest[sock.send(rest) :]
+        with suppress(ConnectionError, ssl.SSLEOFError):
+            while rest:
+                sock = self._sock_now()
+                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                rest = rest[sock.send(rest) :]
 
     # -- one request, an answer without end --
 
