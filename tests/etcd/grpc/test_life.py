@@ -231,7 +231,7 @@ def test_parent_and_child_both_go_on(server: Server, proxy: Proxy) -> None:
         assert values(session) == [b"child"]  # it was written while nobody watched
         server.api.put(KEY, str(number))
         if number % 2:  # the fork comes between a message and its reading
-            eventually(lambda: session._stream is not None and session._stream._messages)
+            eventually(lambda: session._stream is not None and session._stream._answers)
             fork_and_check(session.forget, 40)
         assert values(session) == [str(number).encode()]
     assert session.range(START, END, limit=1).total == 2

@@ -14,10 +14,14 @@ from breaker.sources.etcd.grpc.import_etcd3 import Library
 _FIELD, _FREE = 24, 256  # bytes that a field of an answer has at least, on average; fields that may be shorter
 
 
-class Unread:
-    """Stands for an answer that is no message of the wanted kind."""
+class Answer:
+    """What has come: a message, or why it is none of the wanted kind. ``size``: in bytes, as it came."""
 
-    def __init__(self, problem: str) -> None:
+    __slots__ = ("message", "problem", "size")
+
+    def __init__(self, size: int, message: Any = None, problem: str = "") -> None:
+        self.size = size
+        self.message = message
         self.problem = problem
 
 
@@ -36,21 +40,21 @@ class Methods:
         self.watch = channel.stream_stream("/etcdserverpb.Watch/Watch", **_coding(rpc.WatchRequest, rpc.WatchResponse))
 
 
-def read(answer: Any) -> Any:
+def read(answer: Answer) -> Any:
     """The message. Raises `NotEtcd` where there is none."""
-    if isinstance(answer, Unread):
+    if answer.problem:
         raise NotEtcd("the message", answer.problem)
-    return answer
+    return answer.message
 
 
 def _coding(request: Any, response: Any) -> dict[str, Any]:
-    def deserialize(raw: bytes) -> Any:
+    def deserialize(raw: bytes) -> Answer:
         if _crowded(raw):
-            return Unread("is made of next to nothing but empty fields")
+            return Answer(len(raw), problem="is made of next to nothing but empty fields")
         try:
-            return response.FromString(raw)
+            return Answer(len(raw), response.FromString(raw))
         except Exception as error:  # protobuf has several
-            return Unread(f"is no {response.__name__} ({type(error).__name__})")
+            return Answer(len(raw), problem=f"is no {response.__name__} ({type(error).__name__})")
 
     return {"request_serializer": request.SerializeToString, "response_deserializer": deserialize}
 

@@ -289,11 +289,11 @@ class ClientSession:
     def _next(self, seconds: float) -> Any:
         assert self._stream is not None, "watch() comes first"
         try:
-            message = self._stream.next(seconds)
+            answer = self._stream.next(seconds)
         except Ended as error:
             raise self._explain(Ended(FORK, "") if self._stream.interrupted else error) from None
         with answers_of(self.endpoint):
-            return read(message)
+            return None if answer is None else read(answer)
 
     def _check(self, message: Any) -> None:
         if message.canceled or message.compact_revision:

@@ -15,16 +15,20 @@ from typing import Any
 
 from breaker.sources.etcd.grpc import fork_safety
 from breaker.sources.etcd.grpc.endings import Ended
+from breaker.sources.etcd.grpc.methods import Answer
 
-_AHEAD = 8  # messages taken from grpc before the owner has asked for them; then the server has to wait
+# What is taken from grpc before the owner has asked for it; then the server has to wait. An owner that rests between
+# two looks finds this much at each and publishes it together: with eight, six hundred changes a second piled up unread.
+_AHEAD, _AHEAD_BYTES = 128, 1 << 20  # answers, and bytes of them, but one of any size
 
 
 class Stream:
-    """The messages of one call, in order, and then what ended it."""
+    """The answers of one call, in order, and then what ended it."""
 
     def __init__(self, method: Any, request: Any, metadata: tuple[tuple[str, str], ...]) -> None:
         self._changed = threading.Condition()  # its lock is re-entrant: a signal handler may stop the stream
-        self._messages: deque[Any] = deque()  # guarded by _changed
+        self._answers: deque[Answer] = deque()  # guarded by _changed
+        self._bytes = 0  # of them; guarded by _changed
         self._end: tuple[str, object] | None = None  # guarded by _changed
         self._reading = False
         self._called = threading.Event()
@@ -33,19 +37,21 @@ class Stream:
         if not self._call.rpc.add_callback(self._note_end):
             self._note_end()
 
-    def next(self, seconds: float) -> Any:
-        """The next message, or None when none has come in time. Raises `Ended`."""
+    def next(self, seconds: float) -> Answer | None:
+        """The next answer, or None when none has come in time. Raises `Ended`."""
         with self._changed:
             self._changed.wait_for(self._anything, seconds)
-            if self._messages:
+            if self._answers:
                 self._changed.notify_all()
-                return self._messages.popleft()
+                answer = self._answers.popleft()
+                self._bytes -= answer.size
+                return answer
             if self._end is not None:
                 raise Ended(*self._end)
             return None
 
     def _anything(self) -> bool:
-        return bool(self._messages) or self._end is not None
+        return bool(self._answers) or self._end is not None
 
     def stop(self) -> None:
         """End the call and wake whoever waits. From any thread."""
@@ -76,8 +82,8 @@ class Stream:
         self._called.wait()
         rpc = self._call.rpc
         try:
-            for message in rpc:
-                if not self._keep(message):
+            for answer in rpc:
+                if not self._keep(answer):
                     return
         except BaseException as error:
             # The call is itself the error that it raises. Its traceback would tie it to the frames that refer to it.
@@ -85,11 +91,15 @@ class Stream:
             rpc.cancel()  # no more than a formality, unless it was an error of another kind
         self._finish(rpc.code().name, rpc.details())
 
-    def _keep(self, message: Any) -> bool:
-        """Keep a message for the owner. False: nobody wants it any more."""
+    def _keep(self, answer: Answer) -> bool:
+        """Keep an answer for the owner. False: nobody wants it any more."""
         with self._changed:
-            while len(self._messages) >= _AHEAD and self._end is None:
-                self._changed.wait()
-            self._messages.append(message)
+            self._changed.wait_for(lambda: self._has_room_for(answer) or self._end is not None)
+            self._answers.append(answer)
+            self._bytes += answer.size
             self._changed.notify_all()
             return self._end is None
+
+    def _has_room_for(self, answer: Answer) -> bool:
+        kept = len(self._answers)
+        return not kept or (kept < _AHEAD and self._bytes + answer.size <= _AHEAD_BYTES)
