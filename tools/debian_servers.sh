@@ -1,8 +1,8 @@
 #!/bin/sh
 # Install Debian's etcd beside the one of the wheel, so that the suite tests against both; nginx and haproxy, which it
 # puts before an etcd; PostgreSQL, MariaDB and Redis for the integrations; promtool for the alert rules; Chromium for the
-# status page. Root on Debian only; any other machine tests against what it has, and says so. The tests start their own
-# servers: none is started here.
+# status page; zsh for its completion. Root on Debian only; any other machine tests against what it has, and says so. The
+# tests start their own servers: none is started here.
 set -eu
 missing=""
 [ -x /usr/bin/etcd ] || missing="$missing etcd-server"
@@ -14,6 +14,7 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postg
 [ -x /usr/bin/promtool ] || missing="$missing prometheus"
 [ -x /usr/bin/chromium ] || missing="$missing chromium"
 [ -x /usr/bin/chromedriver ] || missing="$missing chromium-driver"
+[ -x /usr/bin/zsh ] || missing="$missing zsh"
 if [ -z "$missing" ]; then
     exit 0
 fi

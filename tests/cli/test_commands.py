@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from breaker.cli.commands import make_parser, parse
 from breaker.cli.completion import script
 from breaker.cli.trouble import in_words_of_the_command_line
 from support.processes import run_python
-from support.shell import breaker
+from support.shell import COMMAND, Terminal, breaker
 
 
 def parsers(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -184,6 +185,40 @@ def test_bash_completes_files_where_files_are_wanted(tmp_path: Path, monkeypatch
     assert completed("breaker", "policy", "validate", "some") == ["some-policy.json"]
     assert completed("breaker", "policy", "set", "x", "--file", "some") == ["some-policy.json"]
     assert completed("breaker", "policy", "list", "some") == []
+
+
+SHELLS = {"bash": ("bash", "--norc", "--noprofile", "-i"), "zsh": ("zsh", "-f", "-i")}
+TYPED = {  # what somebody types, with the key Tab at its end → the words that the command gets
+    "po": ["policy"],
+    "policy va": ["policy", "validate"],
+    "policy set http:payment-api failureT": ["policy", "set", "http:payment-api", "failureThreshold="],
+    "force-open http:payment-api --f": ["force-open", "http:payment-api", "--for"],
+    "doctor --transport g": ["doctor", "--transport", "gateway"],
+    "policy validate some": ["policy", "validate", "some-policy.json"],
+    "policy list some": ["policy", "list", "some"],
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_what_is_typed(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"Debian's {shell}: tools/debian_servers.sh brings it")
+    (tmp_path / "some-policy.json").touch()
+    monkeypatch.chdir(tmp_path)
+    environment = {"PS1": "ready> ", "HOME": str(tmp_path), "TERM": "dumb", "PROMPT_EOL_MARK": ""}
+    with Terminal(program=SHELLS[shell], environment=environment) as terminal:
+
+        def type_line(text: str, answer: str) -> None:
+            terminal.wait_for("ready> ")
+            terminal.seen = ""
+            terminal.type(text)
+            terminal.wait_for(answer)
+
+        type_line(f"source <({shlex.join(COMMAND)} completion {shell}); echo lo'aded'\n", "loaded")
+        type_line("breaker() { printf '<%s>' \"$@\"; echo ' is what it gets'; }; echo ma'de'\n", "made")
+        for typed, words in TYPED.items():
+            type_line(f"breaker {typed}\t\n", " is what it gets")
+            assert "".join(f"<{word}>" for word in words) + " is what it gets" in terminal.seen
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,10 +100,14 @@ def line_with(process: "subprocess.Popen[str]", text: str) -> str:
 
 
 class Terminal:
-    """A command whose three streams are one terminal."""
+    """A command whose three streams are one terminal. ``program`` is whose: `breaker` or a shell."""
 
     def __init__(
-        self, *words: str, environment: Mapping[str, str] | None = None, size: tuple[int, int] = (24, 80)
+        self,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        size: tuple[int, int] = (24, 80),
+        program: Sequence[str] = tuple(COMMAND),
     ) -> None:
         self.seen = ""
         self.size = size  # lines, columns
@@ -111,7 +115,7 @@ class Terminal:
         try:
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
             self.process = subprocess.Popen(
-                [*COMMAND, *words],
+                [*program, *words],
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,

@@ -36,7 +36,9 @@ _breaker() {{
 """
 _REGISTER = {
     "bash": "complete -F _breaker breaker",
-    "zsh": "autoload -Uz compinit bashcompinit && compinit && bashcompinit && complete -F _breaker breaker",
+    "zsh": """\
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+autoload -Uz bashcompinit && bashcompinit && complete -F _breaker breaker""",
 }
 _FILES = frozenset({"FILE", "DIR", "OTHER"})  # what arguments are called in the help that are files
 
