@@ -59,7 +59,7 @@ def main() -> None:
     server.start()
     print(port, flush=True)
     sys.stdin.read()
-    server.stop(None).wait()
+    server.stop(grace=5).wait()
 
 
 if __name__ == "__main__":
