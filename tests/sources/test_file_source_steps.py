@@ -223,6 +223,44 @@ def test_a_link_to_nothing_is_no_document_until_there_is_one(tree: Tree) -> None
     assert watch.problems == []
 
 
+@pytest.mark.parametrize("lost", ["..data", "..1"])
+def test_links_that_lead_nowhere_any_more_keep_their_documents(tree: Tree, lost: str) -> None:
+    # S130
+    tree.write("y.json", "2")
+    tree.file("..1").mkdir()
+    tree.write("..1/x.json", "1")
+    tree.file("..data").symlink_to("..1")
+    tree.file("x.json").symlink_to("..data/x.json")
+    aside = tree.root / "aside"
+    watch = looks(
+        tree,
+        lambda: tree.file(lost).rename(aside),
+        None,
+        lambda: aside.rename(tree.file(lost)),
+        lambda: tree.file(lost).rename(aside),
+        tree.file("x.json").unlink,
+        lambda: tree.file("x.json").symlink_to("nowhere"),
+    )
+    there = {"x.json": b"1", "y.json": b"2"}
+    broken = there | {
+        "x.json": Unreadable("it is a link to nothing; put back what it led to (to lift the policy, remove the link)")
+    }
+    assert watch.documents == [there, broken, there, broken, {"y.json": b"2"}]
+    assert watch.problems == []
+
+
+def test_a_link_that_leads_nowhere_any_more_is_no_deletion_to_the_next_loop(tree: Tree) -> None:
+    # S130
+    tree.file("..1").mkdir(parents=True)
+    tree.write("..1/x.json", "1")
+    tree.file("x.json").symlink_to("..1/x.json")
+    source = FileSource(tree.root, HOUR)
+    source.start(Steps())
+    shutil.rmtree(tree.file("..1"))
+    source.start(watch := Steps())
+    assert [list(documents) for documents in watch.documents] == [["x.json"]]
+
+
 # -- what cannot be read --
 
 

@@ -27,7 +27,7 @@ class Directory:
         self.directory = directory
         self.interval = interval
         self.watch = watch
-        self.seen = seen  # the directories that have been there, of all loops of the source
+        self.seen = seen  # the directories, and links to documents, that have led somewhere, of all loops of the source
         self.said_missing = False
         self.revision = 0
         self.stamps: dict[str, _Stamp] | None = None
@@ -87,19 +87,30 @@ class Directory:
             with os.scandir(self.directory) as entries:
                 self.seen.add(self.directory)
                 for entry in entries:
-                    if entry.name.endswith(SUFFIX) and self._is_policy(entry.name):
-                        try:
-                            found[entry.name] = _stamp(entry.stat())
-                        except FileNotFoundError:
-                            continue  # deleted since, or a link to nothing
-                        except OSError:
-                            found[entry.name] = _NO_STAMP  # reading it will say why
+                    is_policy = entry.name.endswith(SUFFIX) and self._is_policy(entry.name)
+                    if is_policy and (stamp := self._stamp(entry)) is not None:
+                        found[entry.name] = stamp
         except FileNotFoundError:
             if self.directory in self.seen:
                 raise
             self._say_missing()
             return {}
         return found
+
+    def _stamp(self, entry: os.DirEntry[str]) -> _Stamp | None:
+        """None: it is no document, or none any more. `_NO_STAMP`: reading it will say why."""
+        is_link = entry.is_symlink()
+        try:
+            found = entry.stat()
+        except (
+            FileNotFoundError
+        ):  # deleted since, or a link to nothing: of one that led to a document nobody deleted it
+            return _NO_STAMP if is_link and entry.path in self.seen else None
+        except OSError:
+            return _NO_STAMP
+        if is_link:
+            self.seen.add(entry.path)
+        return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
 
     def _say_missing(self) -> None:
         if not self.said_missing:
@@ -119,12 +130,16 @@ class Directory:
         for name, stamp in stamps.items():
             if seen.get(name) == stamp and name not in self.unsure and name in old:
                 documents[name] = old[name]
-            elif (contents := read_file(os.path.join(self.directory, name))) is not None:
+            elif (contents := self._contents(name, stamp)) is not None:
                 documents[name] = contents
         self.unsure = {name for name, stamp in stamps.items() if min(abs(now - stamp[0]), abs(now - stamp[1])) < _RACY}
         self.unsure.update(name for name, document in documents.items() if isinstance(document, Unreadable))
+        self.seen.difference_update(os.path.join(self.directory, name) for name in old if name not in documents)
         self.documents, self.stamps = documents, stamps
 
-
-def _stamp(found: os.stat_result) -> _Stamp:
-    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
+    def _contents(self, name: str, stamp: _Stamp) -> Document | None:
+        path = os.path.join(self.directory, name)
+        contents = read_file(path)
+        if contents is None and stamp is _NO_STAMP and os.path.islink(path):
+            return Unreadable("it is a link to nothing; put back what it led to (to lift the policy, remove the link)")
+        return contents
