@@ -1,7 +1,12 @@
 """``breaker replay``: what it reads, what it says, what it refuses."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,6 +116,37 @@ def test_a_mode_that_hides_the_rules_is_said(folder: Path) -> None:
 def test_without_standard_input_it_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = in_a_process("replay", "-", "--policy", "streak.json", preexec_fn=lambda: os.close(0))
     done.failed(3, "there is no standard input")
+
+
+def test_a_last_line_that_is_cut_off_is_said(folder: Path) -> None:
+    file = folder / "calls.jsonl"
+    file.write_text(file.read_text()[:-9])
+    done = breaker("replay", "calls.jsonl", "--policy", "streak.json", "--json")
+    assert done.err == "note: the last line of calls.jsonl is cut off and was left out\n"
+    assert (sum(done.json["calls"].values()), done.json["lines_left_out"]) == (59, 1)
+
+
+@pytest.mark.parametrize(
+    ("pack", "tool"),
+    [(gzip.compress, "zcat"), (bz2.compress, "bzcat"), (lzma.compress, "xzcat")],
+    ids=["gz", "bz2", "xz"],
+)
+def test_a_packed_file_names_the_tool_that_unpacks_it(folder: Path, pack: Callable[[bytes], bytes], tool: str) -> None:
+    data = (folder / "calls.jsonl").read_bytes()
+    (folder / "old calls").write_bytes(pack(data))
+    done = breaker("replay", "old calls", "--policy", "streak.json")
+    done.failed(1, f"old calls is packed; {tool} 'old calls' | breaker replay - reads it")
+    assert breaker("replay", "-", "--policy", "streak.json", stdin=data).code == 0
+
+
+def test_a_pipe_is_read_to_its_end(folder: Path) -> None:
+    os.mkfifo("pipe")
+    data = (folder / "calls.jsonl").read_bytes()
+    writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(data,))
+    writer.start()
+    done = breaker("replay", "pipe", "--policy", "streak.json")
+    writer.join()
+    assert (done.code, done.out.partition(" calls")[0]) == (0, "60")
 
 
 def test_a_log(folder: Path) -> None:

@@ -140,6 +140,11 @@ def test_a_line_whose_name_no_breaker_can_have_is_of_the_log(name: str) -> None:
     assert (others, [call.name for call in read.calls]) == (0, ["http:access-log", "prices"])
 
 
+def test_a_byte_order_mark_before_a_log() -> None:
+    read, others = read_access_log(["\ufeff" + common(1, 200), common(2, 503)], "common")
+    assert (others, len(read.calls)) == (0, 2)
+
+
 def test_one_name_for_all_of_it() -> None:
     read, _ = read_access_log([ENVOY.format(ms=1, status=200, flags="-", took=4)], "envoy", name="http:prices")
     assert [call.name for call in read.calls] == ["http:prices"]

@@ -370,11 +370,19 @@ def test_a_line_that_is_none_is_named(line: str, expected: str) -> None:
 
 
 def test_a_last_line_that_was_cut_off_is_left_out() -> None:
-    assert len(read_calls([GOOD, GOOD[:20]]).calls) == 1
+    read = read_calls([GOOD, GOOD[:20]])
+    assert (len(read.calls), read.cut) == (1, True)
+    assert not read_calls([GOOD, GOOD.rstrip()]).cut
     with pytest.raises(RecordingError):
         read_calls([GOOD[:20]])
     with pytest.raises(RecordingError):
         read_calls([GOOD, GOOD[:20] + "\n"])
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert read_calls(["\ufeff" + GOOD, GOOD]).calls == read_calls([GOOD, GOOD]).calls
+    with pytest.raises(RecordingError, match="line 2"):
+        read_calls([GOOD, "\ufeff" + GOOD])
 
 
 def test_calls_are_read_in_the_order_of_their_beginnings() -> None:

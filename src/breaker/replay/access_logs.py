@@ -14,7 +14,7 @@ from typing import NamedTuple
 from breaker.errors import RecordingError
 from breaker.integrations._http import FAILURE_STATUSES
 from breaker.policies.names import check_name
-from breaker.replay.calls import OUTCOMES, Call, Recorded, nanoseconds
+from breaker.replay.calls import OUTCOMES, Call, Recorded, nanoseconds, without_mark
 
 _SECOND = 1_000_000_000
 _LATEST = 1 << 62  # nanoseconds since 1970: the year 2116. The time between two such moments fits into the core's clock
@@ -99,7 +99,7 @@ def read_access_log(
         check_name(name)
     found: list[tuple[int, bool, Call]] = []  # its second, whether that is all there is, and the call at its end
     others, first = 0, ""
-    for line in lines:
+    for line in without_mark(lines):
         if not line.strip():
             continue
         match = chosen.line.search(line)

@@ -47,12 +47,14 @@ class Recorded(NamedTuple):
         share: the share of the calls that was kept, by chance; 1: all of them.
         lost: calls that the recorder had no room for.
         started: when it began; None: that is not known.
+        cut: whether its last line was cut off and is left out.
     """
 
     calls: list[Call]
     share: float = 1.0
     lost: int = 0
     started: datetime | None = None
+    cut: bool = False
 
 
 def write_head(service: str, started: datetime, share: float) -> str:
@@ -104,13 +106,19 @@ def read_calls(lines: Iterable[str], source: str = "the recording") -> Recorded:
     if held is not None and not calls:
         raise held[1]
     calls.sort(key=lambda call: call.at)
-    return Recorded(calls, head.get("share", 1.0), lost, head.get("started"))
+    return Recorded(calls, head.get("share", 1.0), lost, head.get("started"), held is not None)
 
 
 def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(without_mark(lines), 1):
         if line.strip():
             yield number, line
+
+
+def without_mark(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a file without the byte order mark that some editors put before the first one."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix("\ufeff")
 
 
 def _object(line: str, source: str, number: int) -> dict[str, Any]:

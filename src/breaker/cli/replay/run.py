@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from statistics import median
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from breaker.cli import output
 from breaker.cli.output import clean, note, say, say_table
@@ -20,6 +22,8 @@ from breaker.replay import Call, Candidate, Played, Recorded, Result, draw, read
 from breaker.replay import replay as replay_calls
 from breaker.states import Mode
 
+# How packed files begin, and what unpacks them: old logs are packed.
+_PACKED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
 _TITLES = ("openings", "rejected", "in vain", "spared", "not closed", "noticed", "after", "closed after")
 
 
@@ -55,14 +59,24 @@ def _read(args: argparse.Namespace) -> tuple[Recorded, int]:
         raise Mistake("there is no standard input", Code.SOURCE)
     with nullcontext(sys.stdin) if args.calls == "-" else open(args.calls, encoding="utf-8", errors="replace") as file:
         lines: TextIO = file
+        if args.calls != "-":
+            _refuse_packed(lines, args.calls)
         if args.format == "calls":
-            return read_calls(lines, source), 0
+            recorded = read_calls(lines, source)
+            return recorded, int(recorded.cut)
         try:
             return read_access_log(lines, args.format, name=args.name, source=source)
         except RecordingError:
             raise
         except ValueError as error:
             raise Mistake(f"--format or --name: {error}") from None
+
+
+def _refuse_packed(file: TextIO, path: str) -> None:
+    begins = cast("io.BufferedReader", file.buffer).peek(4)  # which takes nothing: it may be a pipe
+    for mark, tool in _PACKED.items():
+        if begins.startswith(mark):
+            raise Mistake(f"{path} is packed; {tool} {shlex.quote(path)} | breaker replay - reads it", Code.NO)
 
 
 def _draw(args: argparse.Namespace, calls: list[Call], results: list[Result]) -> None:
@@ -91,7 +105,9 @@ def _remarks(
         )
     if recorded.lost:
         yield f"note: {recorded.lost} calls were not recorded, for there were too many at once"
-    if others:
+    if recorded.cut:
+        yield f"note: the last line of {args.calls} is cut off and was left out"
+    elif others:
         yield f"note: {others} lines of {args.calls} are not of the format {args.format} and were left out"
     if unknown := sum(call.outcome == "rejected" for call in calls):
         yield f"note: {unknown} calls were rejected when they were recorded; nobody knows how they would have ended"
