@@ -160,13 +160,10 @@ class EngineProtection(Protection):
             if permit is not None:
                 permit.ignore()  # unless it is settled
 
-    def failed_later(self, error: BaseException, context: Any) -> None:
-        """Count what was raised after the statement had been executed: while its rows were fetched."""
-        self._failed_beside(error, self._permit_if_closed(("execute", context.statement, context)))
-
-    def failed_before(self, error: BaseException, statement: str) -> None:
-        """Count a connection that a driver finds lost when it is asked for a cursor, before it has the statement."""
-        self._failed_beside(error, self._permit_if_closed(("execute", statement, None)))
+    def failed_beside(self, error: BaseException, statement: str, context: Any) -> None:
+        """Count what a driver has raised before it had the statement, or after: while its rows were fetched."""
+        if not _inside.get():
+            self._failed_beside(error, self._permit_if_closed(("execute", statement, context)))
 
     def _failed_beside(self, error: BaseException, permit: Permit | None) -> None:
         """A failure counts; what is none was no call."""
@@ -212,10 +209,8 @@ def dialect_of(base: type[Any]) -> type[Any]:
             run = super().do_execute_no_params
             if _inside.get():
                 run(cursor, statement, context)
-                return
-            self._breaker_protection.run(_call, ("execute", statement, context), run, cursor, statement, context)
-            if context is not None:
-                context.breaker_has_executed = True
+            else:
+                self._breaker_protection.run(_call, ("execute", statement, context), run, cursor, statement, context)
 
         def do_commit(self, dbapi_connection: Any) -> None:
             self._breaker_protection.commit(super().do_commit, dbapi_connection)
@@ -260,8 +255,6 @@ def _statement(base: type[Any], method: str, kind: Literal["execute", "executema
             protection.raised(permit, error)
             raise
         permit.success()
-        if context is not None:
-            context.breaker_has_executed = True
         return None
 
     return do
@@ -302,14 +295,15 @@ class GuardedCreator:
 
 
 def report_to(protection: EngineProtection) -> Callable[[ExceptionContext], None]:
-    """The listener of an engine's errors: counts those in statements that had been executed or had not come so far."""
+    """The listener of an engine's errors, which counts those that come beside the execution of a statement."""
 
     def handle_error(error: ExceptionContext) -> None:
-        context = error.execution_context
-        if context is None:
-            if error.statement is not None:
-                protection.failed_before(error.original_exception, error.statement)
-        elif getattr(context, "breaker_has_executed", False):
-            protection.failed_later(error.original_exception, context)
+        raised, statement, context = error.original_exception, error.statement, error.execution_context
+        if statement is None:
+            if context is not None:  # its rows are fetched
+                protection.failed_beside(raised, context.statement, context)
+        elif context is None and isinstance(raised, error.dialect.loaded_dbapi.Error):
+            # The driver was asked for a cursor, and finds the connection lost.
+            protection.failed_beside(raised, statement, None)
 
     return handle_error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc, orm
 
 from breaker import Breaker, BreakerOpenError, Policy, Provider, State
-from breaker.integrations.sqlalchemy import BreakerOpenDatabaseError
+from breaker.integrations.sqlalchemy import BreakerOpenDatabaseError, protect
 from support.reading import counts, since
 from support.servers.engines import Database, database
 from support.servers.postgres import Postgres
@@ -167,6 +168,24 @@ def test_many_rows_are_one_call(served: Database, db: Breaker) -> None:
         assert since(db, before) == {"successes": 4}  # in batches of 1000
 
     served.run(work)
+
+
+def test_a_batch_that_fails_after_others_counts_once(tmp_path: Path, patient: Provider) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'full.db'}", insertmanyvalues_page_size=2)
+    table = sa.Table("t", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.Text))
+    table.create(engine)
+    db = patient.get_breaker("db")
+    protect(engine, patient, name="db")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 12")
+        before = counts(db)
+        rows = [{"text": "x" * 10_000} for _ in range(6)]
+        with pytest.raises(exc.OperationalError, match="full"):
+            connection.execute(table.insert().returning(table.c.id), rows)
+    counted = since(db, before)
+    assert counted.pop("successes") >= 1
+    assert counted == {"failures": 1}
+    engine.dispose()
 
 
 def test_a_default_that_the_database_makes_is_a_call(postgres: Postgres, patient: Provider, db: Breaker) -> None:

@@ -19,8 +19,8 @@ from breaker.integrations._sql_errors import FAILURE_SQLSTATES, Judge
 from breaker.integrations.sqlalchemy import BreakerOpenDatabaseError, protect
 from breaker.testing import ManualClock
 from support.drive import cool
-from support.reading import counts
-from support.servers.engines import MYSQL_DRIVERS, Database, changed, database, outcome
+from support.reading import counts, since
+from support.servers.engines import MYSQL_DRIVERS, Database, database, outcome
 from support.servers.mariadb import CONNECTIONS, MariaDB
 
 SUCCESS, FAILURE, IGNORED = {"successes": 1}, {"failures": 1}, {"ignored": 1}
@@ -107,7 +107,7 @@ def test_what_the_driver_refuses_is_ignored(served: Database, db: Breaker) -> No
     before = counts(db)
     with pytest.raises((exc.ProgrammingError, TypeError)):
         served.execute("SELECT 1 WHERE 1 = %s", (1, 2))
-    assert changed(db, before) == IGNORED
+    assert since(db, before) == IGNORED
 
 
 def test_a_deadlock_is_a_success(mariadb: MariaDB, served: Database, db: Breaker, patient: Provider) -> None:
@@ -133,7 +133,7 @@ def test_a_deadlock_is_a_success(mariadb: MariaDB, served: Database, db: Breaker
         cross(served, 1, 2)
         thread.join()
     assert ended == [(1213,)]
-    assert changed(db, before) == {"successes": 2}
+    assert since(db, before) == {"successes": 2}
     assert counts(patient.breakers["other"])["successes"] == 3
 
 
@@ -172,7 +172,7 @@ def test_a_connection_that_has_gone_away_in_use_is_a_failure(mariadb: MariaDB, s
 
     with suppress(exc.DBAPIError):  # SQLAlchemy rolls back a connection that it does not know to be lost
         served.run(work)
-    assert changed(db, before) == SUCCESS | FAILURE
+    assert since(db, before) == SUCCESS | FAILURE
 
 
 @pytest.mark.parametrize("wrong", [{"password": "wrong"}, {"database": "nowhere"}], ids=["password", "database"])
@@ -225,7 +225,7 @@ def test_a_ping_of_a_connection_that_has_grown_old_is_no_call(
         mariadb.stop()
         mariadb.start()
         assert opened.execute("SELECT 2") == [(2,)]
-        assert changed(db, before) == SUCCESS | IGNORED
+        assert since(db, before) == SUCCESS | IGNORED
 
 
 # Limits.
@@ -250,7 +250,7 @@ def test_a_cancelled_task_is_ignored(mariadb: MariaDB, patient: Provider, db: Br
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await connection.exec_driver_sql("SELECT SLEEP(20)")
-            assert changed(db, before) == IGNORED
+            assert since(db, before) == IGNORED
             await connection.invalidate()
         await engine.dispose()
 

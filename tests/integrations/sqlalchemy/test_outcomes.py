@@ -14,8 +14,8 @@ from sqlalchemy import exc
 
 from breaker import Breaker, Provider
 from breaker.integrations.sqlalchemy import FAILURE_SQLSTATES
-from support.reading import counts
-from support.servers.engines import POSTGRES_DRIVERS, Database, changed, database, outcome
+from support.reading import counts, since
+from support.servers.engines import POSTGRES_DRIVERS, Database, database, outcome
 from support.servers.postgres import Postgres
 
 SUCCESS, FAILURE, IGNORED = {"successes": 1}, {"failures": 1}, {"ignored": 1}
@@ -106,7 +106,7 @@ def test_a_statement_timeout_is_a_failure(served: Database, db: Breaker) -> None
 
     with pytest.raises(exc.DBAPIError):
         served.run(work)
-    assert changed(db, before) == {"successes": 1, "failures": 1}
+    assert since(db, before) == {"successes": 1, "failures": 1}
 
 
 def test_a_statement_that_somebody_cancels_is_ignored(served: Database, db: Breaker) -> None:
@@ -250,7 +250,7 @@ def test_an_interrupted_statement_of_sqlite_is_ignored(tmp_path: Path, patient: 
         before = counts(db)
         with pytest.raises(exc.OperationalError, match="interrupted"):
             opened.run(work)
-        assert changed(db, before).get("failures", 0) == 0
+        assert since(db, before).get("failures", 0) == 0
 
 
 def test_what_pythons_module_refuses_is_ignored(file: Database, db: Breaker) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from breaker import Breaker, Provider
 from breaker.integrations.sqlalchemy import protect
-from support.reading import counts
+from support.reading import counts, since
 
 T = TypeVar("T")
 
@@ -68,17 +68,12 @@ def rows(result: sa.CursorResult[Any]) -> list[Any]:
     return list(result) if result.returns_rows else []
 
 
-def changed(breaker: Breaker, before: dict[str, int]) -> dict[str, int]:
-    after = counts(breaker)
-    return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
-
-
 def outcome(opened: Database, breaker: Breaker, statement: str, parameters: Any = None) -> dict[str, int]:
     """What a statement counts as that may fail, on a connection that is there."""
     before = counts(breaker)
     with suppress(exc.SQLAlchemyError, TimeoutError):
         opened.execute(statement, parameters)
-    return changed(breaker, before)
+    return since(breaker, before)
 
 
 @contextmanager
