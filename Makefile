@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
+LONG := tests/core/test_against_model.py tests/core/test_fork.py tests/calls/test_guarded_leaks.py \
+	tests/provider/test_fork_providers.py # those that ask tests/support/long.py
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
-.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-sanitizers test-storm test-freethreaded test-libraries test-oldest \
+.PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-long test-sanitizers test-storm test-freethreaded test-libraries test-oldest \
 	free-threaded-python debian-pythons \
 	check docs bench bench-peers bench-instructions bench-etcd clean
 
@@ -19,6 +21,7 @@ help:
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
 	@echo "make test-memory         each allocation of each form of call fails once, in all states"
+	@echo "make test-long           a million random steps against the model, leaks of 100,000 calls, a hundred forks"
 	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core, SHORT=yes)"
 	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
 	@echo "make test-libraries      decorated functions in thirty other libraries (Celery, FastAPI, pydantic, Twisted, …)"
@@ -69,6 +72,9 @@ test-memory: $(VENV)/.test
 
 test-sanitizers: $(VENV)/.test
 	SHORT=$(SHORT) sh tools/sanitizers.sh $(BIN)/python $(FREE_THREADED) $(TESTS)
+
+test-long: $(VENV)/.test
+	BREAKER_LONG=everything $(BIN)/python -m pytest $(LONG) $(PYTEST)
 
 test-storm: $(VENV)/.test
 	STORM_PROGRAMS=$(or $(PROGRAMS),1000) STORM_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/border/test_storm.py $(PYTEST)

@@ -3,6 +3,7 @@
 import gc
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ import pytest
 from breaker import Breaker, Policy, Provider
 from breaker.sources import MemorySource
 from breaker.testing import ManualClock
+from support import beside
 from support.drive import CONFIG, NAME, Put, document
 from support.tally import TALLY, summary
+
+# Its tests wait for bounds to pass, in several processes of their own (support/apart.py).
+SERVERS_THAT_FAIL = Path(__file__).parent / "etcd"
 
 
 def pytest_configure() -> None:
@@ -30,8 +35,9 @@ def pytest_report_header() -> str:
     return f"etcd: {', '.join(binary.label for binary in BINARIES)}; {fronts}; {databases()}"
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What the session holds until its end is left out of collections: the tests of leaks make thousands of them."""
+    beside.set_up(session, SERVERS_THAT_FAIL)
     gc.collect()
     gc.freeze()
 

@@ -7,11 +7,11 @@ set -eu
 python=$1
 free_threaded=$2
 shift 2
-# Without greenlets, whose stacks AddressSanitizer takes for damage, and without the million steps.
+# Without greenlets, whose stacks AddressSanitizer takes for damage, and without the random steps against the model.
 [ $# != 0 ] || [ -z "${SHORT:-}" ] || set -- -q tests/border/test_errors_by_hand.py tests/core/test_half_open.py \
     tests/core/test_leases.py tests/core/test_reentrancy.py tests/calls/test_futures.py \
     tests/calls/test_permits.py tests/border/test_unfilled_objects.py::test_a_finalizer_of_the_same_garbage
-[ $# != 0 ] || set -- tests/core tests/calls tests/border --ignore tests/calls/test_gevent.py -k 'not million'
+[ $# != 0 ] || set -- tests/core tests/calls tests/border --ignore tests/calls/test_gevent.py -k 'not many_random_steps'
 export BREAKER_SANITIZED=1 # sanitizers take several times as long and as much memory; some tests ask for less then
 
 build() { # TARGET PYTHON FLAGS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -27,25 +28,25 @@ SOURCES = sorted(
 )
 
 
-def remarks(file: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def remarks(file: Path) -> list[tuple[int, str]]:
     """What a file says to its reader, with line numbers: comments, docstrings and messages of assertions.
 
     Of a page all lines; of Cython and C too, where no name looks like a code.
     """
     text = file.read_text(encoding="utf-8")
     if file.suffix not in (".py", ".pyi"):
-        yield from enumerate(text.splitlines(), 1)
-        return
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], DIRECTIVE.sub("", token.string)
+        return [*enumerate(text.splitlines(), 1)]
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    found = [(token.start[0], DIRECTIVE.sub("", token.string)) for token in tokens if token.type == tokenize.COMMENT]
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Assert) and isinstance(node.msg, ast.Constant):
-            yield node.msg.lineno, str(node.msg.value)
+            found.append((node.msg.lineno, str(node.msg.value)))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
             documented := ast.get_docstring(node, clean=False)
         ):
-            yield from enumerate(documented.splitlines(), node.body[0].lineno)
+            found.extend(enumerate(documented.splitlines(), node.body[0].lineno))
+    return found
 
 
 def spans_of_tests(file: Path) -> Iterator[range]:

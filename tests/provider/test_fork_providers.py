@@ -17,6 +17,7 @@ from breaker._updates import Updates
 from breaker.sources import FileSource, MemorySource
 from breaker.sources.base import Watch
 from support.drive import CONFIG, NAME, Boom, document, fail, raiser, rejected, succeed
+from support.long import times
 from support.processes import fork_and_check
 from support.threads import Crowd, HookClock, watchers
 from support.tree import Tree
@@ -254,7 +255,7 @@ def test_a_line_that_another_thread_was_writing_hangs_nobody_in_the_child() -> N
 
 
 @pytest.mark.usefixtures("structlog_as_it_was")
-def test_a_hundred_forks_while_threads_make_breakers_change_policies_and_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_forks_while_threads_make_breakers_change_policies_and_log(monkeypatch: pytest.MonkeyPatch) -> None:
     # S152
     monkeypatch.setattr("sys.stdout", io.StringIO())
     logs.configure_json(level="debug")
@@ -287,7 +288,7 @@ def test_a_hundred_forks_while_threads_make_breakers_change_policies_and_log(mon
     for number in range(3):
         crowd.start(load, number)
     try:
-        for _ in range(100):
+        for _ in range(times(30, 100)):
             fork_and_check(child)
     finally:
         stop.set()

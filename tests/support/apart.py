@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from support.reports import Report, Reporter, replay
+
 AT_ONCE = 8
 TOGETHER = 12  # tests of a file in one process; to start one costs as much as some tests
 _PIPE = "BREAKER_TESTS_REPORT_TO"  # in a group's process: the descriptor that its reports go to
@@ -45,6 +47,7 @@ class Apart:
         self.ends: dict[str, str] = {}  # of test → how the process of its group ended
         self.processes: list[subprocess.Popen[bytes]] = []
         self.thread: threading.Thread | None = None
+        self.left = len(items)
         self.stopped = False
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -53,10 +56,10 @@ class Apart:
         if self.thread is None:
             self.thread = threading.Thread(target=self._run_all, name="groups of tests", daemon=True)
             self.thread.start()
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports_of(item):
-            item.ihook.pytest_runtest_logreport(report=report)
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        replay(item, self._reports_of(item))
+        self.left -= 1
+        if not self.left:
+            self.thread.join(_LIMIT)  # other tests come now: some of them fork
         return True
 
     def pytest_sessionfinish(self) -> None:
@@ -66,21 +69,13 @@ class Apart:
         if self.thread is not None:
             self.thread.join(30)
 
-    def _reports_of(self, item: pytest.Item) -> Iterator[pytest.TestReport]:
+    def _reports_of(self, item: pytest.Item) -> Iterator[Report]:
         while True:
             try:
                 data = self.reports[item.nodeid].get(timeout=_LIMIT)
             except queue.Empty:
                 data = None
-            if data is None:
-                how = self.ends.get(item.nodeid, "hangs")
-                text = f"the process of this test {how}"
-                yield pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "call")
-                return
-            report = self.config.hook.pytest_report_from_serializable(config=self.config, data=data)
-            yield report
-            if report.when == "teardown":
-                return
+            yield self.ends.get(item.nodeid, "hangs") if data is None else data
 
     def _run_all(self) -> None:
         undisturbed = {name for name, items in self.groups.items() if items[0].get_closest_marker("undisturbed")}
@@ -118,20 +113,6 @@ class Apart:
         for nodeid in names:
             self.ends[nodeid] = how
             self.reports[nodeid].put(None)
-
-
-class Reporter:
-    """In the process of a group: writes each report for the process that waits."""
-
-    def __init__(self, config: pytest.Config, pipe: int) -> None:
-        self.config, self.pipe = config, pipe
-        os.set_inheritable(pipe, False)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
-        line = (json.dumps(data, default=str) + "\n").encode()
-        while line:
-            line = line[os.write(self.pipe, line) :]
 
 
 def _group(item: pytest.Item, items: list[pytest.Item]) -> str:

@@ -176,7 +176,7 @@ def asgi_server(application: Any) -> Iterator[str]:
 
     ready = threading.Event()
     listening = socket.create_server(("127.0.0.1", 0))
-    server = Server(uvicorn.Config(application, log_level="critical", timeout_graceful_shutdown=1))
+    server = Server(uvicorn.Config(application, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     assert ready.wait(20)

@@ -24,9 +24,9 @@ def paths(worker: Worker, case: str) -> tuple[str, str, str]:
 
 
 def rejected_first(worker: Worker, case: str, task: str) -> Any:
-    """A chain: the dependency fails and the breaker opens, then the task is rejected."""
+    """The dependency fails and the breaker opens, then the task is rejected."""
     name, fails, works = paths(worker, case)
-    return worker.signature("trip", name, fails) | worker.signature(task, name, works)
+    return worker.signature(task, name, works, fails)
 
 
 def messages(worker: Worker) -> dict[str, Any]:
