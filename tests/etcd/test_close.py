@@ -90,6 +90,7 @@ def closed_in_time(provider: Provider) -> Iterator[None]:
 def test_close(state: State, after: float, transport: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
         endpoint = state(stack, tmp_path)
+        EtcdSource(endpoint, transport=transport)  # the first one in a process imports gRPC
         before = Belongings()
         began = time.monotonic()
         provider = Provider(CONFIG, policy_source=EtcdSource(endpoint, transport=transport), start_timeout=0)

@@ -1,6 +1,7 @@
 """How calls on channels of `grpc` end otherwise: deadlines, cancellations, abandoned streams, servers that vanish."""
 
 import gc
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,7 @@ def test_a_deadline_that_passes_is_a_failure(guarded: Any, patient: Provider, fo
 
 
 @every_form
-@pytest.mark.parametrize("timeout", [0.0, -3.5])
+@pytest.mark.parametrize("timeout", [0.0, -3.5, math.nan])
 def test_a_deadline_that_has_passed_before_the_call_leaves_says_nothing(
     guarded: Any, patient: Provider, form: str, timeout: float
 ) -> None:

@@ -179,7 +179,7 @@ class Protection:
         """Whether a call ended before it left; what its status counts as otherwise says nothing about that."""
         if code is _Codes.CANCELLED and details in _CANCELLED_HERE:
             return True
-        return _never_left(code, details) or (code in self._unreached and timeout is not None and timeout <= 0)
+        return _never_left(code, details) or (code in self._unreached and timeout is not None and not timeout > 0)
 
     def settle_error(self, permit: Permit, error: BaseException, timeout: float | None = None) -> None:
         """Settle by what a call raised. Without a status it is classified as by `Breaker.do`."""
