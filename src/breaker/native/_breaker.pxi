@@ -240,24 +240,31 @@ cdef object snapshot_of(Breaker b):
     cdef double share = recovery_share_locked(&b.core, now)
     cdef uint64_t successes = bk_counted(&b.core.successes)
     cdef Machine seen = b.core.m
-    cdef Local here = b.core.here
-    Py_XINCREF(here.policy)
-    Py_XINCREF(here.last_error)
+    cdef const Local *here = &b.core.here
+    cdef PyObject *held = here.policy
+    cdef PyObject *said = here.last_error
+    Py_XINCREF(held)
+    Py_XINCREF(said)
+    cdef uint64_t refused[3]
+    memcpy(refused, here.rejected, sizeof(refused))
+    cdef int mode = shown_mode_locked(&b.core)
+    cdef int entered = here.entered
+    cdef uint32_t shadow_openings = here.shadow_openings
     unlock(&b.core)
-    policy = None if here.policy == NULL else steal(here.policy)
-    last_error = None if here.last_error == NULL else steal(here.last_error)
+    policy = None if held == NULL else steal(held)
+    last_error = None if said == NULL else steal(said)
     cdef uint64_t spent = elapsed(seen.since, now)
     seen.state_ns[seen.state] += spent
     moves = {move: seen.transitions[PAIRS[STATES.index(move[0])][STATES.index(move[1])]] for move in MOVES}
-    rejected = {reason: here.rejected[i] for i, reason in enumerate(REJECTIONS[:WHILE_RECOVERING])}
+    rejected = {reason: refused[i] for i, reason in enumerate(REJECTIONS[:WHILE_RECOVERING])}
     rejected[REJECTIONS[WHILE_RECOVERING]] = window.rejected
     return make(
         name=b.name,
         service="" if b.listeners is None else b.listeners.service,
         state=STATES[seen.state],
-        reason=None if here.entered == 0 else REASONS[here.entered - 1],
+        reason=None if entered == 0 else REASONS[entered - 1],
         seconds_in_state=spent / 1e9,
-        mode=MODES[here.mode],
+        mode=MODES[mode],
         override=None if seen.override < 0 else MODES[seen.override],
         epoch=seen.epoch,
         consecutive_failures=seen.streak,
@@ -280,7 +287,7 @@ cdef object snapshot_of(Breaker b):
         openings=seen.transitions[PAIRS[CLOSED][OPEN]] + seen.transitions[PAIRS[HALF_OPEN][OPEN]],
         transitions=moves,
         probes={end: seen.probes[i] for i, end in enumerate(ENDS_OF_PROBES)},
-        shadow_openings=seen.shadow_openings,
+        shadow_openings=shadow_openings,
         retry_after=wait / 1e9,
         state_seconds={STATES[i]: seen.state_ns[i] / 1e9 for i in range(3)},
         policy=policy,

@@ -186,11 +186,15 @@ cdef void exchange_locked(PyObject **place, PyObject *owned, Outbox *out) noexce
     place[0] = owned
 
 
+cdef inline int shown_mode_locked(const Core *c) noexcept nogil:
+    """The mode in force when the last decision stood: what the listeners were told of."""
+    return (c.word >> 2) & 3
+
+
 cdef inline void store_word_locked(Core *c) noexcept nogil:
     """Make `Core.word` say what the fields say."""
     cdef int mode = mode_locked(c)
     cdef uint64_t word = (c.m.epoch << EPOCH_SHIFT) | <uint64_t>(mode << 2) | <uint64_t>c.m.state
-    c.here.mode = mode
     if c.m.streak:
         word |= STREAK
     word |= c.here.bits

@@ -4,9 +4,10 @@
 cdef void notice_mode_locked(Core *c, Outbox *out) noexcept nogil:
     """Where the decision brought another mode into force: end the shadow episode and note it."""
     cdef int mode = mode_locked(c)
-    if mode != c.here.mode:
+    cdef int before = shown_mode_locked(c)
+    if mode != before:
         c.m.would_have_opened = False
-        note_locked(c, out, MODE_CHANGED, c.here.mode, mode, 0, 0)
+        note_locked(c, out, MODE_CHANGED, before, mode, 0, 0)
         if BK_UNLIKELY(c.here.rules != NULL):
             pass_over_locked(c)
 

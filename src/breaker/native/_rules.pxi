@@ -142,7 +142,7 @@ cdef void carry_out_locked(Core *c, int reason, int64_t now, Outbox *out) noexce
         enter_locked(c, OPEN, reason, now, out)
     elif not c.m.would_have_opened:
         c.m.would_have_opened = True
-        c.m.shadow_openings += 1
+        c.here.shadow_openings += 1
         note_locked(c, out, WOULD_HAVE_OPENED, c.m.state, c.m.state, reason, c.m.streak)
 
 

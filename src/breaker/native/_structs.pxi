@@ -118,7 +118,6 @@ cdef struct Machine:        # the state machine: no pointer and no object, so it
     uint64_t granted        # leases given out: the id of the last one
     uint64_t probes[4]      # ends of calls that held a slot: by outcome, and LATE
     uint32_t transitions[6]  # by pair of states, see PAIRS
-    uint32_t shadow_openings  # how often a shadow episode began
     int32_t probe_successes
     int32_t probes_ignored  # in this visit
     int16_t in_flight       # leases that hold a slot: the first ones of the array
@@ -142,11 +141,11 @@ cdef struct Local:          # what belongs to this process
     unsigned long deliverer    # the thread that delivers, 0: none
     uint16_t generation     # of forks; see adopt_locked
     int16_t room            # of the array of leases
-    int8_t spares
-    int8_t mode             # in force, as the listeners know it
+    uint32_t shadow_openings  # how often a shadow episode began
+    uint16_t bits           # of the word, by the policy and the options: from JUDGED on
+    int8_t spares           # the smallest ones last: together they fill two words
     int8_t announced        # the first event was delivered, or nobody was there to be notified
     int8_t turn             # TAKEN, FREE or ASKED: may another thread deliver instead?
-    uint16_t bits           # of the word, by the policy and the options: from JUDGED on
     int8_t entered          # why the state was entered, plus 1; 0: it is the first one
     bk_lock_t lock
     bk_member_t member      # of all breakers, for fork; guarded by a lock of its own
