@@ -232,7 +232,8 @@ cdef int settle_locked(Core *c, const Ticket *ticket, int outcome, const int64_t
         if look_locked(c, ticket, outcome, read, out) != DONE:
             return NEEDS_MORE
         now = out.now
-        keep_call_locked(c, ticket, outcome, read)
+        if c.here.rules.recording != NULL:
+            keep_call_locked(c, ticket, outcome, read)
         if ticket.timed:
             bk_flights_arrive(&c.here.rules.in_flight, ticket.timed)
     elif read != NULL:

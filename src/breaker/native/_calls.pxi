@@ -31,7 +31,7 @@ cdef apart_object call_diverted(
     """The same where calls are measured, or the breaker is not simply closed."""
     cdef uint64_t word = bk_load(&(<Breaker>b).core.word)
     cdef Ticket ticket = admitted(word >> EPOCH_SHIFT, 0)
-    if (word & LOCKED) != 0 or not depart(&(<Breaker>b).core, &ticket):
+    if (word & LOCKED) != 0 or not departs(&(<Breaker>b).core, &ticket):
         return call_admitted(<Breaker>b, fn, args, nargsf, kwnames)
     return end_call(b, called, word, bk_call(fn, args, nargsf, kwnames), &ticket)
 

@@ -124,6 +124,7 @@ cdef extern from "native/core.h":
     # Returned by a function that stays out of the paths that seldom need it. Where it is the last thing that a path does,
     # the path itself need not save what only that function uses.
     ctypedef int cold_int "BK_COLD int"
+    ctypedef int apart_int "BK_APART int"
     ctypedef void apart_void "BK_APART void"
     ctypedef PyObject *apart_object "BK_APART PyObject *"
     ctypedef PySendResult apart_send "BK_APART PySendResult"

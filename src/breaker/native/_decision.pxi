@@ -49,6 +49,7 @@ cdef struct Outbox:         # what one decision leaves to be done once, when it 
     PyObject *policy        # owned: the policy that is taken, or NULL
     int last_error          # KEPT, REPLACED or CLEARED
     bint slow               # of the call that is settled, by `look_locked`, and the time by which it is judged
+    bint harmless           # and that no rule will hold when it is recorded
     int64_t now
     double failure_rate     # as judged; -1: there is no such rule
     double slow_call_rate

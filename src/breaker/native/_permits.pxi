@@ -58,6 +58,8 @@ cdef class Permit:
         return new_ready(self.__enter__())
 
     def __aexit__(self, kind, exc, traceback):
+        if exc is None and self.ticket.live and succeed_closed(<PyObject *>self.breaker, &self.ticket, JUDGED):
+            return new_ready(False)
         return new_ready(leave_permit(self, exc))
 
     def __reduce__(self):
@@ -75,13 +77,14 @@ cdef apart_object exit_unlike(PyObject *self, PyObject *const *args, Py_ssize_t 
     if nargs != 3:
         PyErr_Format(PyExc_TypeError, "__exit__() takes 3 positional arguments, got %zd", nargs)
         return NULL
+    if args[1] == <PyObject *>None and (<Permit>self).ticket.live and succeed_measured(
+            <PyObject *>(<Permit>self).breaker, &(<Permit>self).ticket, JUDGED):
+        return new_reference(False)
     return (<PyObject *(*)(Permit, PyObject *) noexcept>leave_permit)(<Permit>self, args[1])
 
 
 cdef object leave_permit(Permit permit, exc):
-    """The end of a ``with`` block; False: what was raised goes on."""
-    if exc is None and permit.ticket.live and succeed_closed(<PyObject *>permit.breaker, &permit.ticket, JUDGED):
-        return False
+    """The end of a ``with`` block that is more than a count; False: what was raised goes on."""
     if permit.ticket.lease:
         leave_probe(permit.breaker, &permit.ticket)
     if exc is None:
@@ -130,12 +133,19 @@ cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) n
 
 
 cdef apart_object acquire_unlike(PyObject *self) noexcept:
-    """The same in all states, with a permit that is made."""
+    """The same in all states, and where no permit is kept."""
     cdef Ticket ticket
     cdef PyObject *permit
     if not begin_closed(&(<Breaker>self).core, &ticket):
         if admit_quietly(<Breaker>self, &ticket) < 0:
             return NULL
+    permit = bk_take_kept(&kept_permits)
+    if permit != NULL:
+        Py_INCREF(self)
+        breaker_of(permit)[0] = self
+        (<Permit>permit).ticket = ticket
+        PyObject_GC_Track(permit)
+        return permit
     permit = bk_make(make_permit, <PyTypeObject *>Permit)
     if BK_UNLIKELY(permit == NULL):
         give_up(<Breaker>self, &ticket)

@@ -9,10 +9,7 @@ cdef tuple ENDS = ("success", "failure", "ignored", "rejected")
 cdef cold_int keep_call_locked(Core *c, const Ticket *ticket, int outcome, const int64_t *read) noexcept nogil:
     """The end of a call. One that was not measured, or whose clock failed, has an end alone."""
     cdef bk_recording_t *kept = c.here.rules.recording
-    cdef int64_t end
-    if kept == NULL:
-        return 0
-    end = c.m.since if read[0] == FIRST else read[0]
+    cdef int64_t end = c.m.since if read[0] == FIRST else read[0]
     if ticket.timed and read[0] != FIRST:
         bk_recording_keep(kept, ticket.began, <int64_t>elapsed(ticket.began, end), outcome)
     else:

@@ -98,11 +98,12 @@ cdef cold_int pass_over_locked(Core *c) noexcept nogil:
 # ---- the rules ------------------------------------------------------------------------------------------------
 
 cdef inline bint reaches(double threshold, int64_t some, int64_t calls, int64_t least) noexcept nogil:
-    """By division, as people reckon: 0.07 * 100 is more than 7."""
-    return calls >= least and threshold <= 1 and <double>some / <double>calls >= threshold
+    """By division, as people reckon: 0.07 * 100 is more than 7. It takes long, so most are told by a product first."""
+    return (calls >= least and <double>some >= threshold * <double>calls * 0.999999
+            and <double>some / <double>calls >= threshold)
 
 
-cdef int rule_locked(const Core *c, int64_t streak, const bk_tally_t *seen) noexcept nogil:
+cdef inline int rule_locked(const Core *c, int64_t streak, const bk_tally_t *seen) noexcept nogil:
     """The first trip rule that holds, or NOTHING. Calls that are slow already in flight count as slow calls."""
     cdef const Rules *r = c.here.rules
     cdef const RuleNumbers *by = &r.numbers
@@ -146,11 +147,11 @@ cdef void carry_out_locked(Core *c, int reason, int64_t now, Outbox *out) noexce
         note_locked(c, out, WOULD_HAVE_OPENED, c.m.state, c.m.state, reason, c.m.streak)
 
 
-cdef cold_int look_locked(Core *c, const Ticket *ticket, int outcome, const int64_t *read, Outbox *out) noexcept nogil:
+cdef apart_int look_locked(Core *c, const Ticket *ticket, int outcome, const int64_t *read, Outbox *out) noexcept nogil:
     """What such rules ask before an outcome is recorded: how long it took, and is there enough to go on with?"""
     cdef Rules *r = c.here.rules
-    cdef bk_tally_t seen = bk_tally_t(calls=0, failures=0, slow=0)
     out.now = c.m.since
+    out.harmless = False
     if r.recording != NULL and read == NULL:
         return NEEDS_MORE
     if ticket.epoch != c.m.epoch:
@@ -176,11 +177,19 @@ cdef cold_int look_locked(Core *c, const Ticket *ticket, int outcome, const int6
         return DONE
     if r.window != NULL:
         catch_up_locked(c, out.now)
-        seen = bk_window_with(r.window, outcome == FAILURE, out.slow)
-    if (read == NULL or (outcome == FAILURE and out.text == NULL)) and mode_locked(c) == AUTO and rule_locked(
-            c, 0 if outcome == SUCCESS else c.m.streak + (outcome == FAILURE), &seen) != NOTHING:
-        return NEEDS_MORE
+    if mode_locked(c) == AUTO:
+        out.harmless = not would_open_locked(c, outcome, out.slow)
+        if not out.harmless and (read == NULL or (outcome == FAILURE and out.text == NULL)):
+            return NEEDS_MORE
     return DONE
+
+
+cdef inline bint would_open_locked(const Core *c, int outcome, bint slow) noexcept nogil:
+    """Will a rule hold once this is recorded?"""
+    cdef bk_tally_t seen = bk_tally_t(calls=0, failures=0, slow=0)
+    if c.here.rules.window != NULL:
+        seen = bk_window_with(c.here.rules.window, outcome == FAILURE, slow)
+    return rule_locked(c, 0 if outcome == SUCCESS else c.m.streak + (outcome == FAILURE), &seen) != NOTHING
 
 
 cdef bint took_long_locked(const Core *c, const Ticket *ticket, const Outbox *out) noexcept nogil:
@@ -191,7 +200,7 @@ cdef bint took_long_locked(const Core *c, const Ticket *ticket, const Outbox *ou
             and left_of(ticket.began, r.numbers.slow_call_duration_ns, end) == 0)
 
 
-cdef cold_int judge_by_rules_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
+cdef apart_int judge_by_rules_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
     """The verdict on a call where there are more rules than the streak. For what it records the window is up to date."""
     cdef Rules *r = c.here.rules
     cdef bk_tally_t seen = bk_tally_t(calls=0, failures=0, slow=0)
@@ -214,7 +223,7 @@ cdef cold_int judge_by_rules_locked(Core *c, int outcome, int64_t now, Outbox *o
         bk_window_record(r.window, outcome == FAILURE, out.slow)
         if outcome == SUCCESS:
             r.base += 1     # it will be in the counter too
-    reason = holding_locked(c)
+    reason = NOTHING if out.harmless else holding_locked(c)
     if reason == NOTHING:
         c.m.would_have_opened = False
         return 0

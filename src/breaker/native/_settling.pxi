@@ -87,7 +87,7 @@ cdef inline bint succeed_plainly(PyObject *b, Ticket *ticket, uint64_t passing) 
 
 cdef inline bint succeed_closed(PyObject *b, Ticket *ticket, uint64_t passing) noexcept:
     """The same, and where the end of a call is measured: neither needs the lock."""
-    return succeed_plainly(b, ticket, passing) or succeed_measured(b, ticket, passing)
+    return BK_LIKELY(succeed_plainly(b, ticket, passing)) or succeed_measured(b, ticket, passing)
 
 
 cdef str _FAILED_RESULT = "failed result"

@@ -62,14 +62,16 @@ static int64_t bk_ring_clear(uint64_t *bits, int64_t at, int64_t n) {
     for (int64_t end = at + n, upto; at < end; at = upto) {
         upto = bk_least((at | 63) + 1, end);
         uint64_t mask = (upto - at < 64 ? ((uint64_t)1 << (upto - at)) - 1 : ~(uint64_t)0) << (at & 63);
-        found += __builtin_popcountll(bits[at >> 6] & mask);
-        bits[at >> 6] &= ~mask;
+        uint64_t set = bits[at >> 6] & mask;
+        if (set == 0) continue; /* counting is a call where the processor has no instruction for it */
+        found += __builtin_popcountll(set);
+        bits[at >> 6] ^= set;
     }
     return found;
 }
 static int64_t bk_ring_forget(uint64_t *bits, int64_t size, int64_t at, int64_t n) {
     int64_t first = bk_least(n, size - at);
-    return bk_ring_clear(bits, at, first) + bk_ring_clear(bits, 0, n - first);
+    return bk_ring_clear(bits, at, first) + (first < n ? bk_ring_clear(bits, 0, n - first) : 0);
 }
 static inline int bk_ring_has(const uint64_t *bits, int64_t at) { return (int)(bits[at >> 6] >> (at & 63)) & 1; }
 /* Write one bit; returns by how much the number of set ones grows. */
@@ -105,8 +107,9 @@ static int64_t bk_ring_copy(uint64_t *to, const uint64_t *from, int64_t size, in
  * one than before. A clock that stands still or goes back changes nothing. */
 static int bk_window_turn(bk_window_t *w, int64_t now) {
     if (w->size || now <= w->begun) return 0;
-    uint64_t steps = ((uint64_t)now - (uint64_t)w->begun) / (uint64_t)w->slice;
-    if (steps == 0) return 0;
+    uint64_t gone = (uint64_t)now - (uint64_t)w->begun;
+    if (gone < (uint64_t)w->slice) return 0;
+    uint64_t steps = gone / (uint64_t)w->slice;
     w->begun = (int64_t)((uint64_t)w->begun + steps * (uint64_t)w->slice);
     if (steps >= BK_SLICES) {
         memset(w->slices, 0, BK_SLICES * sizeof(bk_tally_t));
@@ -130,8 +133,26 @@ static int64_t bk_window_end(const bk_window_t *w) {
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
+/* One call, whatever it was. */
+static void bk_window_record(bk_window_t *w, int failed, int slow) {
+    if (w->size) {
+        w->all.failures += bk_ring_put(w->failed, w->at, failed != 0);
+        if (w->slowed != NULL) w->all.slow += bk_ring_put(w->slowed, w->at, slow != 0);
+        w->all.calls += w->all.calls < w->size;
+        if (++w->at == w->size) w->at = 0;
+    } else {
+        bk_tally_t *slice = &w->slices[w->at];
+        slice->calls += 1, w->all.calls += 1;
+        if (failed) slice->failures += 1, w->all.failures += 1;
+        if (slow) slice->slow += 1, w->all.slow += 1;
+    }
+}
 /* n calls that were neither failures nor slow. */
 static void bk_window_pass(bk_window_t *w, int64_t n) {
+    if (n == 1) {
+        bk_window_record(w, 0, 0);
+        return;
+    }
     if (!w->size) {
         w->slices[w->at].calls += n;
         w->all.calls += n;
@@ -147,20 +168,6 @@ static void bk_window_pass(bk_window_t *w, int64_t n) {
     w->all.calls = bk_least(w->all.calls + n, w->size);
     w->at += n;
     if (w->at >= w->size) w->at -= w->size;
-}
-/* One call, whatever it was. */
-static void bk_window_record(bk_window_t *w, int failed, int slow) {
-    if (w->size) {
-        w->all.failures += bk_ring_put(w->failed, w->at, failed != 0);
-        if (w->slowed != NULL) w->all.slow += bk_ring_put(w->slowed, w->at, slow != 0);
-        w->all.calls += w->all.calls < w->size;
-        if (++w->at == w->size) w->at = 0;
-    } else {
-        bk_tally_t *slice = &w->slices[w->at];
-        slice->calls += 1, w->all.calls += 1;
-        if (failed) slice->failures += 1, w->all.failures += 1;
-        if (slow) slice->slow += 1, w->all.slow += 1;
-    }
 }
 /* What would be in it after one more such call. */
 static bk_tally_t bk_window_with(const bk_window_t *w, int failed, int slow) {
