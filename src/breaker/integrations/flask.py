@@ -58,6 +58,8 @@ def install(app: _App, provider: Provider, *, show_name: bool = False) -> _App:
     for kind in (BreakerOpenError, ExceptionGroup):
         if kind not in handlers:
             app.register_error_handler(kind, handler)
+    # What is raised around a view has no handlers in Flask: a session that is opened or saved, `after_request`.
+    app.handle_exception = _unhandled(app, edge, handler)  # type: ignore[method-assign]
     # Flask hands a response over without having made it: this is for those that raise before their first bytes.
     app.wsgi_app = GuardedApplication(app.wsgi_app, edge)  # type: ignore[method-assign]
     app.extensions[_EXTENSION] = provider
@@ -75,6 +77,16 @@ def _handler(app: Flask, edge: Edge) -> Callable[[Exception], Any]:
         return Response(found.body, STATUS, found.headers)
 
     return answer
+
+
+def _unhandled(app: Flask, edge: Edge, answer: Callable[[Exception], Any]) -> Any:
+    """``handle_exception`` of the application, which Flask calls with what has no handler, for rejections too."""
+    otherwise = app.handle_exception
+
+    def handle_exception(e: Exception) -> Response:
+        return otherwise(e) if edge.answer_to(e) is None else app.make_response(answer(e))
+
+    return handle_exception
 
 
 def _theirs(app: Flask, error: Exception, *, but: object, any_exception: bool) -> Callable[[Any], Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import flask
 import pytest
 from flask import Blueprint, Flask
+from flask.sessions import SecureCookieSession, SessionInterface
 
 from breaker import BreakerError, BreakerOpenError, Provider
 from breaker.integrations.flask import install
@@ -154,6 +155,78 @@ def test_functions_after_a_request_see_the_answer(provider: Provider, app: Flask
 
     assert seen_of(install(app, provider)).headers["x-request"] == "1"
     assert statuses == [503]
+
+
+class SessionsElsewhere(SessionInterface):
+    """Sessions that are kept in a store whose breaker is open: ``fails`` is what asks it."""
+
+    def __init__(self, fails: str, rejected: BreakerOpenError) -> None:
+        self.fails, self.rejected = fails, rejected
+
+    def open_session(self, app: Flask, request: flask.Request) -> SecureCookieSession:
+        if self.fails == "open":
+            raise self.rejected
+        return SecureCookieSession()
+
+    def save_session(self, app: Flask, session: Any, response: flask.Response) -> None:
+        raise self.rejected
+
+
+AROUND = ["after_request", "open", "save"]
+
+
+def rejected_around(app: Flask, what: str, rejected: BreakerOpenError) -> Flask:
+    app.add_url_rule("/fine", view_func=lambda: "fine")
+    if what != "after_request":
+        app.session_interface = SessionsElsewhere(what, rejected)
+        return app
+
+    @app.after_request
+    def note(response: flask.Response) -> flask.Response:
+        raise rejected
+
+    return app
+
+
+@pytest.mark.parametrize("mode", ["TESTING", None])
+@pytest.mark.parametrize("what", AROUND)
+def test_what_is_raised_around_a_view_is_answered(provider: Provider, app: Flask, what: str, mode: str | None) -> None:
+    if mode is not None:
+        app.config[mode] = True
+    crashes: list[Exception] = []
+
+    def crashed(sender: Flask, exception: Exception) -> None:
+        crashes.append(exception)
+
+    install(rejected_around(app, what, refused(provider, NAME)), provider)
+    with flask.got_request_exception.connected_to(crashed, app):
+        seen = seen_of(app, "/fine")
+    assert (seen.status, seen.headers["retry-after"]) == (503, "60")
+    assert crashes == []
+
+
+@pytest.mark.parametrize("what", AROUND)
+def test_what_is_raised_around_a_view_goes_to_a_handler(provider: Provider, app: Flask, what: str) -> None:
+    app.register_error_handler(BreakerOpenError, teapot)
+    install(rejected_around(app, what, refused(provider, NAME)), provider)
+    answer = app.test_client().get("/fine")
+    assert (answer.status_code, answer.text) == (418, "BreakerOpenError")
+
+
+def test_a_handler_that_is_rejected_itself_is_answered(provider: Provider, app: Flask) -> None:
+    @app.errorhandler(404)
+    def ask_elsewhere(error: Exception) -> Any:
+        raise refused(provider, NAME)
+
+    assert seen_of(install(app, provider), "/nowhere").status == 503
+
+
+def test_other_errors_around_a_view_stay_500(provider: Provider, app: Flask) -> None:
+    @app.after_request
+    def note(response: flask.Response) -> flask.Response:
+        raise Boom("a bug")
+
+    assert install(app, provider).test_client().get("/nowhere").status_code == 500
 
 
 def test_a_rejection_is_no_crash_for_those_who_listen(provider: Provider, app: Flask) -> None:
