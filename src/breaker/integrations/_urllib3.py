@@ -30,7 +30,23 @@ def is_failure(error: BaseException) -> bool:
     """Whether an error of urllib3 is the dependency's failure. What is not urllib3's own is the caller's."""
     while isinstance(error, exceptions.MaxRetryError) and error.reason is not None:
         error = error.reason
-    return isinstance(error, exceptions.HTTPError) and not isinstance(error, _CALLERS)
+    return isinstance(error, exceptions.HTTPError) and not isinstance(error, _CALLERS) and not _is_of_upload(error)
+
+
+def _is_of_upload(error: BaseException) -> bool:
+    """Whether the source of what was sent has raised it, which urllib3 takes for an error of the connection."""
+    wrapped = error.args[1:2] if isinstance(error, exceptions.ProtocolError) else ()
+    cause = wrapped[0] if wrapped and isinstance(wrapped[0], BaseException) else error
+    sending = None
+    traceback = cause.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if sending is not None:
+            return frame.f_locals.get("self") is not sending  # the connection writes by its own methods
+        if frame.f_globals.get("__name__") == "urllib3.connection" and frame.f_code.co_name == "request":
+            sending = frame.f_locals.get("self")
+        traceback = traceback.tb_next
+    return sending is not None
 
 
 _AUTHORITY = re.compile(r"([^:/?#]*)://(?:[^/?#\\]*@)?([^/?#\\]*)")

@@ -27,6 +27,11 @@ __all__ = ["FAILURE_STATUSES", "BreakerOpenClientError", "breaker_middleware"]
 _Part = TypeVar("_Part")
 _WAITING_FOR_THE_POOL = "_wait_for_available_connection"  # the name of aiohttp's function
 
+# How what the source of an upload raises reaches the caller, and aiohttp's function and modules on its way or not.
+_MAY_BE_OF_UPLOAD = (aiohttp.ClientConnectionError, aiohttp.ClientOSError, TimeoutError)
+_SENDING = ("aiohttp.client_reqrep", "write_bytes")
+_WRITING = {"aiohttp.http_writer", "aiohttp.base_protocol"}
+
 
 class BreakerOpenClientError(BreakerOpenError, aiohttp.ClientConnectionError):
     """A request was rejected by its breaker: nothing was sent.
@@ -106,9 +111,8 @@ _under_way: set[int] = set()
 def _is_failure(error: BaseException) -> bool:
     if isinstance(error, aiohttp.InvalidURL) or _is_waiting_for_the_pool(error):
         return False
-    if type(error) is aiohttp.ClientConnectionError and error.__cause__ is not None:
-        # What the source of an upload has raised, wrapped. What the connection has raised is a ClientOSError.
-        return isinstance(error.__cause__, OSError | aiohttp.ClientError)
+    if type(error) in _MAY_BE_OF_UPLOAD and _is_of_upload(error.__cause__ or error):
+        return False
     return isinstance(error, aiohttp.ClientError | OSError)  # asyncio's TimeoutError is an OSError
 
 
@@ -126,18 +130,28 @@ def _cause_of(error: BaseException, request: ClientRequest) -> BaseException:
     return error
 
 
+def _is_of_upload(cause: BaseException) -> bool:
+    """Whether the source of what was sent has raised it, which aiohttp takes for an error of the connection."""
+    functions = list(_functions(cause.__traceback__))
+    if _SENDING not in functions:
+        return False
+    below = functions[functions.index(_SENDING) + 1 :]
+    return bool(below) and not any(module in _WRITING for module, _ in below)
+
+
 def _is_waiting_for_the_pool(error: BaseException | None) -> bool:
     """Whether a time-out or cancellation came while all connections of the session were in use: the caller's own."""
     while error is not None:
-        if any(name == _WAITING_FOR_THE_POOL for name in _functions(error.__traceback__)):
+        if any(name == _WAITING_FOR_THE_POOL for _, name in _functions(error.__traceback__)):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def _functions(traceback: TracebackType | None) -> Iterator[str]:
+def _functions(traceback: TracebackType | None) -> Iterator[tuple[str, str]]:
+    """Module and name of each."""
     while traceback is not None:
-        yield traceback.tb_frame.f_code.co_name
+        yield traceback.tb_frame.f_globals.get("__name__", ""), traceback.tb_frame.f_code.co_name
         traceback = traceback.tb_next
 
 

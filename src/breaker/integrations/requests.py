@@ -28,6 +28,7 @@ __all__ = ["FAILURE_STATUSES", "BreakerAdapter", "BreakerOpenConnectionError", "
 
 _Session = TypeVar("_Session", bound=requests.Session)
 
+_OWN = ("_adapter", "_protection")  # fields of a `BreakerAdapter`
 _CALLERS = (
     exceptions.InvalidHeader,
     exceptions.InvalidSchema,
@@ -58,7 +59,8 @@ class BreakerAdapter(BaseAdapter):
 
     Args:
         provider: whose breakers protect the requests.
-        adapter: what sends them; None: a ``requests.adapters.HTTPAdapter()``. Its attributes are found here too.
+        adapter: what sends them; None: a ``requests.adapters.HTTPAdapter()``. Its attributes are found here too, and
+            set here have their effect.
         name: makes the breaker's name of the `requests.PreparedRequest`, or None to leave it unprotected; text: the
             name of one breaker for all hosts. Without it the name is ``http:`` and the host, with the port where it is
             not the scheme's own.
@@ -125,9 +127,17 @@ class BreakerAdapter(BaseAdapter):
         self._adapter.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_adapter", "_protection"):  # an object that was not filled
+        if name in _OWN:  # an object that was not filled
             raise AttributeError(name)
         return getattr(self._adapter, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A setting of the adapter inside, such as max_retries, is where it has an effect.
+        inner = self.__dict__.get("_adapter")
+        if inner is not None and name not in _OWN and not hasattr(type(self), name) and hasattr(inner, name):
+            setattr(inner, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BreakerAdapter cannot be pickled or copied: protect the session where it is used")

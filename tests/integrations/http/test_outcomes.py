@@ -1,11 +1,15 @@
 """What the end of a request counts as, the same for every client, against a server that breaks the rules."""
 
+import errno
+import socket
+import threading
 from typing import Any
 
 import pytest
 
 from breaker import Provider, State
 from support.drive import cool
+from support.etcd.ports import HOST
 from support.http.clients import Kind
 from support.http.server import Server
 from support.reading import counts
@@ -138,19 +142,32 @@ def test_what_opened_a_breaker_is_told(kind: Kind, provider: Provider, server: S
     assert caught.value.last_error == "FailedStatus: 503"
 
 
-def test_an_upload_that_raises_is_the_callers(kind: Kind, patient: Provider, server: Server) -> None:
-    class Unreadable(Exception):
-        pass
+class Unreadable(Exception):
+    """Of the source of an upload."""
 
+
+@pytest.mark.parametrize("error", [Unreadable(), OSError(errno.EIO, "of a disk"), TimeoutError("of a queue")], ids=repr)
+def test_an_upload_that_raises_is_the_callers(kind: Kind, patient: Provider, server: Server, error: Exception) -> None:
     def parts() -> Any:
         yield b"some"
-        raise Unreadable
+        raise error
 
     with kind.open(patient) as client:
         assert client.upload(f"{server.url}/status/200", iter([b"some", b"more"])) == 200
-        with pytest.raises((Unreadable, *kind.errors)):
+        with pytest.raises((type(error), *kind.errors)):
             client.upload(f"{server.url}/status/200", parts())
     assert counted(patient, server) == {"successes": 1, "ignored": 1}
+
+
+def test_a_connection_that_is_cut_while_it_is_sent_to_is_a_failure(kind: Kind, patient: Provider) -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        taken = threading.Thread(target=lambda: listening.accept()[0].close())
+        taken.start()
+        endless = iter(lambda: b"x" * 65536, None)
+        with kind.open(patient) as client, pytest.raises(kind.errors):
+            client.upload(f"http://{HOST}:{listening.getsockname()[1]}/status/200", endless)
+        taken.join()
+    assert [counts(breaker) for breaker in patient.breakers.values()] == [{"failures": 1}]
 
 
 def test_a_header_that_cannot_be_sent_is_the_callers(kind: Kind, patient: Provider, server: Server) -> None:

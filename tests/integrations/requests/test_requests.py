@@ -83,6 +83,18 @@ def test_adapters_stay_what_they_are(provider: Provider, server: Server) -> None
     assert server.requests == []
 
 
+def test_a_setting_of_an_adapter_has_its_effect_afterwards(patient: Provider, server: Server) -> None:
+    with protect(requests.Session(), patient) as session:
+        adapter: Any = session.get_adapter(server.url)
+        adapter.max_retries = urllib3.Retry(2, status_forcelist=[503], backoff_factor=0)
+        adapter.note = "of the program"  # which the adapter inside knows nothing of
+        with pytest.raises(requests.exceptions.RetryError):
+            session.get(f"{server.url}/status/503")
+        assert adapter.note == "of the program"
+    assert len(server.requests) == 3
+    assert counts(patient.breakers[server.name]) == {"failures": 1}
+
+
 def test_closing_a_session_closes_what_is_inside(provider: Provider) -> None:
     closed: list[str] = []
 
