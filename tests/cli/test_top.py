@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import math
+import re
 import signal
 import threading
 import urllib.request
@@ -140,6 +141,21 @@ def test_a_screen_sorts_filters_and_quits(page: StatusServer) -> None:
         terminal.wait_for_screen("with 'db:'")
         terminal.type("q")
         assert terminal.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "vt100"}, False)]
+)
+def test_a_screen_has_colours_or_those_of_the_terminal(
+    page: StatusServer, environment: dict[str, str], coloured: bool
+) -> None:
+    with Terminal("top", page.url, size=(12, 140), environment=environment) as terminal:
+        terminal.wait_for_screen("http:prices", "q quit")
+        codes = {code for each in re.findall(r"\x1b\[([\d;]*)m", terminal.seen) for code in each.split(";")}
+    assert codes & {"7", "1"}, "the line of titles stands out without colours, too"
+    colours = {code for code in codes if len(code) == 2 and code[0] in "34"} - {"39", "49"}  # these: the terminal's own
+    assert bool(colours) == coloured
+    assert not colours & {"37", "40"}, "white or black on a terminal that may have either behind it"
 
 
 def test_a_screen_scrolls(page: StatusServer, provider: Provider) -> None:

@@ -71,8 +71,13 @@ class _Screen:
         curses.set_escdelay(25)
         with suppress(curses.error):  # a terminal that cannot hide its cursor
             curses.curs_set(0)
-        if curses.has_colors() and coloured(sys.stdout):
-            curses.use_default_colors()
+        if not curses.has_colors():
+            return
+        try:
+            curses.use_default_colors()  # else all is white on black, whatever colours the terminal has
+        except curses.error:
+            return
+        if coloured(sys.stdout):
             for number, (condition, colour) in enumerate(_COLOURS.items(), 1):
                 curses.init_pair(number, colour, -1)
                 self._colours[condition] = curses.color_pair(number)
