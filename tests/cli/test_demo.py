@@ -174,6 +174,12 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback() -> None:
         assert process.stderr.read() == ""
 
 
+def test_standard_output_that_is_full(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = in_a_process("demo", "--seconds", "10", stdout=full, capture_output=False, stderr=subprocess.PIPE)
+    done.failed(1, "cannot write to standard output: No space left on device")
+
+
 def test_standard_output_that_is_closed_from_the_start() -> None:
     shell = subprocess.run(
         ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "demo", "--seconds", "1"],

@@ -102,7 +102,7 @@ def test_policies_in_etcd_are_used_and_kept(tmp_path: Path) -> None:
 
 def test_an_etcd_that_is_not_there_ends_the_demo_with_one_line() -> None:
     done = in_a_process("demo", "--etcd", f"127.0.0.1:{free_ports(1)[0]}")
-    assert done.code == 2
+    assert done.code == 3
     assert done.out == ""
     (line,) = done.err.splitlines()
     assert line.startswith("breaker demo: error: cannot connect to etcd at")

@@ -26,6 +26,7 @@ from support.shell import in_a_process
         ["--workers", "1000000"],
         ["--picture", ""],
         ["--picture", "/"],
+        ["--picture", "run.png"],
         ["--policies", ""],
         ["--policies", __file__],
         ["--policies", f"{__file__}/below"],

@@ -38,7 +38,7 @@ def say(line: str = "") -> None:
     try:
         sys.stdout.write(line + "\n")
     except OSError as error:
-        raise _gone(error) from None
+        raise gone(error) from None
 
 
 def emit(value: object) -> None:
@@ -52,7 +52,7 @@ def finish() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        raise _gone(error) from None
+        raise gone(error) from None
 
 
 def note(line: str) -> None:
@@ -69,7 +69,8 @@ def ask(question: str) -> None:
         sys.stderr.flush()
 
 
-def _gone(error: OSError) -> Gone:
+def gone(error: OSError) -> Gone:
+    """What to raise where standard output cannot be written."""
     with contextlib.suppress(OSError, ValueError):  # the interpreter's last flush goes nowhere instead of failing again
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -56,6 +56,8 @@ def _seconds(text: str) -> float:
 def _file(text: str) -> Path:
     if not text or Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"expected a file that may be written, not {text!r}")
+    if Path(text).suffix not in ("", ".svg"):
+        raise argparse.ArgumentTypeError(f"the picture is SVG: expected a file that ends in .svg, not {text!r}")
     return Path(text)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from breaker.cli.output import Gone, gone
 from breaker.policies.policy import Policy
 from breaker.snapshot import Snapshot
 from breaker.states import State
@@ -18,12 +19,12 @@ from breaker.states import State
 class Output(io.TextIOBase):
     """Standard output with a progress line on standard error below it.
 
-    Only whole lines are written, and the progress line makes room for them. When the reader of standard
-    output goes away (``| head``), ``closed_early`` turns true and what is written afterwards is dropped.
+    Only whole lines are written, and the progress line makes room for them. When standard output takes no more
+    (``| head``, a full disk), ``gone`` says why and what is written afterwards is dropped.
     """
 
     def __init__(self) -> None:
-        self.closed_early = sys.stdout is None
+        self.gone = Gone(128 + signal.SIGPIPE) if sys.stdout is None else None
         self._out = sys.stdout
         self._terminal = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
         self._lock = threading.Lock()
@@ -47,14 +48,13 @@ class Output(io.TextIOBase):
             self._show_locked(text)
 
     def _write_locked(self, text: str) -> None:
-        if self.closed_early:
+        if self.gone is not None:
             return
         try:
             self._out.write(text)
             self._out.flush()
-        except BrokenPipeError:
-            self.closed_early = True
-            _drop_standard_output()
+        except OSError as error:
+            self.gone = gone(error)
 
     def _show_locked(self, text: str) -> None:
         if self._terminal is None or text == self._shown:
@@ -69,14 +69,6 @@ class Output(io.TextIOBase):
         except OSError:  # the terminal has gone
             self._terminal = None
         self._shown = text
-
-
-def _drop_standard_output() -> None:
-    """Let the interpreter's last flush of standard output go nowhere instead of failing once more."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 @dataclass(frozen=True)

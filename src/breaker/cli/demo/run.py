@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
-import sys
 import tempfile
 import threading
 import time
@@ -34,6 +32,7 @@ from breaker.cli.demo.picture import draw
 from breaker.cli.demo.policies import DemoPolicies
 from breaker.cli.demo.service import CALL_ERRORS, INVENTORY, PRICING, Condition, DemoService, fetch
 from breaker.cli.signals import stop_signals
+from breaker.cli.trouble import Code, Mistake
 from breaker.config import get_default_config
 from breaker.errors import BreakerError, BreakerOpenError, SourceError
 from breaker.events import PolicyUpdated, StateChanged
@@ -58,16 +57,16 @@ def run(args: argparse.Namespace) -> int:
         try:
             policies = _policies(args, stack)
         except (BreakerError, ValueError) as error:
-            print(f"breaker demo: error: {error}", file=sys.stderr)
-            return 2
+            away = args.etcd is not None and isinstance(error, SourceError)
+            raise Mistake(str(error), Code.SOURCE if away else Code.USAGE) from None
         demo = _Demo(args.seconds, args.workers, policies, output, stopped_by)
         try:
             demo.run()
         finally:
             policies.restore()
         output.write(demo.summary() + "\n" + demo.picture(args.picture) + "\n")
-        if output.closed_early:
-            return 128 + signal.SIGPIPE
+        if output.gone is not None:
+            raise output.gone
         return 128 + stopped_by[0] if stopped_by else 0
 
 
@@ -224,7 +223,7 @@ class _Demo:
         ]
 
     def _take_steps(self, steps: list[_Step], futures: list[Future[dict[str, _Failures]]]) -> None:
-        while not (self._stopped_by or self._output.closed_early or any(future.done() for future in futures)):
+        while not (self._stopped_by or self._output.gone or any(future.done() for future in futures)):
             part = (time.monotonic() - self._started) / self._seconds
             if part >= 1:
                 return
