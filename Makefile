@@ -10,7 +10,7 @@ CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 
 .PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-long test-sanitizers test-storm test-freethreaded test-libraries test-oldest \
 	free-threaded-python debian-pythons \
-	check docs bench bench-peers bench-instructions bench-etcd clean
+	check docs bench bench-clients bench-peers bench-instructions bench-etcd clean
 
 help:
 	@echo "make demo    watch breakers protect real calls, about 20 s (SECONDS=, WORKERS=)"
@@ -30,6 +30,7 @@ help:
 	@echo "make check   lint and types"
 	@echo "make docs    the pages as a site, in docs/_build/html"
 	@echo "make bench   benchmarks, with a table of ratios"
+	@echo "make bench-clients       what each integration adds to a call, written to benchmarks/results"
 	@echo "make bench-peers         the other breakers of the index beside this one"
 	@echo "make bench-instructions  instructions per call against the committed counts (needs valgrind)"
 	@echo "make bench-etcd          a thousand watchers on one etcd, about two minutes (WATCHERS=, TRANSPORT=)"
@@ -116,6 +117,12 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only
 	$(BIN)/python -m benchmarks.ratios
+
+# Wants a machine that does nothing else. One process a section, so that none measures in what another has left.
+bench-clients: $(VENV)/.test
+	@for section in http stores jobs web; do \
+	    $(BIN)/python -m benchmarks.ratios $$section --write || exit 1; \
+	done
 
 bench-peers: $(VENV)/.test
 	$(BIN)/python -m benchmarks.peers
