@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from breaker import Breaker, BreakerOpenError, Mode, Policy, Provider, State
 from breaker.testing import ManualClock
 from support.drive import Boom, Make, Providers, cool, cooled, drive_to, fail, raiser, rejected, succeed, trip
-from support.reading import OPENED, PROBING, RECOVERED, counts, probing, transitions
+from support.reading import OPENED, PROBING, RECOVERED, counts, probing, since, transitions
 from support.threads import in_another_thread
 
 
@@ -233,3 +234,23 @@ def test_many_threads_inside_one_probe(breaker: Breaker) -> None:
     breaker.do(probe)
     assert sorted(ran) == list(range(8))
     assert probing(breaker) == (State.HALF_OPEN, 1, 0)
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+def test_a_pool_works_inside_a_probe_if_it_is_given_the_context(breaker: Breaker, handed_over: bool) -> None:
+    # S56
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # its thread was there before the probe
+
+        def outer() -> int:
+            run = contextvars.copy_context().run if handed_over else contextvars.Context().run
+            return pool.submit(run, breaker.do, abs, -7).result()
+
+        if handed_over:
+            assert [breaker.do(outer) for _ in range(2)] == [7, 7]
+            assert breaker.state is State.CLOSED
+        else:
+            before = counts(breaker)
+            with pytest.raises(BreakerOpenError):
+                breaker.do(outer)
+            assert since(breaker, before) == {"ignored": 1, "rejected": 1}
