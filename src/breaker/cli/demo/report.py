@@ -48,7 +48,7 @@ class Output(io.TextIOBase):
             self._show_locked(text)
 
     def _write_locked(self, text: str) -> None:
-        if self.gone is not None:
+        if self.gone is not None or self._out is None:
             return
         try:
             self._out.write(text)
