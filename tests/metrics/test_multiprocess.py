@@ -59,16 +59,18 @@ class Server:
 
 
 @contextmanager
-def gunicorn(folder: Path, *options: str) -> Iterator[Server]:
+def gunicorn(folder: Path, *options: str, merged: bool = True) -> Iterator[Server]:
     files = folder / "files"
     files.mkdir()
     log, hooks = folder / "log", folder / "hooks.py"
-    hooks.write_text(HOOKS)
+    hooks.write_text(HOOKS if merged else "")
     command = [
         *(sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", "127.0.0.1:0", "--no-control-socket"),
         *("--config", str(hooks), "--worker-tmp-dir", str(folder), *options, "support.gunicorn_app:app"),
     ]
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(files), "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    if merged:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(files)
     with (
         open(log, "w", encoding="utf-8") as written,
         subprocess.Popen(command, stderr=written, text=True, env=environment, cwd=folder) as process,
@@ -115,6 +117,23 @@ def test_two_workers_of_gunicorn_are_one_scrape(tmp_path: Path, options: tuple[s
         assert seen.value("circuit_breaker_failure_rate", name="http:refunds") == -1
         kinds = seen.of("resilience4j_circuitbreaker_calls_seconds_count", "kind", name="http:payments")
         assert kinds["successful"] == server.total("succeeded")
+
+
+def test_without_that_mode_a_scrape_is_of_one_worker(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, merged=False) as server:
+        until(lambda: server.get() > 0 and len(server.workers()) == 2)
+        for _ in range(20):
+            server.get()
+        own = {count for (_, said), count in server.said.items() if said == "succeeded"}
+        scraped: set[float] = set()
+
+        def both_were_scraped() -> bool:
+            seen = server.scrape()
+            scraped.add(seen.of("circuit_breaker_calls_total", "outcome", name="http:payments")["success"])
+            return scraped == own
+
+        until(both_were_scraped)
+        assert server.total("succeeded") not in scraped
 
 
 def test_a_worker_that_ends_leaves_its_counts_and_takes_its_states(tmp_path: Path) -> None:

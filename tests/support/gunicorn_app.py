@@ -1,6 +1,6 @@
 """A program with breakers that gunicorn serves: each request calls through one, ``/metrics`` is scraped.
 
-``gunicorn support.gunicorn_app:app``, with PROMETHEUS_MULTIPROC_DIR set.
+``gunicorn support.gunicorn_app:app``; with PROMETHEUS_MULTIPROC_DIR set a scrape is of all workers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from breaker import BreakerOpenError, Config, Policy, Provider
@@ -24,8 +24,10 @@ refunds = provider.get_breaker("http:refunds")
 
 
 def _scraped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
     shown: Iterable[bytes] = make_wsgi_app(registry)(environ, start_response)
     return shown
 
