@@ -114,6 +114,25 @@ def test_get_of_a_document_that_is_not_valid(where: Where) -> None:
     assert (said["valid"], said["effective"]["policy"]["failureThreshold"]) == (False, 5)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"x": 1e999}', {"x": "1e999"}),
+        ('{"x": [-1E400]}', {"x": ["-1E400"]}),
+        ('{"x": 1%s}' % ("0" * 5000), {"x": "1" + "0" * 5000}),
+        ('{"x": NaN}', None),
+    ],
+    ids=["too large", "too small", "too long", "no number"],
+)
+def test_what_is_printed_is_json_whatever_a_document_says(
+    where: Where, text: str, shown: dict[str, object] | None
+) -> None:
+    where.write(NAME, text)
+    assert where.run("policy", "get", NAME, "--json").json["document"] == shown
+    (listed,) = where.run("policy", "list", "--json").json["documents"]
+    assert (listed["document"], listed["valid"]) == (shown, shown is not None)
+
+
 def test_get_says_what_no_program_takes(where: Where) -> None:
     where.write(NAME, '{"slowCallRateThreshold": 0.5}')
     assert "no program takes this" in where.run("policy", "get", NAME).out

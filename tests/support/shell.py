@@ -23,6 +23,10 @@ from breaker.cli import main
 COMMAND = [sys.executable, "-X", "dev", "-W", "error", "-m", "breaker"]
 
 
+def _no_json(constant: str) -> Any:
+    raise AssertionError(f"{constant} is not JSON")
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command has ended."""
@@ -34,13 +38,13 @@ class Done:
     @property
     def json(self) -> Any:
         """The one document that it has printed."""
-        (line,) = self.out.splitlines()
-        return json.loads(line)
+        (line,) = self.lines
+        return line
 
     @property
     def lines(self) -> list[Any]:
         """Each line that it has printed, as JSON."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line, parse_constant=_no_json) for line in self.out.splitlines()]
 
     def failed(self, code: int, *texts: str) -> None:
         """It has ended with this code and one line on standard error, which holds these texts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -99,7 +100,13 @@ def values_of(text: bytes | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found = json.loads(text.decode().removeprefix("\ufeff"), object_pairs_hook=_object)
+        found = json.loads(
+            text.decode().removeprefix("\ufeff"),
+            object_pairs_hook=_object,
+            parse_constant=refuse_constant,
+            parse_float=_finite,
+            parse_int=_integer,
+        )
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
@@ -110,6 +117,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key twice")
     return found
+
+
+def refuse_constant(constant: str) -> Any:
+    """What ``json`` reads and what is no JSON: NaN and the infinities."""
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float | str:
+    """A number that no float can be is its text: shown as JSON, infinity would be none."""
+    return value if math.isfinite(value := float(number)) else number
+
+
+def _integer(number: str) -> int | str:
+    """One that has too many digits for Python is its text, too."""
+    try:
+        return int(number)
+    except ValueError:
+        return number
 
 
 def changes_between(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, list[Any]]:

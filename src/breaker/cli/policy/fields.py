@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from breaker.cli.policy.documents import refuse_constant
 from breaker.cli.trouble import Mistake
 from breaker.errors import PolicyError
 from breaker.policies.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES, read_document
@@ -35,13 +36,9 @@ def json_of(text: str) -> str:
     """What is JSON is taken as such (``3``, ``0.5``, ``null``, ``{"calls": 100}``), all else as text without quotes."""
     if len(text) <= MAX_DOCUMENT_BYTES and text.count("[") + text.count("{") <= MAX_DEPTH:
         with suppress(ValueError):
-            json.loads(text, parse_constant=_refuse)
+            json.loads(text, parse_constant=refuse_constant)
             return text
     return json.dumps(text)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
