@@ -83,8 +83,9 @@ def _unhandled(app: Flask, edge: Edge, answer: Callable[[Exception], Any]) -> An
     """``handle_exception`` of the application, which Flask calls with what has no handler, for rejections too."""
     otherwise = app.handle_exception
 
-    def handle_exception(e: Exception) -> Response:
-        return otherwise(e) if edge.answer_to(e) is None else app.make_response(answer(e))
+    def handle_exception(*given: Any) -> Response:
+        error = given[-1]  # Flask 3.2 gives its context before it
+        return otherwise(*given) if edge.answer_to(error) is None else app.make_response(answer(error))
 
     return handle_exception
 
