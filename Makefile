@@ -7,6 +7,9 @@ FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
 LONG := tests/core/test_against_model.py tests/core/test_fork.py tests/calls/test_guarded_leaks.py \
 	tests/provider/test_fork_providers.py # those that ask tests/support/long.py
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
+# What pip installs is compiled when it is imported, which most of it never is here. (For pip's negative options false
+# means yes.)
+export PIP_NO_COMPILE := false
 
 .PHONY: help demo demo-etcd test test-fast coverage test-chaos test-all test-memory test-long test-sanitizers test-storm test-freethreaded test-libraries test-oldest \
 	free-threaded-python debian-pythons \
