@@ -29,7 +29,7 @@ from support.tally import TALLY, count
 
 ENOUGH = 200  # tests; for fewer it is not worth while to import and collect everything a second time
 _FOLDER = "BREAKER_TESTS_SHARED_IN"  # in the other process: where claims are made and reports written
-_LIMIT = 400.0  # seconds without a report, after which the other process counts as hung
+_LIMIT = 900.0  # seconds without a report, after which the other process counts as hung
 _ENDS_EARLY = ("maxfail", "stepwise", "usepdb", "collectonly", "setuponly", "setupplan")
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+|\bid='[0-9]+'")
 _MEASURES = ("benchmark_only", "benchmark_enable")
