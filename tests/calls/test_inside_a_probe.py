@@ -244,7 +244,7 @@ def test_a_pool_works_inside_a_probe_if_it_is_given_the_context(breaker: Breaker
 
         def outer() -> int:
             run = contextvars.copy_context().run if handed_over else contextvars.Context().run
-            return pool.submit(run, breaker.do, abs, -7).result()
+            return pool.submit(lambda: run(breaker.do, abs, -7)).result()
 
         if handed_over:
             assert [breaker.do(outer) for _ in range(2)] == [7, 7]
