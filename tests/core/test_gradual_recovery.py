@@ -164,6 +164,19 @@ def test_another_time_counts_from_the_closing(provider_of: Providers, source: Me
     assert all(admitted(breaker, 10))
 
 
+@pytest.mark.parametrize("calls", [0, 1], ids=["unused since", "used since"])
+def test_a_longer_time_does_not_bring_a_recovery_back(
+    provider_of: Providers, source: MemorySource, clock: ManualClock, calls: int
+) -> None:
+    # S224
+    breaker = recovered(provider_of(policy(recovery_time=RECOVERY), policy_source=source).get_breaker(NAME), clock)
+    clock.advance(RECOVERY)
+    assert all(admitted(breaker, calls))
+    source.put(NAME, {"recoveryTime": "10m"})
+    assert breaker.snapshot().recovery_share is None
+    assert all(admitted(breaker, 10))
+
+
 def test_with_the_systems_clock(provider_of: Providers) -> None:
     # S221
     breaker = provider_of(policy(recovery_time=3600, open_state_timeout=1e-6), clock=None).get_breaker(NAME)

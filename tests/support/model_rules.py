@@ -112,7 +112,7 @@ class Rules:
     def replace(self, policy: Policy, now: int) -> None:
         if policy.recovery_time != self.policy.recovery_time:
             self.credit = 0
-            if policy.recovery_time is None:
+            if policy.recovery_time is None or not self.recovering(now):
                 self.recovers_since = None
         self.policy = policy
         if policy.failure_rate_threshold is None and policy.slow_call_rate_threshold is None:

@@ -81,7 +81,7 @@ cdef void take_rules_locked(Core *c, const RuleNumbers *by, NewRules *new, bint 
     follow_locked(c, by, now)
     if by.recovery_time_ns != r.numbers.recovery_time_ns:
         r.credit = 0
-        if by.recovery_time_ns == 0:
+        if by.recovery_time_ns == 0 or not is_recovering_locked(c, now):    # what is over stays over
             c.here.bits &= ~RECOVERING
     r.numbers = by[0]
     if r.clock != CUSTOM:
