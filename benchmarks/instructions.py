@@ -27,7 +27,11 @@ SHORT, LONG = 2_000, 6_000
 TOLERANCE = 0.005  # where none is committed
 SLACK = 2.0  # instructions: what an allocator's state may differ by
 PATHS = ("closed/do-0-args-def", "closed/do-1-arg", "closed/do-keywords", "decorated/function-1-arg",
-         "decorated/method", "acquire/with-acquire", "rejected/do", "failing/do", "await/do")  # fmt: skip
+         "decorated/method", "acquire/with-acquire", "rejected/do", "failing/do", "await/do",
+         "rates/do, last 100 calls", "rates/do, last 24 hours", "rates/do, slow calls, 10 s",
+         "rates/decorated, slow calls, 10 s", "rates/with-acquire, slow calls, 10 s",
+         "rates/await-do, slow calls, 10 s",
+         "rates/failure and success, last 100 calls", "rates/failure and success, last 24 hours")  # fmt: skip
 
 
 class Counts(TypedDict):
@@ -45,10 +49,14 @@ class Committed(TypedDict):
 
 
 def run_path(path: str, kind: str, calls: int) -> None:
-    """What valgrind watches: one loop of one subject."""
-    from benchmarks import cases
+    """What valgrind watches: one loop of one subject. The floor of a policy with rates is one without."""
+    from benchmarks import cases, rates
 
     group, _, name = path.partition("/")
+    if group == "rates":
+        statement, _, policy = name.partition(", ")
+        rates.loop_under(statement, rates.NONE if kind == "floor" else policy).run(calls)
+        return
     case = next(case for case in cases.ALL if (case.group, case.name) == (group, name))
     cases.ready(case).loops[kind].run(calls)
 

@@ -1,6 +1,6 @@
 """What trip rules cost beside a streak alone: every path under policies that differ in nothing else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import breaker
@@ -51,16 +51,21 @@ def _goal(policy: str, path: str) -> float | None:
     return CALLS if policy.endswith("calls") else TIME
 
 
-def _loops(statement: str, awaited: bool, owners: Sequence[Provider]) -> list[Loop]:
-    loop = async_loop if awaited else sync_loop
-    return [loop(statement, names(owner.get_breaker("bench:rates"))) for owner in owners]
+def _loop(path: str, owner: Provider) -> Loop:
+    statement, awaited = PATHS[path]
+    return (async_loop if awaited else sync_loop)(statement, names(owner.get_breaker("bench:rates")))
+
+
+def loop_under(path: str, policy: str) -> Loop:
+    """One path under one policy; the loop's breaker lives as long as the loop."""
+    return _loop(path, provider(Policy(NEVER, **POLICIES[policy])))
 
 
 def rate_rows(repeats: int) -> Iterator[Row]:
     """Each path under each policy beside the same path without a rate, in turns; then a window that is replaced."""
     owners = [provider(Policy(NEVER, **rules)) for rules in POLICIES.values()]
-    for path, (statement, awaited) in PATHS.items():
-        medians = interleaved(_loops(statement, awaited, owners), repeats)
+    for path in PATHS:
+        medians = interleaved([_loop(path, owner) for owner in owners], repeats)
         by_policy = dict(zip(POLICIES, medians, strict=True))
         for policy, median in by_policy.items():
             if policy != NONE:
