@@ -12,7 +12,8 @@ shift 2
     tests/core/test_leases.py tests/core/test_reentrancy.py tests/calls/test_futures.py \
     tests/calls/test_permits.py tests/border/test_unfilled_objects.py::test_a_finalizer_of_the_same_garbage
 [ $# != 0 ] || set -- tests/core tests/calls tests/border --ignore tests/calls/test_gevent.py -k 'not many_random_steps'
-export BREAKER_SANITIZED=1 # sanitizers take several times as long and as much memory; some tests ask for less then
+# Sanitizers take several times as long and as much memory: some tests ask for less then, and all may take longer.
+export BREAKER_SANITIZED=1 PYTEST_ADDOPTS="-o timeout=300 ${PYTEST_ADDOPTS:-}"
 
 build() { # TARGET PYTHON FLAGS
     rm -rf "$1"

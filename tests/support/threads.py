@@ -1,10 +1,13 @@
 """Threads for tests: started together, joined always, their errors raised in the test."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+LONGEST = 30 if "BREAKER_SANITIZED" not in os.environ else 300  # seconds; a sanitizer takes many times as long
 
 
 @contextmanager
@@ -37,7 +40,7 @@ class Crowd:
         thread.start()
         return thread
 
-    def join(self, seconds: float = 30) -> None:
+    def join(self, seconds: float = LONGEST) -> None:
         for thread in self.threads:
             thread.join(seconds)
             assert not thread.is_alive(), "a thread hangs"

@@ -24,15 +24,15 @@ cdef struct RuleNumbers:
 
 
 cdef struct Rules:          # made when a policy first needs it, kept as long as the breaker
-    RuleNumbers numbers
-    bk_window_t *window     # NULL: no rate is judged
-    uint64_t base           # successes that the window has taken over, by their counter
-    bk_in_flight_t in_flight
-    uint64_t credit         # of the calls that ask for admission while it recovers, see `let_in_locked`
-    uint64_t rejected       # of those
     uint64_t slice_end      # these three are read without the lock, where the word says so
     uint64_t slow_ns
     uint64_t clock
+    bk_in_flight_t in_flight    # beside them, for a call that is measured touches both
+    RuleNumbers numbers
+    bk_window_t *window     # NULL: no rate is judged
+    uint64_t base           # successes that the window has taken over, by their counter
+    uint64_t credit         # of the calls that ask for admission while it recovers, see `let_in_locked`
+    uint64_t rejected       # of those
     bk_recording_t *recording   # NULL: nobody wants to know of each call
 
 
@@ -60,17 +60,23 @@ cdef inline uint64_t counted_locked(const Core *c) noexcept nogil:
     return bk_counted(&c.successes)
 
 
-cdef void catch_up_locked(Core *c, int64_t now) noexcept nogil:
-    """Bring the window up to date: first the successes of the slice that was, then the slice of ``now``."""
+cdef inline void catch_up_judged_locked(Core *c, int64_t now) noexcept nogil:
+    """`catch_up_locked` where results of now enter the window."""
     cdef Rules *r = c.here.rules
-    cdef uint64_t counted
-    if judges_locked(c):
-        counted = counted_locked(c)
-        if counted != r.base:
-            bk_window_pass(r.window, <int64_t>(counted - r.base))
-            r.base = counted
+    cdef uint64_t counted = counted_locked(c)
+    if counted != r.base:
+        bk_window_pass(r.window, <int64_t>(counted - r.base))
+        r.base = counted
     if bk_window_turn(r.window, now):
         show_slice_locked(r)
+
+
+cdef void catch_up_locked(Core *c, int64_t now) noexcept nogil:
+    """Bring the window up to date: first the successes of the slice that was, then the slice of ``now``."""
+    if judges_locked(c):
+        catch_up_judged_locked(c, now)
+    elif bk_window_turn(c.here.rules.window, now):
+        show_slice_locked(c.here.rules)
 
 
 cdef cold_int begin_anew_locked(Core *c, int reason, int64_t now, const Outbox *out) noexcept nogil:
@@ -114,7 +120,8 @@ cdef inline int rule_locked(const Core *c, int64_t streak, const bk_tally_t *see
         return NOTHING
     if reaches(by.failure_rate_threshold, seen.failures, seen.calls, by.minimum_calls):
         return FAILURE_RATE
-    if reaches(by.slow_call_rate_threshold, seen.slow + late, seen.calls + late, by.minimum_calls):
+    if has_slow_rule(by) and reaches(
+            by.slow_call_rate_threshold, seen.slow + late, seen.calls + late, by.minimum_calls):
         return SLOW_CALL_RATE
     return NOTHING
 
@@ -176,7 +183,7 @@ cdef apart_int look_locked(Core *c, const Ticket *ticket, int outcome, const int
             catch_up_locked(c, out.now)
         return DONE
     if r.window != NULL:
-        catch_up_locked(c, out.now)
+        catch_up_judged_locked(c, out.now)
     if mode_locked(c) == AUTO:
         out.harmless = not would_open_locked(c, outcome, out.slow)
         if not out.harmless and (read == NULL or (outcome == FAILURE and out.text == NULL)):

@@ -103,12 +103,7 @@ static int64_t bk_ring_copy(uint64_t *to, const uint64_t *from, int64_t size, in
 
 /* ---- the slices --------------------------------------------------------------------------------------------- */
 
-/* Begin the slice that `now` is in, and forget the calls of slices that are a window's length old. True: it is another
- * one than before. A clock that stands still or goes back changes nothing. */
-static int bk_window_turn(bk_window_t *w, int64_t now) {
-    if (w->size || now <= w->begun) return 0;
-    uint64_t gone = (uint64_t)now - (uint64_t)w->begun;
-    if (gone < (uint64_t)w->slice) return 0;
+static __attribute__((noinline)) int bk_window_turn_slices(bk_window_t *w, uint64_t gone) {
     uint64_t steps = gone / (uint64_t)w->slice;
     w->begun = (int64_t)((uint64_t)w->begun + steps * (uint64_t)w->slice);
     if (steps >= BK_SLICES) {
@@ -126,6 +121,13 @@ static int bk_window_turn(bk_window_t *w, int64_t now) {
     }
     return 1;
 }
+/* Begin the slice that `now` is in, and forget the calls of slices that are a window's length old. True: it is another
+ * one than before. A clock that stands still or goes back changes nothing. */
+static inline int bk_window_turn(bk_window_t *w, int64_t now) {
+    if (w->size || now <= w->begun) return 0;
+    uint64_t gone = (uint64_t)now - (uint64_t)w->begun;
+    return gone < (uint64_t)w->slice ? 0 : bk_window_turn_slices(w, gone);
+}
 /* The first moment that is no more in the present slice; INT64_MAX for a window by calls. */
 static int64_t bk_window_end(const bk_window_t *w) {
     return w->size || w->begun > INT64_MAX - w->slice ? INT64_MAX : w->begun + w->slice;
@@ -134,7 +136,7 @@ static int64_t bk_window_end(const bk_window_t *w) {
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
 /* One call, whatever it was. */
-static void bk_window_record(bk_window_t *w, int failed, int slow) {
+static inline void bk_window_record(bk_window_t *w, int failed, int slow) {
     if (w->size) {
         w->all.failures += bk_ring_put(w->failed, w->at, failed != 0);
         if (w->slowed != NULL) w->all.slow += bk_ring_put(w->slowed, w->at, slow != 0);
@@ -147,12 +149,7 @@ static void bk_window_record(bk_window_t *w, int failed, int slow) {
         if (slow) slice->slow += 1, w->all.slow += 1;
     }
 }
-/* n calls that were neither failures nor slow. */
-static void bk_window_pass(bk_window_t *w, int64_t n) {
-    if (n == 1) {
-        bk_window_record(w, 0, 0);
-        return;
-    }
+static __attribute__((noinline)) void bk_window_pass_many(bk_window_t *w, int64_t n) {
     if (!w->size) {
         w->slices[w->at].calls += n;
         w->all.calls += n;
@@ -168,6 +165,11 @@ static void bk_window_pass(bk_window_t *w, int64_t n) {
     w->all.calls = bk_least(w->all.calls + n, w->size);
     w->at += n;
     if (w->at >= w->size) w->at -= w->size;
+}
+/* n calls that were neither failures nor slow. */
+static inline void bk_window_pass(bk_window_t *w, int64_t n) {
+    if (n == 1) bk_window_record(w, 0, 0);
+    else bk_window_pass_many(w, n);
 }
 /* What would be in it after one more such call. */
 static bk_tally_t bk_window_with(const bk_window_t *w, int failed, int slow) {
