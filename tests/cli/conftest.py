@@ -1,4 +1,4 @@
-"""Documents for commands: in a directory and in an etcd."""
+"""For commands: documents in a directory and in an etcd, and the status page of a program."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from breaker import Policy, Provider
+from breaker.status import StatusServer, serve
+from support.drive import Providers, fail, succeed
 from support.etcd.server import Server
 from support.places import InEtcd, InFiles, Where
 
@@ -39,3 +42,20 @@ def where(request: pytest.FixtureRequest) -> Where:
         in_files: InFiles = request.getfixturevalue("files")
         return in_files
     return InEtcd(request.getfixturevalue("etcd"))
+
+
+@pytest.fixture
+def provider(provider_of: Providers) -> Provider:
+    """One open breaker, one near its threshold, one that an operator has opened, one healthy."""
+    provider = provider_of(Policy(5, 2, 60), clock=None)
+    fail(provider.get_breaker("http:prices"), 5, ConnectionError("refused by prices"))
+    fail(provider.get_breaker("db:main"), 4)
+    provider.get_breaker("queue:mails").force_open()
+    succeed(provider.get_breaker("redis:日本"))
+    return provider
+
+
+@pytest.fixture
+def page(provider: Provider) -> Iterator[StatusServer]:
+    with serve(provider) as page:
+        yield page

@@ -14,7 +14,8 @@ examples:
   breaker top --filter payment --sort rejected
   breaker top --once --json | jq .summary
 
-keys: q quit, s sort by the next column, r the other way round, / filter, arrows and page keys scroll
+keys: q quit, s sort by the next column, r the other way round, / filter, arrows and page keys scroll,
+left and right through the columns
 BREAKER_STATUS stands for URL. The program serves it by breaker.status.
 """
 

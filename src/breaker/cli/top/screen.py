@@ -28,10 +28,13 @@ _COLOURS = {
     "closed": curses.COLOR_GREEN,
 }
 _STRONG = ("open", "forced_open")
-_HELP = "q quit  s sort  r reverse  / filter  ↑↓ scroll"
+_HELP = "q quit  s sort  r reverse  / filter  ↑↓ scroll  ←→ columns"
 _LOOK = 100  # ms that a key is waited for
 _WIDEST = 40  # columns of a cell but the last
-_ESCAPE, _ENTER, _BACKSPACES = 27, (10, 13, curses.KEY_ENTER), (8, 127, curses.KEY_BACKSPACE)
+_FIXED = 2  # columns that stay where the others move: the condition and the name
+_ESCAPE, _ENTER, _BACKSPACES = "\x1b", ("\n", "\r", curses.KEY_ENTER), ("\b", "\x7f", curses.KEY_BACKSPACE)
+
+Key = str | int  # a character, or one of curses.KEY_
 
 
 def can() -> bool:
@@ -58,6 +61,7 @@ class _Screen:
         self._filter: str = args.filter
         self._typing = False
         self._first = 0
+        self._left = 0  # columns that are passed over, after those that stay
         self._lock = threading.Lock()  # of these three
         self._seen = seen
         self._seen_at = time.monotonic()
@@ -88,7 +92,8 @@ class _Screen:
         try:
             while not self._leaving.is_set():
                 self._draw()
-                self._obey(self._window.getch())
+                with suppress(curses.error):  # no key was pressed meanwhile
+                    self._obey(self._window.get_wch())
         finally:
             self._leaving.set()
         return Code.DONE
@@ -106,42 +111,42 @@ class _Screen:
 
     # -- keys --
 
-    def _obey(self, key: int) -> None:
-        if key == -1:
-            return
+    def _obey(self, key: Key) -> None:
         if self._typing:
             self._type(key)
-        elif key in (ord("q"), ord("Q")):
+        elif key in ("q", "Q"):
             self._leaving.set()
-        elif key == ord("s"):
+        elif key == "s":
             self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
-        elif key == ord("r"):
+        elif key == "r":
             self._reverse = not self._reverse
-        elif key == ord("/"):
+        elif key == "/":
             self._typing, self._filter = True, ""
         elif key == _ESCAPE:
             self._filter = ""
         else:
             self._scroll(key)
 
-    def _type(self, key: int) -> None:
+    def _type(self, key: Key) -> None:
         if key in _ENTER:
             self._typing = False
         elif key == _ESCAPE:
             self._typing, self._filter = False, ""
         elif key in _BACKSPACES:
             self._filter = self._filter[:-1]
-        elif 32 <= key < 127:
-            self._filter += chr(key)
+        elif isinstance(key, str) and key.isprintable():
+            self._filter += key
         self._first = 0
 
-    def _scroll(self, key: int) -> None:
+    def _scroll(self, key: Key) -> None:
         page = max(1, self._window.getmaxyx()[0] - 4)
-        steps = {curses.KEY_DOWN: 1, ord("j"): 1, curses.KEY_UP: -1, ord("k"): -1}
-        steps |= {curses.KEY_NPAGE: page, ord(" "): page, curses.KEY_PPAGE: -page}
+        steps: dict[Key, int] = {curses.KEY_DOWN: 1, "j": 1, curses.KEY_UP: -1, "k": -1}
+        steps |= {curses.KEY_NPAGE: page, " ": page, curses.KEY_PPAGE: -page}
         if key == curses.KEY_HOME:
-            self._first = 0
+            self._first = self._left = 0
         self._first += steps.get(key, 0)
+        aside: dict[Key, int] = {curses.KEY_RIGHT: 1, "l": 1, curses.KEY_LEFT: -1, "h": -1}
+        self._left = max(0, min(self._left + aside.get(key, 0), len(TITLES) - _FIXED - 1))
 
     # -- drawing --
 
@@ -159,9 +164,10 @@ class _Screen:
             min(_WIDEST, max([len(title), *(_width(row[place]) for row in cells)]))
             for place, title in enumerate(TITLES)
         ]
-        self._put(1, width, _line(TITLES, widths), curses.A_REVERSE)
+        places = [*range(_FIXED), *range(_FIXED + self._left, len(TITLES))]
+        self._put(1, width, _line(TITLES, widths, places), curses.A_REVERSE)
         for place, row in enumerate(shown[self._first : self._first + room]):
-            line = _line(cells[self._first + place], widths)
+            line = _line(cells[self._first + place], widths, places)
             style = self._colours.get(row.condition, 0) | (curses.A_BOLD if row.condition in _STRONG else 0)
             self._put(2 + place, width, line, style)
         self._put(height - 1, width, self._foot(trouble, time.monotonic() - seen_at), curses.A_DIM)
@@ -181,9 +187,11 @@ class _Screen:
             self._window.addstr(line, 0, _cut(text, width - 1), style)
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+def _line(cells: tuple[str, ...], widths: list[int], places: list[int]) -> str:
+    """The cells at these places, one after the other."""
     parts = []
-    for title, cell, width in zip(TITLES, cells, widths, strict=True):
+    for place in places:
+        title, cell, width = TITLES[place], cells[place], widths[place]
         text = cell if title == TITLES[-1] else _cut(cell, width)
         space = " " * (width - _width(text))
         parts.append(space + text if title in ON_THE_RIGHT else text + space)
