@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 FREE_THREADED_CACHE ?= $(HOME)/.cache/cybreaker/python3.13t
 FREE_THREADED := $(FREE_THREADED_CACHE)/bin/python3.13t
-LONG := tests/core/test_against_model.py tests/core/test_fork.py tests/calls/test_guarded_leaks.py \
-	tests/provider/test_fork_providers.py # those that ask tests/support/long.py
+LONG := tests/core/test_against_model.py tests/core/test_fork.py tests/core/test_linearizable.py tests/calls/test_guarded_leaks.py \
+	tests/provider/test_fork_providers.py tests/integrations/grpc/test_leaks.py # those that ask tests/support/long.py
 CORE := $(wildcard src/breaker/*.pyx src/breaker/native/*)
 # What pip installs is compiled when it is imported, which most of it never is here. (For pip's negative options false
 # means yes.)
@@ -24,7 +24,7 @@ help:
 	@echo "make test-chaos          200 s of random faults of etcd (SECONDS=, SEED=)"
 	@echo "make test-all            the same on each Python from 3.11 on (make debian-pythons brings newer ones than the machine's)"
 	@echo "make test-memory         each allocation of each form of call fails once, in all states"
-	@echo "make test-long           a million random steps against the model, leaks of 100,000 calls, a hundred forks"
+	@echo "make test-long           a million random steps against the model, leaks of 100,000 calls, …"
 	@echo "make test-sanitizers     the core's tests on builds with sanitizers (TESTS=tests/core, SHORT=yes)"
 	@echo "make test-storm          random programs of threads, forks, signals and listeners (PROGRAMS=1000 SEED=0)"
 	@echo "make test-libraries      decorated functions in thirty other libraries (Celery, FastAPI, pydantic, Twisted, …)"

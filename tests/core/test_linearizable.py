@@ -10,6 +10,7 @@ import pytest
 from breaker import Breaker, BreakerOpenError, Permit, Policy, Provider, State, Window
 from breaker.testing import ManualClock
 from support.drive import NAME, drive_to
+from support.long import times
 from support.model import FAILURE, IGNORED, SUCCESS, Model, Refusal, Token
 from support.threads import together
 
@@ -101,7 +102,7 @@ def test_concurrent_histories_have_an_order_that_the_model_tells(
 ) -> None:
     # S3, S11
     provider = provider_of(Policy(2, 2, 60, half_open_max_calls=2))
-    for seed in range(150):
+    for seed in range(times(50, 150)):
         breaker = provider.get_breaker(f"{NAME}-{seed}")
         model = Model(breaker.name, breaker.policy, clock(), breaker.snapshot().epoch)
         if seed % 2:
@@ -148,7 +149,7 @@ def test_concurrent_histories_under_rates_have_an_order_too(
     # S3, S204, S205, S206, S207, S208, S221
     provider = provider_of(policy)
     reasons: set[str] = set()
-    for seed in range(40):
+    for seed in range(times(20, 40)):
         breaker = provider.get_breaker(f"{NAME}-{seed}")
         model = Model(breaker.name, breaker.policy, clock(), breaker.snapshot().epoch)
         if policy.recovery_time is not None and seed % 3:
