@@ -101,6 +101,28 @@ def test_a_hundred_puts_in_a_burst_end_with_the_last(server: Server, follow: Fol
     subjects.converge(server.api, 2)
 
 
+def test_thousands_of_changes_in_a_burst_end_with_the_last(server: Server, follow_filled: Follow) -> None:
+    """As fast as the server takes them: each publication has what has come since the last one."""
+    subjects = follow_filled(server.endpoint)
+    puts = [
+        (f"{PATH}{NAMES[number % len(NAMES)]}.json", document(failureThreshold=number + 1)) for number in range(3000)
+    ]
+    took = server.api.burst(puts)
+    done = time.monotonic()
+    subjects.converge(server.api, 10, "3,000 puts of 30 keys in a burst", done)
+    subjects.record("3,000 puts of 30 keys in a burst: the burst itself", round(took, 3))
+    subjects.eventually(lambda subject: len(puts) in _thresholds(subject))
+    for subject in subjects:
+        heard = of_type(subject.heard, PolicyUpdated)
+        for name in NAMES:
+            seen = [event.new.failure_threshold or 0 for event in heard if event.name == name]
+            assert seen == sorted(seen), "an older document came after a newer one"
+
+
+def _thresholds(subject: Subject) -> list[int | None]:
+    return [event.new.failure_threshold for event in of_type(subject.heard, PolicyUpdated)]
+
+
 @pytest.mark.undisturbed
 @pytest.mark.timeout(120)
 def test_put_to_applied_takes_less_than_a_tenth_of_a_second(server: Server, follow_filled: Follow) -> None:

@@ -26,6 +26,17 @@ def test_an_empty_prefix_is_published(store: Store, watch: ScriptedWatch) -> Non
     assert watch.published == [({}, 1, False)]
 
 
+def test_what_has_come_meanwhile_is_one_publication(store: Store, watch: ScriptedWatch) -> None:
+    def burst() -> Read:
+        first, *store.waiting = [store.put(f"{n % 3}.json", b"%d" % n, watched=False) for n in range(300)]
+        return first
+
+    store.reads = [burst, lambda: store.put("1.json", b"later", watched=False)]
+    run(store, watch)
+    last = {"0.json": b"297", "1.json": b"298", "2.json": b"299"}
+    assert watch.published == [({}, 1, False), (last, 301, False), (last | {"1.json": b"later"}, 302, False)]
+
+
 def test_a_progress_message_publishes_nothing(store: Store, watch: ScriptedWatch) -> None:
     store.reads = [Batch(9, [])]
     run(store, watch)

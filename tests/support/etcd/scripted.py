@@ -20,6 +20,7 @@ class Store:
         self.keys: dict[str, tuple[bytes, int]] = {}
         self.revision = 1
         self.reads: list[Read] = []  # what `read` gives in turn; afterwards the watch closes
+        self.waiting: list[Batch] = []  # what has come too, to whoever does not wait
         self.opened: list[Endpoint] = []
         self.watched: list[int] = []
         self.closed = 0
@@ -70,7 +71,7 @@ class ScriptedSession:
 
     def read(self, seconds: float) -> Batch | None:
         if seconds == 0:
-            return None
+            return self.store.waiting.pop(0) if self.store.waiting else None
         if not self.store.reads:
             self.provider_watch.closed = True
             return None
