@@ -232,13 +232,19 @@ def test_who_waits_for_the_role_can_be_interrupted(make_breaker: Make, listeners
     def hang_up(*_: Any) -> None:
         raise HangUp
 
+    forced: list[Breaker] = []
+
     def interrupt() -> None:
-        time.sleep(0.1)
+        until = time.monotonic() + 20
+        while not (forced and forced[0].mode == "forced_open") and time.monotonic() < until:
+            time.sleep(0.001)
+        time.sleep(0.1)  # now it is on its way to waiting
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, hang_up)
     try:
         with busy(make_breaker, listeners, interrupt) as breaker:
+            forced.append(breaker)
             with pytest.raises(HangUp):
                 breaker.force_open()
             assert breaker.mode == "forced_open"
