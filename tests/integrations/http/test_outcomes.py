@@ -160,13 +160,19 @@ def test_an_upload_that_raises_is_the_callers(kind: Kind, patient: Provider, ser
 
 
 def test_a_connection_that_is_cut_while_it_is_sent_to_is_a_failure(kind: Kind, patient: Provider) -> None:
-    with socket.create_server((HOST, 0)) as listening:
-        taken = threading.Thread(target=lambda: listening.accept()[0].close())
-        taken.start()
-        endless = iter(lambda: b"x" * 65536, None)
-        with kind.open(patient) as client, pytest.raises(kind.errors):
-            client.upload(f"http://{HOST}:{listening.getsockname()[1]}/status/200", endless)
-        taken.join()
+    listening = socket.create_server((HOST, 0))
+    url = f"http://{HOST}:{listening.getsockname()[1]}/status/200"
+
+    def cut() -> None:
+        with listening, listening.accept()[0]:
+            pass
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    endless = iter(lambda: b"x" * 65536, None)
+    with kind.open(patient) as client, pytest.raises(kind.errors):
+        client.upload(url, endless)
+    cutting.join()
     assert [counts(breaker) for breaker in patient.breakers.values()] == [{"failures": 1}]
 
 
