@@ -30,9 +30,12 @@ from support.tally import TALLY, count
 ENOUGH = 200  # tests; for fewer it is not worth while to import and collect everything a second time
 _FOLDER = "BREAKER_TESTS_SHARED_IN"  # in the other process: where claims are made and reports written
 _LIMIT = 900.0  # seconds without a report, after which the other process counts as hung
-_ENDS_EARLY = ("maxfail", "stepwise", "usepdb", "collectonly", "setuponly", "setupplan")
+# Options with which one process runs all: it ends early, shows instead of runs, measures, or has a folder to itself.
+_TOGETHER = (
+    *("maxfail", "stepwise", "usepdb", "collectonly", "setuponly", "setupplan"),
+    *("benchmark_only", "benchmark_enable", "basetemp"),
+)
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+|\bid='[0-9]+'")
-_MEASURES = ("benchmark_only", "benchmark_enable")
 
 
 def names(items: list[pytest.Item]) -> dict[str, str]:
@@ -197,7 +200,7 @@ def set_up(session: pytest.Session, alone: Path) -> None:
         session.items[:] = sorted(shared, key=lambda item: -place[item.path])
         config.pluginmanager.register(Back(config, Path(folder), shared), "back")
         return
-    told_otherwise = any(config.getoption(name, False) for name in (*_ENDS_EARLY, *_MEASURES))
+    told_otherwise = any(config.getoption(name, False) for name in _TOGETHER)
     if told_otherwise or config.getoption("capture") == "no" or len(os.sched_getaffinity(0)) < 2:
         return
     if len(shared) >= ENOUGH and len(place) > 1:
