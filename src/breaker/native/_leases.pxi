@@ -120,8 +120,12 @@ cdef int64_t wait_for_room_locked(const Core *c, int64_t now) noexcept nogil:
 
 cdef int grow_leases(Core *c) noexcept:
     """Make room for more leases: 0, or -1 with an error set. The caller does not hold the lock."""
-    cdef int16_t room = <int16_t>min(max(4, 2 * c.here.room), MOST_LEASES)
-    cdef Lease *larger = <Lease *>PyMem_RawMalloc(<size_t>room * sizeof(Lease))
+    cdef int16_t room
+    cdef Lease *larger
+    lock(c)
+    room = <int16_t>min(max(4, 2 * c.here.room), MOST_LEASES)
+    unlock(c)
+    larger = <Lease *>PyMem_RawMalloc(<size_t>room * sizeof(Lease))
     if larger == NULL:
         PyErr_SetString(PyExc_MemoryError, "breaker: no memory for a probe")
         return -1
