@@ -199,12 +199,13 @@ cdef inline bint would_open_locked(const Core *c, int outcome, bint slow) noexce
     return rule_locked(c, 0 if outcome == SUCCESS else c.m.streak + (outcome == FAILURE), &seen) != NOTHING
 
 
-cdef bint took_long_locked(const Core *c, const Ticket *ticket, const Outbox *out) noexcept nogil:
+cdef inline bint took_long_locked(const Core *c, const Ticket *ticket, const Outbox *out) noexcept nogil:
     """Was it slow, by the policy of now? Both ends are read from the same clock."""
     cdef const Rules *r = c.here.rules
-    cdef int64_t end = bk_coarse_ns() if r.clock == COARSE else out.now
-    return (ticket.timed != 0 and has_slow_rule(&r.numbers) and not out.cramped
-            and left_of(ticket.began, r.numbers.slow_call_duration_ns, end) == 0)
+    if ticket.timed == 0 or out.cramped or not has_slow_rule(&r.numbers):
+        return False
+    return left_of(ticket.began, r.numbers.slow_call_duration_ns,
+                   bk_coarse_ns() if r.clock == COARSE else out.now) == 0
 
 
 cdef apart_int judge_by_rules_locked(Core *c, int outcome, int64_t now, Outbox *out) noexcept nogil:
