@@ -19,8 +19,9 @@ from support.tally import TALLY, summary
 SERVERS_THAT_FAIL = Path(__file__).parent / "etcd"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Programs that tests start are stopped by Ctrl-C, also where a shell has started the suite in the background."""
+    config.addinivalue_line("markers", "undisturbed: depends on time, so it runs when nothing else does")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

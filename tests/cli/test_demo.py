@@ -25,6 +25,8 @@ from support.demo import CHANGED, INVENTORY, PRICING, UPDATED, Output
 from support.shell import COMMAND, Done, in_a_process, launched, read_until
 from support.status import checked
 
+# Its calls have limits of fractions of a second, which they keep unless the processors are busy.
+pytestmark = pytest.mark.undisturbed
 SVG = "{http://www.w3.org/2000/svg}"
 
 

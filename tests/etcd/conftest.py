@@ -23,7 +23,6 @@ Follow: TypeAlias = Callable[..., Subjects]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: waits long, so it has a process of its own")
-    config.addinivalue_line("markers", "undisturbed: measures, so it runs when nothing else does")
     config.addinivalue_line("markers", "every_version: run with each etcd that this machine has")
 
 

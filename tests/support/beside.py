@@ -191,9 +191,12 @@ class Back(Reporter):
 
 
 def set_up(session: pytest.Session, alone: Path) -> None:
-    """Share the tests of this session, those in the folder ``alone`` apart, where it is worth while."""
+    """Share the tests of this session where it is worth while, those in ``alone`` and the ``undisturbed`` apart."""
     config = session.config
-    shared = [item for item in session.items if alone not in item.path.parents]
+    first = [item for item in session.items if alone in item.path.parents]
+    first += [item for item in session.items if alone not in item.path.parents and _undisturbed(item)]
+    unshared = {id(item) for item in first}
+    shared = [item for item in session.items if id(item) not in unshared]
     place = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in shared))}
     shared.sort(key=lambda item: place[item.path])
     if folder := os.environ.pop(_FOLDER, None):  # not for a pytest that a test starts
@@ -204,5 +207,9 @@ def set_up(session: pytest.Session, alone: Path) -> None:
     if told_otherwise or config.getoption("capture") == "no" or len(os.sched_getaffinity(0)) < 2:
         return
     if len(shared) >= ENOUGH and len(place) > 1:
-        session.items[:] = [item for item in session.items if alone in item.path.parents] + shared
+        session.items[:] = first + shared
         config.pluginmanager.register(Front(config, shared), "front")
+
+
+def _undisturbed(item: pytest.Item) -> bool:
+    return item.get_closest_marker("undisturbed") is not None
