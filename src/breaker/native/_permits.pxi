@@ -134,18 +134,22 @@ cdef PyObject *breaker_acquire "bk_acquire_entry"(PyObject *self, PyObject *_) n
 
 cdef apart_object acquire_unlike(PyObject *self) noexcept:
     """The same in all states, and where no permit is kept."""
+    cdef Core *c = &(<Breaker>self).core
     cdef Ticket ticket
-    cdef PyObject *permit
-    if not begin_closed(&(<Breaker>self).core, &ticket):
+    cdef PyObject *permit = NULL
+    if (bk_load(&c.word) & LOCKED) == 0:
+        permit = bk_take_kept(&kept_permits)
+    if permit != NULL:
+        if begin_closed(c, &(<Permit>permit).ticket):  # in its place: copying one costs as much as making it
+            Py_INCREF(self)
+            breaker_of(permit)[0] = self
+            PyObject_GC_Track(permit)
+            return permit
+        (<Permit>permit).ticket.live = 0
+        bk_keep(&kept_permits, permit)
+    if not begin_closed(c, &ticket):
         if admit_quietly(<Breaker>self, &ticket) < 0:
             return NULL
-    permit = bk_take_kept(&kept_permits)
-    if permit != NULL:
-        Py_INCREF(self)
-        breaker_of(permit)[0] = self
-        (<Permit>permit).ticket = ticket
-        PyObject_GC_Track(permit)
-        return permit
     permit = bk_make(make_permit, <PyTypeObject *>Permit)
     if BK_UNLIKELY(permit == NULL):
         give_up(<Breaker>self, &ticket)
