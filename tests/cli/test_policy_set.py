@@ -6,7 +6,8 @@ import pytest
 
 from breaker import Policy
 from support.places import InFiles, Where
-from support.shell import Terminal, breaker
+from support.shell import Terminal, asleep, breaker
+from support.watching import eventually
 
 NAME = "http:payment-api"
 
@@ -269,6 +270,7 @@ def test_a_terminal_is_asked(files: InFiles, answer: str, code: int) -> None:
         assert "failureThreshold" in before
         assert "->" in before
         if code == 130:  # the terminal of a session leader without a controlling terminal sends no signal itself
+            eventually(lambda: asleep(terminal.process))
             terminal.process.send_signal(2)
         else:
             terminal.type(answer)

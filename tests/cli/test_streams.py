@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support.places import InFiles
-from support.shell import COMMAND, in_a_process, launched
+from support.shell import COMMAND, asleep, in_a_process, launched
 from support.watching import eventually
 
 NAME = "http:payment-api"
@@ -123,7 +123,7 @@ def test_ctrl_c_while_it_waits(filled: InFiles, words: list[str]) -> None:
         assert process.stdin is not None
         process.stdin.write("{")
         process.stdin.flush()
-        eventually(lambda: unread(process.stdin) == 0)  # it has come as far as to read
+        eventually(lambda: unread(process.stdin) == 0 and asleep(process))  # it has come as far as to read
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from breaker.cli import main
@@ -101,6 +102,11 @@ def read_until(process: "subprocess.Popen[str]", text: str) -> str:
 def line_with(process: "subprocess.Popen[str]", text: str) -> str:
     """The next line on standard output that holds this text."""
     return read_until(process, text).splitlines(keepends=True)[-1]
+
+
+def asleep(process: "subprocess.Popen[Any]") -> bool:
+    """Whether its main thread waits in the kernel: a signal that comes just before a read does not end the read."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 class Terminal:
