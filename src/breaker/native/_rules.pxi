@@ -179,7 +179,8 @@ cdef apart_int look_locked(Core *c, const Ticket *ticket, int outcome, const int
         return DONE
     if outcome != FAILURE and not out.slow:
         # It is counted in the slice of now. A ring takes it from the counter when there is more to record.
-        if outcome == SUCCESS and r.window != NULL and r.window.size == 0:
+        if (outcome == SUCCESS and r.window != NULL and r.window.size == 0
+                and out.now >= <int64_t>r.slice_end):
             catch_up_locked(c, out.now)
         return DONE
     if r.window != NULL:
