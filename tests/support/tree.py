@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from breaker import Provider
+from breaker.sources import FileSource
 from breaker.sources.base import Document
 from support.drive import NAME, PATH, document
 from support.watching import eventually
 
 FOLDER = PATH.strip("/")  # below the root of a source
+HOUR = 3600  # seconds between two looks of a source that is looked at step by step
 
 
 class Tree:
@@ -122,3 +124,10 @@ def write(directory: Path, name: str = NAME, **fields: Any) -> Path:
 
 def has(provider: Provider, threshold: int, name: str = NAME) -> Callable[[], bool]:
     return lambda: provider.get_breaker(name).policy.failure_threshold == threshold
+
+
+def looks(tree: Tree, *steps: Callable[[], Any] | None, while_settling: Callable[[], Any] | None = None) -> Steps:
+    """Let a source look at once, and again after each step."""
+    watch = Steps(*steps, while_settling=while_settling)
+    FileSource(tree.root, HOUR).start(watch)
+    return watch

@@ -102,9 +102,8 @@ class Directory:
         is_link = entry.is_symlink()
         try:
             found = entry.stat()
-        except (
-            FileNotFoundError
-        ):  # deleted since, or a link to nothing: of one that led to a document nobody deleted it
+        except FileNotFoundError:
+            # Deleted since, or a link to nothing. Where it has led to a document, nobody has deleted that policy.
             return _NO_STAMP if is_link and entry.path in self.seen else None
         except OSError:
             return _NO_STAMP
